@@ -1,0 +1,72 @@
+"""Which of the compiled engines the bundle runs on its target, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from edgepress.build import steps
+from edgepress.build.engines import Compiled
+from edgepress.build.job import Job
+from edgepress.build.press import PressedNetwork
+from edgepress.records import encode
+
+_RUNS = 30
+
+
+def choose_engine(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> tuple[str, str]:
+    """The engine to run on the target, and why, in a sentence.
+
+    With a device it is the one that measures fastest; without one, the one that executes fewer instructions:
+    counted in the emulator for ``aot``, estimated from published counts for ONNX Runtime.
+    """
+    engines = {made.engine: made for made in compiled}
+    if len(engines) == 1:
+        only = compiled[0].engine
+        return only, f"{only} is the only engine for {job.target.name} here"
+    if job.recipe.on == "local":
+        return _measured(job, engines)
+    instructions = engines["aot"].facts.get("instructions")
+    from edgepress.hardware.ratios import ort_instructions
+
+    known = ort_instructions(job.target, bool(network.steps) or network.method == "int8")
+    if instructions is None or known is None:
+        return "ort", f"ort is kept: without a device (--on) nothing tells which engine is faster on {job.target.name}"
+    macs = _macs(job, network)
+    estimate = known.per_mac * macs
+    winner = "aot" if instructions < estimate else "ort"
+    return winner, (
+        f"{winner} is kept by an estimate: aot executes {instructions / 1e6:.0f} M instructions an inference (emulated), "
+        f"ort about {estimate / 1e6:.0f} M ({known.per_mac} for each of {macs / 1e6:.0f} M multiply-adds: {known.how})"
+    )
+
+
+def _macs(job: Job, network: PressedNetwork) -> int:
+    def work(folder: Path, progress: Any) -> None:
+        from edgepress.build.speed import costs
+
+        steps.write_facts(folder, {"macs": sum(layer.macs for layer in costs(network.step.folder / steps.GRAPH))})
+
+    done = job.step("count", "counting multiply-adds", {"graph": network.step.key}, work)
+    return int(steps.read_facts(done.folder)["macs"])
+
+
+def _measured(job: Job, engines: dict[str, Compiled]) -> tuple[str, str]:
+    """Time the engines in turn on this machine; what was measured is kept, as an input of the bundle."""
+
+    def work(folder: Path, progress: Any) -> None:
+        from edgepress.build.timing import time_engines
+
+        steps.write_facts(folder, time_engines({name: (made.step.folder, made.facts) for name, made in engines.items()}, _RUNS, progress))
+
+    done = job.step(
+        "time",
+        "timing the engines on this machine",
+        {"engines": {name: made.step.key for name, made in engines.items()}, "target": encode(job.target)},
+        work,
+        lambda folder: ", ".join(f"{name} {ms:.2f} ms" for name, ms in steps.read_facts(folder)["ms"].items()),
+    )
+    milliseconds = steps.read_facts(done.folder)["ms"]
+    winner = min(milliseconds, key=lambda name: float(milliseconds[name]))
+    figures = ", ".join(f"{name} {value:.2f} ms" for name, value in milliseconds.items())
+    return winner, f"{winner} is kept: it measured fastest on this machine, 1 thread ({figures})"

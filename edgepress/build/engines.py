@@ -1,0 +1,210 @@
+"""Compile the network for each engine that the target names, and check what comes out."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepress.build import steps
+from edgepress.build.job import Done, Job
+from edgepress.build.press import PressedNetwork
+from edgepress.build.reference import TOLERANCE, scale_of, worst_difference
+from edgepress.bundle import Check
+from edgepress.errors import CheckError, CompileError, MissingExtraError, SourceError, UsageError
+from edgepress.records import encode, near
+from edgepress.samples import Feed
+
+KNOWN = ("aot", "ort")
+MOST_STEPS = 2.0  # of a quantised output
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What a compiler made.
+
+    Attributes:
+        engine: ``ort`` or ``aot``.
+        step: the folder with its files.
+        facts: what it says of its work: sizes, instructions, arena.
+    """
+
+    engine: str
+    step: Done
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def wanted_engines(job: Job) -> tuple[str, ...]:
+    """The engines to compile for: the target's, or those that the recipe picks from them.
+
+    Raises:
+        UsageError: the recipe names an engine that there is not, or that the target does not take.
+    """
+    for name in job.recipe.engines:
+        if name not in KNOWN:
+            raise UsageError(f"there is no engine {name!r}{near(name, KNOWN)}; choose from {', '.join(KNOWN)}")
+        if name not in job.target.engines:
+            raise UsageError(f"{job.target.name} does not take the engine {name}; it takes {', '.join(job.target.engines)}")
+    return tuple(name for name in job.target.engines if name in (job.recipe.engines or job.target.engines) and name in KNOWN)
+
+
+def compile_all(job: Job, network: PressedNetwork, golden: Done) -> list[Compiled]:
+    """Compile for every engine wanted; one that cannot take the network is left out where another can.
+
+    Raises:
+        EdgepressError: no engine takes the network, or a check failed.
+    """
+    compiled = []
+    refusals: list[Exception] = []
+    wanted = wanted_engines(job)
+    for engine in wanted:
+        try:
+            made = _ort(job, network) if engine == "ort" else _aot(job, network)
+        except (SourceError, CompileError, MissingExtraError) as error:
+            if job.recipe.engines or len(wanted) == 1:
+                raise
+            refusals.append(error)
+            job.listener.note(f"the engine {engine} is left out: {error}")
+            continue
+        compiled.append(_check(job, network, made, golden))
+    if not compiled:
+        raise refusals[0]
+    return compiled
+
+
+def _ort(job: Job, network: PressedNetwork) -> Compiled:
+    def work(folder: Path, progress: Any) -> None:
+        from edgepress.targets.compilers.ort import compile_graph
+
+        graph = compile_graph(steps.read_graph(network.step.folder / steps.GRAPH), job.target)
+        steps.write_graph(folder / steps.GRAPH, graph)
+
+    done = job.step(
+        "compile-ort",
+        f"optimising the graph for ONNX Runtime {job.target.runtime.onnxruntime}",
+        {"graph": network.step.key, "target": encode(job.target)},
+        work,
+        lambda folder: f"{(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
+    )
+    return Compiled("ort", done)
+
+
+def _aot(job: Job, network: PressedNetwork) -> Compiled:
+    def compile_work(folder: Path, progress: Any) -> None:
+        steps.need("tvm", "compiling machine code")
+        from edgepress.targets.compilers.tvm import compile_graph
+
+        kernels = compile_graph(steps.read_graph(network.step.folder / steps.GRAPH), job.target, folder, progress)
+        facts = {
+            "arena_bytes": kernels.arena_bytes,
+            "weights_bytes": kernels.weights_bytes,
+            "kernels": kernels.kernel_count,
+            "ops": len(kernels.op_names),
+            "files": [path.name for path in kernels.files],
+        }
+        steps.write_facts(folder, facts)
+
+    compiled = job.step(
+        "compile-aot",
+        f"compiling kernels for {job.target.cpu.model}",
+        {"graph": network.step.key, "target": encode(job.target)},
+        compile_work,
+        lambda folder: _aot_figure(steps.read_facts(folder)),
+    )
+
+    def link_work(folder: Path, progress: Any) -> None:
+        from edgepress.targets.compilers.link import link
+
+        made = steps.read_facts(compiled.folder)
+        linked = link([compiled.folder / name for name in made["files"]], job.target, folder)
+        shutil.copyfile(compiled.folder / "weights.bin", folder / "weights.bin")
+        roles = {"library": linked.shared, "archive": linked.archive, "executable": linked.executable}
+        files = {role: path.name for role, path in roles.items() if path is not None}
+        files |= {f"source:{path.name}": path.name for path in linked.sources}
+        files |= {f"header:{path.name}": path.name for path in linked.headers}
+        code = {role: path.stat().st_size for role, path in roles.items() if path is not None}
+        facts = {key: made[key] for key in ("arena_bytes", "weights_bytes", "kernels", "ops")}
+        steps.write_facts(folder, {**facts, "files": files, "bytes": code, "linker": linked.compiler})
+
+    linked = job.step(
+        "link",
+        f"linking for {job.target.toolchain.zig_target}",
+        {"kernels": compiled.key, "target": encode(job.target)},
+        link_work,
+        lambda folder: ", ".join(f"{role} {size / 1e3:.0f} KB" for role, size in steps.read_facts(folder)["bytes"].items()),
+    )
+    return Compiled("aot", linked, steps.read_facts(linked.folder))
+
+
+def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> Compiled:
+    """Run what was compiled on the golden inputs and compare; for machine code of another board, in an emulator."""
+    examples = steps.read_golden(golden.folder, network.inputs, network.outputs)
+
+    def work(folder: Path, progress: Any) -> None:
+        from edgepress.build.trial import try_engine
+
+        trials = try_engine(made.engine, made.step.folder, made.facts, [inputs for inputs, _ in examples], job.target, network.outputs, progress)
+        results = [
+            {
+                "how": trial.how,
+                "origin": trial.origin,
+                "instructions": trial.instructions,
+                **_judge([outputs for _, outputs in examples][: len(trial.outputs)], trial.outputs, network.steps),
+            }
+            for trial in trials
+        ]
+        steps.write_facts(folder, {"trials": results})
+
+    done = job.step(
+        "check",
+        f"running {made.engine} on the golden inputs",
+        {"made": made.step.key, "golden": golden.key, "engine": made.engine, "target": encode(job.target)},
+        work,
+        lambda folder: _trial_figure(made.engine, steps.read_facts(folder)["trials"]),
+    )
+    trials = steps.read_facts(done.folder)["trials"]
+    for trial in trials:
+        passed = trial["worst"] <= trial["limit"]
+        detail = f"{trial['how']}; {trial['instructions']} instructions an inference" if trial["instructions"] else trial["how"]
+        check = Check(made.engine, "ONNX Runtime on the portable graph", trial["worst"], trial["limit"], trial["unit"], passed, trial["origin"], detail)
+        job.checks.append(check)
+        if not passed:
+            raise CheckError(
+                f"the engine {made.engine} ({trial['how']}) differs from ONNX Runtime by {trial['worst']:.3g} {trial['unit']}, "
+                f"more than {trial['limit']:.3g}; leave it out with --engines, and report it with the model"
+            )
+    counted = [trial["instructions"] for trial in trials if trial["instructions"]]
+    facts = {**made.facts, **({"instructions": counted[0]} if counted else {})}
+    return Compiled(made.engine, made.step, facts)
+
+
+def _judge(expected: list[Feed], given: list[Feed], output_steps: dict[str, float]) -> dict[str, Any]:
+    """The greatest difference, in output steps for a quantised network, else relative to the largest output."""
+    if output_steps and all(name in output_steps for name in expected[0]):
+        worst = max(
+            worst_difference({name: a[name]}, {name: b[name]}) / output_steps[name]
+            for a, b in zip(expected, given, strict=True)
+            for name in a
+        )
+        return {"worst": worst, "limit": MOST_STEPS + 1e-3, "unit": "output steps"}
+    worst = max(worst_difference(a, b) for a, b in zip(expected, given, strict=True))
+    scale = max(scale_of(outputs) for outputs in expected)
+    # An int8 network with a float end: one rounding the other way inside may move the output by about a per cent.
+    limit = (0.02 if output_steps else TOLERANCE) * scale
+    return {"worst": worst, "limit": limit, "unit": "absolute"}
+
+
+def _aot_figure(facts: dict[str, Any]) -> str:
+    return f"{facts['kernels']} kernels, arena {facts['arena_bytes'] / 1e6:.2f} MB"
+
+
+def _trial_figure(engine: str, trials: list[dict[str, Any]]) -> str:
+    if not trials:
+        return f"{engine}: nothing here can run it"
+    return "; ".join(
+        f"{engine} within {trial['worst']:.2g} {trial['unit']} ({trial['how']}"
+        + (f", {trial['instructions'] / 1e6:.1f} M instructions)" if trial["instructions"] else ")")
+        for trial in trials
+    )
+

@@ -1,0 +1,93 @@
+"""One build as it runs: what is asked, what is known so far, and the running of one step after another."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepress.build.cache import StepCache, key
+from edgepress.build.listener import Listener
+from edgepress.build.versions import code_digest, tool_versions
+from edgepress.bundle import Check
+from edgepress.errors import EdgepressError
+from edgepress.progress import Progress
+from edgepress.recipe import Recipe
+from edgepress.source import Source
+from edgepress.targets import Target
+
+PART = "main"
+
+
+class Planned(EdgepressError):
+    """Ends a dry run at the first step that is not in the cache; never seen by users."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished step: its key and the folder with its files."""
+
+    key: str
+    folder: Path
+    cached: bool
+
+
+@dataclass
+class Job:
+    """A running build.
+
+    Attributes:
+        recipe, source, target: what is asked.
+        cache: where finished steps are.
+        listener: who hears of it.
+        dry: stop where work would begin.
+        checks: what was checked so far.
+        ran, reused: names of steps that ran, and that were in the cache.
+    """
+
+    recipe: Recipe
+    source: Source
+    target: Target
+    cache: StepCache
+    listener: Listener
+    dry: bool = False
+    checks: list[Check] = field(default_factory=list)
+    ran: list[str] = field(default_factory=list)
+    reused: list[str] = field(default_factory=list)
+
+    def step(
+        self,
+        name: str,
+        about: str,
+        inputs: Mapping[str, Any],
+        work: Callable[[Path, Progress], None],
+        figure: Callable[[Path], str] = lambda folder: "",
+    ) -> Done:
+        """Run a step, or take it from the cache.
+
+        Args:
+            name: the step's name.
+            about: what it does, for people.
+            inputs: everything that its result depends on, JSON-ready; tools and code are added here.
+            work: fills the folder it is given.
+            figure: the result in a few words, read from the finished folder.
+
+        Raises:
+            Planned: in a dry run, when the step is not in the cache.
+        """
+        name_key = key(name, {**inputs, "tools": tool_versions(), "code": code_digest()})
+        folder = self.cache.find(name, name_key)
+        cached = folder is not None
+        start = time.perf_counter()
+        if folder is None:
+            if self.dry:
+                raise Planned(name)
+            self.listener.started(name, about)
+            folder = self.cache.make(name, name_key, lambda partial: work(partial, self.listener.progress))
+            self.ran.append(name)
+        else:
+            self.reused.append(name)
+        self.listener.finished(name, time.perf_counter() - start, cached, figure(folder))
+        return Done(name_key, folder, cached)

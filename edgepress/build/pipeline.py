@@ -1,0 +1,224 @@
+"""The order of a build's steps."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgepress.build import steps
+from edgepress.build.assemble import assemble, pool
+from edgepress.build.cache import StepCache
+from edgepress.build.choice import choose_engine
+from edgepress.build.engines import compile_all, wanted_engines
+from edgepress.build.job import Done, Job, Planned
+from edgepress.build.listener import Listener, Silent
+from edgepress.build.press import calibration_samples, choose_network, specs
+from edgepress.bundle import Check, Manifest, verified
+from edgepress.bundle.reader import open_bundle
+from edgepress.bundle.writer import remove_partials, write_bundle
+from edgepress.errors import MissingExtraError, UsageError
+from edgepress.inputs import ArrayInput, InputKind
+from edgepress.outputs import ArrayOutput, OutputKind, ScoresOutput
+from edgepress.recipe import Recipe
+from edgepress.records import encode, near
+from edgepress.samples import Samples
+from edgepress.source import Source, resolve
+from edgepress.targets import load_target
+from edgepress.tensor import TensorSpec
+
+_ABOUT = {
+    "export": "export the model to ONNX",
+    "press": "compress the network",
+    "gate": "hold it against the float network",
+    "speed": "see whether it is slower",
+    "golden": "make the golden examples",
+    "compile-ort": "optimise the graph for ONNX Runtime",
+    "compile-aot": "compile kernels",
+    "link": "link the library",
+    "check": "run what was compiled on the golden examples",
+    "count": "count multiply-adds",
+    "time": "time the engines on this machine",
+    "pool": "store each weight once",
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished build: the bundle, its manifest, the seconds it took and which steps ran or were in the cache."""
+
+    path: Path
+    manifest: Manifest
+    seconds: float
+    ran: tuple[str, ...]
+    reused: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PlannedStep:
+    """A step of a dry run, and whether it is in the cache already."""
+
+    name: str
+    about: str
+    cached: bool
+
+
+def build(recipe: Recipe, listener: Listener | None = None, cache: StepCache | None = None) -> Built:
+    """Build a bundle.
+
+    Args:
+        recipe: what to build.
+        listener: told of every step.
+        cache: where finished steps are kept; the user's cache by default.
+
+    Raises:
+        EdgepressError: see :mod:`edgepress.errors`; nothing is left half-written.
+    """
+    start = time.perf_counter()
+    job, output = _prepare(recipe, listener or Silent(), cache or StepCache.default())
+    job.cache.sweep()
+    remove_partials(output)
+    manifest, members = _run(job)
+    written = write_bundle(output, manifest, members)
+    bundle = open_bundle(output)
+    verified.trust(bundle.identity)
+    bundle.close()
+    return Built(output, written, time.perf_counter() - start, tuple(job.ran), tuple(job.reused))
+
+
+def plan(recipe: Recipe, cache: StepCache | None = None) -> tuple[Path, list[PlannedStep]]:
+    """What a build would do: the bundle it would write and its steps, those in the cache marked.
+
+    Raises:
+        EdgepressError: the recipe, the model or the target is wrong.
+    """
+    job, output = _prepare(recipe, Silent(), cache or StepCache.default())
+    job.dry = True
+    wanted = wanted_engines(job)
+    with contextlib.suppress(Planned):
+        _run(job)
+    names = ["export", "press"]
+    names += ["press", "gate", "speed"] if recipe.method == "auto" else ["gate"] if recipe.method != "none" else []
+    names += ["golden"]
+    for engine in wanted:
+        names += ["compile-aot", "link", "check"] if engine == "aot" else ["compile-ort", "check"]
+    names += (["time"] if recipe.on else ["count"]) if len(wanted) > 1 else []
+    names += ["pool"]
+    planned, left = [], list(job.reused)
+    for name in names:
+        cached = name in left
+        if cached:
+            left.remove(name)
+        planned.append(PlannedStep(name, _ABOUT[name], cached))
+    return output, planned
+
+
+def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job, Path]:
+    if recipe.on not in ("", "local"):
+        raise UsageError(f"--on {recipe.on!r} is no device that can measure here; local is this machine")
+    if recipe.samples < 1 or recipe.golden < 1:
+        raise UsageError("samples and golden must be at least 1")
+    target = load_target(recipe.target)
+    given = tuple(TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape)
+    source = _described(resolve(recipe.model, given), recipe)
+    name = recipe.name or source.name
+    output = Path(recipe.output or f"{name}-{target.name}.edge")
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name the bundle's file with -o")
+    return Job(recipe, source, target, cache, listener), output
+
+
+def _described(source: Source, recipe: Recipe) -> Source:
+    """The source with the recipe's own labels and preprocessing."""
+    labels = source.labels
+    if recipe.labels:
+        try:
+            labels = tuple(Path(recipe.labels).read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"the labels {recipe.labels} cannot be read ({error}); give a text file, one label a line") from None
+    prepare = {name: item.prepare for name, item in recipe.inputs.items() if item.prepare is not None}
+    return dataclasses.replace(source, labels=labels, prepare={**source.prepare, **prepare}, name=recipe.name or source.name)
+
+
+def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
+    for package in ("onnx", "onnxruntime"):
+        if importlib.util.find_spec(package) is None:
+            raise MissingExtraError("building a bundle", package, "build")
+    exported, inputs, outputs = _export(job)
+    kinds, meaning = _meaning(job, inputs, outputs)
+    has_scores = any(isinstance(kind, ScoresOutput) for kind in meaning.values())
+    network = choose_network(job, exported, kinds, has_scores)
+    samples = calibration_samples(job, network.inputs, kinds, half=1)
+    graph = network.step.folder / steps.GRAPH
+    golden = job.step(
+        "golden",
+        "making the golden examples",
+        {"graph": network.step.key, "samples": samples.digest, "count": job.recipe.golden},
+        lambda folder, progress: steps.golden(graph, samples.load()[: job.recipe.golden], folder),
+    )
+    compiled = compile_all(job, network, golden)
+    chosen = choose_engine(job, network, compiled)
+    pooled = pool(job, network, compiled)
+    name = job.recipe.name or job.source.name
+    return assemble(job, exported, network, compiled, pooled, golden, kinds, meaning, chosen, name)
+
+
+def _export(job: Job) -> tuple[Done, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    source = job.source
+    samples: Samples | None = None
+    if source.inputs and source.kind == "torch":
+        kinds = {spec.name: source.prepare.get(spec.name, ArrayInput()) for spec in source.inputs}
+        samples = calibration_samples(job, source.inputs, kinds, half=0)
+    limits = {"ir": job.target.runtime.max_ir, "opset": job.target.runtime.max_opset}
+    exported = job.step(
+        "export",
+        "exporting the model to ONNX",
+        {
+            "source": source.digest,
+            "inputs": encode(source.inputs),
+            "outputs": list(source.outputs),
+            "example": samples.digest if samples else "",
+            **limits,
+        },
+        lambda folder, progress: steps.export(source, job.target, samples.load()[0] if samples else None, folder, progress),
+        _export_figure,
+    )
+    facts = steps.read_facts(exported.folder)
+    comparison = facts["comparison"]
+    limit = comparison["tolerance"] * max(1.0, comparison["scale"])
+    detail = f"{comparison['cases']} sets of inputs"
+    job.checks.append(
+        Check("export", facts["against"], comparison["max_abs_error"], limit, "absolute", True, detail=detail)
+    )
+    return exported, specs(facts["inputs"]), specs(facts["outputs"])
+
+
+def _export_figure(folder: Path) -> str:
+    facts = steps.read_facts(folder)
+    size = (folder / steps.GRAPH).stat().st_size / 1e6
+    return f"{size:.1f} MB, within {facts['comparison']['max_abs_error']:.1g} of {facts['against']}"
+
+
+def _meaning(
+    job: Job, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
+) -> tuple[dict[str, InputKind], dict[str, OutputKind]]:
+    """How each input is made and what each output means, by tensor name."""
+    known = [spec.name for spec in inputs]
+    for name in job.recipe.inputs:
+        if name not in known:
+            raise UsageError(f"the model has no input {name!r}{near(name, known)}; it has {', '.join(known)}")
+    names = [spec.name for spec in outputs]
+    for name in job.recipe.outputs:
+        if name not in names:
+            raise UsageError(f"the model has no output {name!r}{near(name, names)}; it has {', '.join(names)}")
+    labels = "main/labels.txt" if job.source.labels else ""
+    meaning: dict[str, OutputKind] = {name: ArrayOutput() for name in names}
+    if job.source.labels:
+        meaning[names[0]] = ScoresOutput(labels=labels)
+    for name, kind in job.recipe.outputs.items():
+        meaning[name] = dataclasses.replace(kind, labels=labels) if isinstance(kind, ScoresOutput) else kind
+    return {name: job.source.prepare.get(name, ArrayInput()) for name in known}, meaning

@@ -1,0 +1,161 @@
+"""Which form of the network ships: press it, hold it against the float one, keep what passes and is not slower."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from edgepress.build import steps
+from edgepress.build.job import Done, Job
+from edgepress.bundle import Check
+from edgepress.errors import CheckError, UsageError
+from edgepress.inputs import InputKind
+from edgepress.records import decode, encode
+from edgepress.samples import Samples, built_in, from_folder
+from edgepress.tensor import TensorSpec
+
+
+@dataclass(frozen=True)
+class PressedNetwork:
+    """The network in the form that ships.
+
+    Attributes:
+        method: the method that made it.
+        step: where its graph is.
+        inputs, outputs: its tensors.
+        steps: the size of one step of each quantised output.
+        facts: what the method says of its work, and why it was chosen.
+    """
+
+    method: str
+    step: Done
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    steps: dict[str, float]
+    facts: dict[str, Any]
+
+
+def calibration_samples(job: Job, inputs: tuple[TensorSpec, ...], kinds: dict[str, InputKind], half: int) -> Samples:
+    """Examples to calibrate with (half 0) or to check with (half 1)."""
+    if job.recipe.data:
+        from pathlib import Path
+
+        return from_folder(Path(job.recipe.data), inputs, kinds, job.recipe.samples, half)
+    return built_in(inputs, kinds, job.recipe.samples, seed=half)
+
+
+def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], has_scores: bool) -> PressedNetwork:
+    """Press by the recipe's method; ``auto`` keeps int8 where the gate lets it pass and it is not slower.
+
+    Raises:
+        CheckError: the method asked for loses more than the recipe allows.
+    """
+    wanted = job.recipe.method
+    if wanted != "auto":
+        network = _press(job, exported, wanted, job.recipe.options, kinds)
+        if wanted == "none":
+            return network
+        passed, sentence = _gate(job, exported, network, kinds, has_scores)
+        if not passed:
+            raise CheckError(f"{sentence}; allow more under [gate] in the recipe, calibrate with more --data, or use --method auto")
+        return dataclasses.replace(network, facts={**network.facts, "gate": sentence})
+    if job.recipe.options:
+        raise UsageError("options need a method by name, not auto; write for example method = 'int8' in the recipe")
+    plain = _press(job, exported, "none", {}, kinds)
+    network = _press(job, exported, "int8", {}, kinds)
+    passed, sentence = _gate(job, exported, network, kinds, has_scores)
+    if not passed:
+        job.listener.note(f"kept in float: {sentence}")
+        return dataclasses.replace(plain, facts={**plain.facts, "auto": f"kept in float: {sentence}"})
+    slower, speed = _slower(job, plain, network)
+    if slower:
+        job.listener.note(f"kept in float: {speed}")
+        return dataclasses.replace(plain, facts={**plain.facts, "auto": f"kept in float: {speed}"})
+    return dataclasses.replace(network, facts={**network.facts, "auto": f"int8: {sentence}; {speed}", "gate": sentence})
+
+
+def _press(job: Job, exported: Done, name: str, options: dict[str, Any], kinds: dict[str, InputKind]) -> PressedNetwork:
+    from edgepress.methods import configure, find_method
+
+    method = find_method(name)
+    config = configure(method, options)
+    inputs = specs(steps.read_facts(exported.folder)["inputs"])
+    samples = calibration_samples(job, inputs, kinds, half=0) if method.needs_data else built_in(inputs, kinds, 1, 0)
+    if method.needs_data and not job.recipe.data:
+        job.listener.note(f"calibrating on {samples.origin}; --data FOLDER takes your own")
+    done = job.step(
+        "press",
+        f"pressing with {name}",
+        {
+            "graph": exported.key,
+            "method": name,
+            "config": encode(config),
+            "activations": job.target.activations,
+            "samples": samples.digest if method.needs_data else "",
+        },
+        lambda folder, progress: steps.press(exported.folder / steps.GRAPH, name, config, job.target, samples, folder, progress),
+        lambda folder: f"{name}, {(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
+    )
+    facts = steps.read_facts(done.folder)
+    calibration = {"calibrated on": samples.origin} if method.needs_data else {}
+    described = {"name": name, "config": encode(config), **facts["facts"], **calibration}
+    return PressedNetwork(name, done, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described)
+
+
+def _gate(job: Job, exported: Done, network: PressedNetwork, kinds: dict[str, InputKind], has_scores: bool) -> tuple[bool, str]:
+    samples = calibration_samples(job, network.inputs, kinds, half=1)
+
+    def work(folder: Any, progress: Any) -> None:
+        from edgepress.build.gate import judge
+
+        judgement = judge(
+            exported.folder / steps.GRAPH, network.step.folder / steps.GRAPH, samples, job.recipe.gate, has_scores, progress
+        )
+        steps.write_facts(folder, encode(judgement))
+
+    done = job.step(
+        "gate",
+        "holding it against the float network",
+        {
+            "float": exported.key,
+            "pressed": network.step.key,
+            "samples": samples.digest,
+            "limits": encode(job.recipe.gate),
+            "scores": has_scores,
+        },
+        work,
+        lambda folder: str(steps.read_facts(folder)["sentence"]),
+    )
+    facts = steps.read_facts(done.folder)
+    for figure in facts["figures"]:
+        job.checks.append(
+            Check("gate", "the float network", figure["value"], figure["limit"], figure["unit"], figure["passed"], detail=samples.origin)
+        )
+    return bool(facts["passed"]), str(facts["sentence"])
+
+
+def _slower(job: Job, plain: PressedNetwork, network: PressedNetwork) -> tuple[bool, str]:
+    """Whether the pressed network is slower on the target: measured where a device is given, else estimated."""
+    measured = job.recipe.on == "local"
+
+    def work(folder: Any, progress: Any) -> None:
+        from edgepress.build.speed import compare_graphs
+
+        graphs = (network.step.folder / steps.GRAPH, plain.step.folder / steps.GRAPH)
+        steps.write_facts(folder, compare_graphs(*graphs, job.target, measured, progress))
+
+    done = job.step(
+        "speed",
+        "timing int8 against float" if measured else "estimating the speed of int8 against float",
+        {"pressed": network.step.key, "float": plain.step.key, "target": encode(job.target), "measured": measured},
+        work,
+        lambda folder: str(steps.read_facts(folder)["sentence"]),
+    )
+    facts = steps.read_facts(done.folder)
+    return bool(facts["slower"]), str(facts["sentence"])
+
+
+def specs(plain: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:
+    """Tensors from what a step wrote."""
+    return tuple(decode(TensorSpec, {"shape": [], **item}) for item in plain)

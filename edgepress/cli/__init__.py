@@ -1,0 +1,1 @@
+"""The command ``edgepress``: one command a file; each parses, calls the library, and prints."""

@@ -1,0 +1,126 @@
+"""``edgepress build``: a model and a board's name in, one bundle out."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgepress.cli.draw import Drawing
+from edgepress.cli.table import echo_json
+from edgepress.errors import UsageError
+from edgepress.inputs import AudioInput, ImageInput, InputKind, TextInput
+from edgepress.recipe import InputRecipe, Recipe, read_recipe
+from edgepress.tensor import TensorSpec
+
+
+@click.command(short_help="Press a model for a board and write one bundle.")
+@click.argument("model", required=False)
+@click.option("--target", help="A board (edgepress targets lists them) or a path to its .toml; host by default.")
+@click.option("-o", "--output", type=click.Path(), help="The bundle to write; NAME-TARGET.edge by default.")
+@click.option("--method", help="auto (default), none, int8, or the name of another method.")
+@click.option("--data", type=click.Path(), help="A folder of examples to calibrate and check with.")
+@click.option("--samples", type=click.IntRange(min=1), help="How many examples are used, at most.")
+@click.option("--input", "inputs", multiple=True, metavar="NAME:SHAPE:DTYPE", help="An input, where the model does not say: image:1x3x224x224.")
+@click.option("--image", is_flag=True, help="The input is a picture; --mean, --std, --crop and --layout say how it is made.")
+@click.option("--mean", help="What is subtracted from pixels (0 to 255): one number, or one a channel with commas.")
+@click.option("--std", help="What pixels are divided by, after --mean.")
+@click.option("--crop", type=click.FloatRange(min=0, max=1, min_open=True), help="The share of the short side that the centre crop keeps.")
+@click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Where a picture's channels stand.")
+@click.option("--audio", "rate", type=click.IntRange(min=1), metavar="HERTZ", help="The input is a recording of this sampling rate.")
+@click.option("--text", is_flag=True, help="The input is text, as UTF-8 bytes.")
+@click.option("--labels", type=click.Path(), help="A file with one class name a line.")
+@click.option("--engines", help="Compilers to use, with commas: aot,ort; all that the target takes by default.")
+@click.option("--on", help="Choose between engines by measuring on this device: local.")
+@click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
+@click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
+def command(model: str | None, dry_run: bool, as_json: bool, **given: Any) -> None:
+    """Press MODEL for a board and write one bundle.
+
+    MODEL is a name of the zoo, a path.onnx, package.module:callable or file.py:callable for torch code, or a
+    recipe.toml (edgepress init writes one). With no model, EfficientNet-Lite0 is pressed.
+    """
+    recipe = _with_options(read_recipe(Path(model)) if model and model.endswith(".toml") else Recipe(), model, given)
+    from edgepress.build import build, plan
+
+    if dry_run:
+        output, steps = plan(recipe)
+        if as_json:
+            echo_json({"bundle": str(output), "steps": [dataclasses.asdict(step) for step in steps]})
+            return
+        for number, step in enumerate(steps, 1):
+            click.echo(f"{number:3}. {step.name:12} {step.about}{' (in the cache)' if step.cached else ''}")
+        click.echo(f"would write {output}")
+        return
+    drawing = Drawing(quiet=as_json)
+    built = build(recipe, drawing)
+    part = next(iter(built.manifest.parts.values()))
+    size = built.path.stat().st_size
+    if as_json:
+        echo_json(
+            {
+                "bundle": str(built.path), "bytes": size, "seconds": built.seconds, "engine": part.engine, "why": part.why,
+                "method": built.manifest.method, "ran": built.ran, "cached": built.reused,
+            }
+        )  # fmt: skip
+        return
+    click.echo(f"engine: {part.why}")
+    click.echo(f"wrote {built.path} ({size / 1e6:.1f} MB) in {built.seconds:.1f} s")
+
+
+def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> Recipe:
+    """The recipe with what the command line says; the command line wins."""
+    changes: dict[str, Any] = {}
+    if model and not model.endswith(".toml"):
+        changes["model"] = model
+    for name in ("target", "output", "method", "data", "samples", "labels", "on"):
+        if given[name] is not None:
+            changes[name] = given[name]
+    if given["engines"] is not None:
+        changes["engines"] = tuple(name.strip() for name in given["engines"].split(",") if name.strip())
+    inputs = dict(recipe.inputs)
+    for text in given["inputs"]:
+        spec = TensorSpec.parse(text)
+        known = inputs.get(spec.name, InputRecipe())
+        inputs[spec.name] = dataclasses.replace(known, shape=spec.shape, dtype=spec.dtype)
+    kind = _kind(given)
+    if kind is not None:
+        if not inputs:
+            raise UsageError("say which input the picture, recording or text is for: add --input name:shape:dtype")
+        first = next(iter(inputs))
+        inputs[first] = dataclasses.replace(inputs[first], prepare=kind)
+    if inputs:
+        changes["inputs"] = inputs
+    return dataclasses.replace(recipe, **changes)
+
+
+def _kind(given: dict[str, Any]) -> InputKind | None:
+    """How the first input is made, by the options; None where they say nothing."""
+    pictures = [name for name in ("image", "mean", "std", "crop", "layout") if given[name]]
+    kinds = [name for name, said in (("a picture", pictures), ("a recording", given["rate"]), ("text", given["text"])) if said]
+    if len(kinds) > 1:
+        raise UsageError(f"the input cannot be {' and '.join(kinds)} at once; choose one, or write a recipe for several inputs")
+    if given["rate"]:
+        return AudioInput(rate=given["rate"])
+    if given["text"]:
+        return TextInput()
+    if not pictures:
+        return None
+    image = ImageInput(mean=_numbers(given["mean"], "--mean", (0.0,)), std=_numbers(given["std"], "--std", (1.0,)))
+    return dataclasses.replace(image, **{name: given[name] for name in ("crop", "layout") if given[name]})
+
+
+def _numbers(text: str | None, option: str, default: tuple[float, ...]) -> tuple[float, ...]:
+    if text is None:
+        return default
+    try:
+        numbers = tuple(float(item) for item in text.split(","))
+    except ValueError:
+        raise UsageError(f"{option} {text!r} is not numbers with commas, such as 123.7,116.3,103.5") from None
+    if len(numbers) not in (1, 3) or (option == "--std" and 0.0 in numbers):
+        raise UsageError(f"{option} takes one number or three{', none of them 0' if option == '--std' else ''}")
+    return numbers
+
+

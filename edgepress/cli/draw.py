@@ -1,0 +1,50 @@
+"""A build as it appears on a terminal: a line a step, a bar where it is long."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+_WIDTH = 24
+_CLEAR = "\r\x1b[2K"
+
+
+class Drawing:
+    """Draws the steps of a build on standard error; plain lines where that is no terminal.
+
+    Args:
+        quiet: draw nothing but notes.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._live = sys.stderr.isatty() and not quiet
+        self._about = ""
+        self._last = 0.0
+
+    def started(self, step: str, about: str) -> None:
+        self._about = about
+        if self._live:
+            self._bar(0, 0, "")
+
+    def progress(self, done: int, total: int, what: str = "") -> None:
+        now = time.monotonic()
+        if self._live and (now - self._last > 0.1 or done == total):
+            self._last = now
+            self._bar(done, total, what)
+
+    def finished(self, step: str, seconds: float, cached: bool, figure: str) -> None:
+        if self._quiet:
+            return
+        spent = "cached" if cached else f"{seconds:.1f} s"
+        click.echo(f"{_CLEAR if self._live else ''}{step:12} {spent:>8}  {figure}".rstrip(), err=True)
+
+    def note(self, sentence: str) -> None:
+        click.echo(f"{_CLEAR if self._live else ''}note: {sentence}", err=True)
+
+    def _bar(self, done: int, total: int, what: str) -> None:
+        filled = _WIDTH * min(done, total) // total if total else 0
+        bar = f" [{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{total}" if total > 1 else " ..."
+        click.echo(f"{_CLEAR}{self._about}{bar}{' ' + what if what else ''}", nl=False, err=True)

@@ -1,0 +1,76 @@
+"""``edgepress init``: a commented recipe to start from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from edgepress.errors import StorageError, UsageError
+
+_RECIPE = '''# A recipe: `edgepress build {file}` builds what it says. Every key has a default, shown here.
+
+model = "{model}"        # a name of the zoo, path.onnx, package.module:callable or file.py:callable
+target = "{target}"                    # edgepress targets lists the boards; or a path to your own .toml
+method = "auto"                    # auto, none, int8: auto keeps int8 where it passes the gate and is not slower
+# name = "my-net"                  # what the model is called; the source's own name by default
+# output = "my-net-{target}.edge"    # the bundle to write
+# data = "photos"                  # a folder of examples to calibrate and check with
+samples = 64                       # how many of them are used, at most
+golden = 2                         # how many golden examples the bundle carries
+# engines = ["aot", "ort"]         # compilers to use; all that the target takes by default
+# labels = "labels.txt"            # one class name a line, for the first output
+# on = "local"                     # choose between engines by measuring on this machine
+
+# Options of a method chosen by name, such as int8:
+# [options]
+# calibration = "percentile"
+
+# What the network may lose against the float one.
+[gate]
+accuracy_drop = 0.01               # with labelled data: share of right answers lost
+agreement = 0.95                   # without labels: share of first choices that stay the same
+sqnr_db = 15.0                     # for outputs that are no class scores
+
+# One table an input of your own network: its shape and type, and how it is made.
+# [inputs.image]
+# shape = [1, 3, 224, 224]
+# dtype = "float32"
+# [inputs.image.prepare]           # kind is image, audio, array or text
+# kind = "image"
+# mean = [123.675, 116.28, 103.53] # in pixel units, 0 to 255
+# std = [58.395, 57.12, 57.375]
+# crop = 0.875
+# resample = "bicubic"
+
+# What an output means: kind is scores (with labels) or array.
+# [outputs.output]
+# kind = "scores"
+# activation = "softmax"
+'''
+
+
+@click.command(short_help="Write a commented recipe to start from.")
+@click.argument("file", type=click.Path(path_type=Path), default="recipe.toml")
+@click.option("--model", default="efficientnet-lite0", show_default=True, help="The model to put into it.")
+@click.option("--target", default="rpi4", show_default=True, help="The board to put into it.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def command(file: Path, model: str, target: str, force: bool) -> None:
+    """Write a commented recipe to FILE (recipe.toml by default)."""
+    for text in (model, target):
+        if '"' in text or "\\" in text or not text.isprintable():
+            raise UsageError(f"{text!r} cannot stand in a recipe; leave quotes and backslashes out")
+    if file.suffix != ".toml":
+        raise UsageError(f"{file} should end in .toml, so that edgepress build knows it for a recipe")
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already; choose another name, or replace it with --force")
+    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    try:
+        partial.write_text(_RECIPE.format(file=file.name, model=model, target=target), encoding="utf-8")
+        partial.replace(file)
+    except OSError as error:
+        raise StorageError(f"{file} cannot be written ({error.strerror}); choose another folder") from None
+    finally:
+        partial.unlink(missing_ok=True)
+    click.echo(f"wrote {file}; edgepress build {file} builds it")

@@ -1,0 +1,87 @@
+"""``edgepress inspect``: what a bundle says about itself."""
+
+from __future__ import annotations
+
+import click
+
+from edgepress.bundle import Bundle, Part, open_bundle
+from edgepress.cli.table import columns, printable, shape, size
+from edgepress.records import encode
+
+
+@click.command(short_help="Show what a bundle holds.")
+@click.argument("bundle", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
+def command(bundle: str, as_json: bool) -> None:
+    """Show what BUNDLE holds: parts, tensors, preprocessing, engines, sizes, checks and tools."""
+    with open_bundle(bundle, verify=False) as opened:
+        if as_json:
+            click.echo(opened.manifest.to_bytes().decode(), nl=False)
+        else:
+            click.echo(describe(opened))
+
+
+def describe(bundle: Bundle) -> str:
+    """The bundle on a page of text."""
+    manifest = bundle.manifest
+    facts = [
+        ["model", printable(manifest.name)],
+        ["source", _flat(manifest.source)],
+        ["method", _flat(manifest.method)],
+        ["size", f"{size(bundle.path.stat().st_size)} in {len(manifest.members)} members"],
+        ["identity", bundle.identity],
+    ]
+    sections = [columns(facts)]
+    sections += [_part(bundle, name, part) for name, part in manifest.parts.items()]
+    rows = [["member", "size", "SHA-256"]]
+    rows += [[name, size(member.bytes), member.sha256[:16]] for name, member in manifest.members.items()]
+    sections.append("members\n" + columns(rows, right=(1,), indent="  "))
+    sections.append("checks\n" + (columns(_checks(bundle), right=(2, 3), indent="  ") if manifest.checks else "  none"))
+    tools = columns([[printable(name), printable(version)] for name, version in manifest.tools.items()], indent="  ")
+    sections.append(f"tools\n{tools}")
+    return "\n\n".join(sections)
+
+
+def _part(bundle: Bundle, name: str, part: Part) -> str:
+    title = bundle.manifest.targets[part.target].get("title", "")
+    head = [["target", printable(f"{part.target} ({title})" if title else part.target)]]
+    head.append(["engine", printable(f"{part.engine}: {part.why}" if part.why else part.engine)])
+    head.append(["portable graph", f"{part.graph.member}, IR {part.graph.ir}, opset {part.graph.opset}"])
+    head.append(["golden", f"{len(part.golden)} example(s)"])
+    rows = [["", "name", "shape", "type", "range", "meaning"]]
+    for tensor in part.inputs:
+        kind = _flat(encode(part.prepare[tensor.name])) if tensor.name in part.prepare else "-"
+        rows.append(["input", printable(tensor.name), shape(tensor.shape), tensor.dtype, _range(tensor.range), kind])
+    for tensor in part.outputs:
+        kind = _flat(encode(part.meaning[tensor.name])) if tensor.name in part.meaning else "-"
+        rows.append(["output", printable(tensor.name), shape(tensor.shape), tensor.dtype, _range(tensor.range), kind])
+    engines = [["engine", "files", "arena", "facts"]]
+    for engine, files in part.engines.items():
+        members = [*files.files.values(), *([files.graph.member] if files.graph else [])]
+        total = sum(bundle.manifest.members[member].bytes for member in members)
+        arena = "-" if files.arena_bytes is None else size(files.arena_bytes)
+        engines.append([engine, size(total), arena, _flat(files.facts) or "-"])
+    lines = [f"part {printable(name)}", columns(head, indent="  "), columns(rows, indent="  ")]
+    return "\n".join([*lines, columns(engines, right=(1, 2), indent="  ")])
+
+
+def _checks(bundle: Bundle) -> list[list[str]]:
+    rows = [["step", "against", "worst", "limit", "", "origin", ""]]
+    for check in bundle.manifest.checks:
+        verdict = "passed" if check.passed else "FAILED"
+        figures = [f"{check.worst:.3g}", f"{check.limit:.3g} {check.unit}"]
+        rows.append([check.step, printable(check.against), *figures, verdict, check.origin, printable(check.detail)])
+    return rows
+
+
+def _range(limits: tuple[float, float] | None) -> str:
+    return f"{limits[0]:.4g} to {limits[1]:.4g}" if limits else "-"
+
+
+def _flat(data: object) -> str:
+    """Nested plain data on one line."""
+    if isinstance(data, dict):
+        return ", ".join(f"{printable(str(key))} {_flat(value)}" for key, value in data.items())
+    if isinstance(data, (list, tuple)):
+        return "[" + " ".join(_flat(value) for value in data) + "]"
+    return printable(f"{data:.6g}" if isinstance(data, float) else str(data))

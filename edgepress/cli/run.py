@@ -1,0 +1,116 @@
+"""``edgepress run``: files in, labels or numbers out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from edgepress.cli.save import save_outputs
+from edgepress.cli.table import columns, echo_json, printable, shape
+from edgepress.errors import DataError, EdgepressError
+from edgepress.inputs import Value
+from edgepress.runtimes.session import Result, Session, load
+
+Example = tuple[str, dict[str, Value]]
+
+
+@click.command(short_help="Run a bundle on files.")
+@click.argument("bundle", type=click.Path())
+@click.argument("files", nargs=-1, required=True, type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes to name.")
+@click.option("--engine", help="aot, ort or portable; the bundle's own choice by default.")
+@click.option("--part", help="Which part; needed only where there are several.")
+@click.option("--trust", is_flag=True, help="Run machine code that was not built on this machine.")
+@click.option("--threads", type=click.IntRange(min=1), help="How many threads to run on.")
+@click.option("--save", type=click.Path(path_type=Path), help="Write every output as a .npy file into this folder.")
+@click.pass_context
+def command(
+    ctx: click.Context, bundle: str, files: tuple[str, ...], as_json: bool, top: int, engine: str | None,
+    part: str | None, trust: bool, threads: int | None, save: Path | None,
+) -> None:  # fmt: skip
+    """Run BUNDLE on FILES: photographs, recordings, .npy arrays or texts, whatever its model takes.
+
+    "-" reads standard input. A model with several inputs takes NAME=FILE for each of them. A file that
+    cannot be used is reported, the others still run, and the exit code is that of the last error.
+    """
+    with load(bundle, part=part, engine=engine, trust=trust, threads=threads) as session:
+        if session.note:
+            click.echo(f"edgepress: not the target: {session.note}", err=True)
+        found: list[dict[str, Any]] = []
+        code = 0
+        for number, (name, value) in enumerate(examples(session, files)):
+            try:
+                result = session.run(value, top)
+                saved = save_outputs(save, number, name, result.outputs) if save else []
+            except EdgepressError as error:
+                code = error.exit_code
+                found.append({"file": name, "error": str(error)})
+                click.echo(f"edgepress: error: {error}", err=True)
+                continue
+            if as_json:
+                found.append({"file": name, **as_data(result), **({"saved": saved} if saved else {})})
+            else:
+                click.echo(as_text(name, result))
+                for path in saved:
+                    click.echo(f"  saved {path}")
+        if as_json:
+            report = {"bundle": bundle, "part": session.part_name, "engine": session.engine_name, "results": found}
+            echo_json({**report, "note": session.note} if session.note else report)
+    ctx.exit(code)
+
+
+def examples(session: Session, files: tuple[str, ...]) -> list[Example]:
+    """The examples that the command's words name: one a file, or one a full set of ``NAME=FILE``.
+
+    Raises:
+        DataError: the model has several inputs, and a word does not say which it is for.
+    """
+    names = [tensor.name for tensor in session.part.inputs]
+    found: list[Example] = []
+    for word in files:
+        name, equals, path = word.partition("=")
+        if not (equals and name in names):
+            if len(names) > 1:
+                raise DataError(f"this model has {len(names)} inputs; give NAME=FILE for each of {', '.join(names)}")
+            name, path = names[0], word
+        # A name that the example already has begins the next example.
+        if not found or len(names) == 1 or name in found[-1][1]:
+            found.append((path if len(names) == 1 else word, {}))
+        elif len(names) > 1:
+            found[-1] = (f"{found[-1][0]} {word}", found[-1][1])
+        found[-1][1][name] = sys.stdin.buffer if path == "-" else path
+    return found
+
+
+def as_data(result: Result) -> dict[str, Any]:
+    """One result as JSON-ready data: labels where there are any, and every output in figures."""
+    labels = [{"index": one.index, "name": one.name, "probability": one.probability} for one in result.labels]
+    outputs = {name: summary(array) for name, array in result.outputs.items()}
+    return {"labels": labels, "outputs": outputs} if labels else {"outputs": outputs}
+
+
+def summary(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """An array's shape, type, least, mean and greatest value."""
+    data: dict[str, Any] = {"shape": list(array.shape), "dtype": str(array.dtype)}
+    if array.size and array.dtype.kind in "biuf":
+        values = array.astype(np.float64)
+        data |= {"min": float(values.min()), "mean": float(values.mean()), "max": float(values.max())}
+    return data
+
+
+def as_text(name: str, result: Result) -> str:
+    """One result as lines of text under the file's name."""
+    if result.labels:
+        rows = [[f"{one.probability:7.2%}", printable(one.name), f"({one.index})"] for one in result.labels]
+        return f"{printable(name)}\n{columns(rows, right=(0,), indent='  ')}"
+    rows = [["output", "shape", "type", "min", "mean", "max"]]
+    for output, array in result.outputs.items():
+        data = summary(array)
+        figures = [f"{data[key]:.5g}" if key in data else "-" for key in ("min", "mean", "max")]
+        rows.append([printable(output), shape(array.shape), str(array.dtype), *figures])
+    return f"{printable(name)}\n{columns(rows, right=(3, 4, 5), indent='  ')}"

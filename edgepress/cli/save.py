@@ -1,0 +1,50 @@
+"""Write a run's outputs as ``.npy`` files."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepress.errors import StorageError
+
+
+def save_outputs(
+    folder: Path, number: int, source: str, outputs: Mapping[str, np.ndarray[Any, Any]]
+) -> list[str]:
+    """Write each output to ``NUMBER-SOURCE-OUTPUT.npy`` and return the paths.
+
+    Args:
+        folder: made where it does not exist.
+        number: the example's place in the run, from 0, which keeps names apart.
+        source: the file the example came from; its stem goes into the name.
+        outputs: by tensor name.
+
+    Raises:
+        StorageError: the folder or a file cannot be written.
+    """
+    saved = []
+    stem = "stdin" if source == "-" else _plain(Path(source).stem)
+    for name, array in outputs.items():
+        path = folder / f"{number:03d}-{stem}-{_plain(name)}.npy"
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                np.save(file, array, allow_pickle=False)
+            partial.replace(path)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written ({error.strerror}); choose another folder with --save") from None
+        finally:
+            partial.unlink(missing_ok=True)
+        saved.append(str(path))
+    return saved
+
+
+def _plain(name: str) -> str:
+    """A file name's part: letters, digits, '.', '_' and '-' only."""
+    return re.sub(r"[^A-Za-z0-9_.\-]+", "_", name).strip("._") or "output"

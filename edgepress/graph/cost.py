@@ -1,0 +1,149 @@
+"""What each layer of a graph costs: multiply-accumulates and bytes, for roofline estimates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import onnx
+
+from edgepress.graph.index import Index, attribute
+
+_FREE = frozenset({"Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Constant"})
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One node's cost.
+
+    Attributes:
+        name, op: the node's name and operator.
+        macs: multiply-accumulates of convolutions and matrix products; 0 for the rest.
+        operations: element-wise operations of the rest, one per output element (per input element for pooling).
+        parameter_bytes: constants read, with the types they are stored in.
+        activation_bytes: non-constant inputs read plus outputs written, densely packed.
+        dtype: NumPy name of the type the node computes in; ``int8`` between DequantizeLinear and QuantizeLinear.
+    """
+
+    name: str
+    op: str
+    macs: int
+    operations: int
+    parameter_bytes: int
+    activation_bytes: int
+    dtype: str
+
+
+def count(model: onnx.ModelProto) -> list[LayerCost]:
+    """Cost of each node of a shape-inferred graph, in the graph's order.
+
+    A quantised graph (QDQ) counts as its integer engine would run it: Q and DQ nodes around a layer cost nothing
+    and the layer reads and writes the integers behind them. A Q or DQ that no integer layer absorbs is counted.
+    """
+    index = Index.of(model.graph)
+    absorbed = _absorbed(index, model.graph)
+    costs: list[LayerCost] = []
+    for node in model.graph.node:
+        if id(node) in absorbed:
+            continue
+        inputs = [_stored(name, index) for name in node.input if name]
+        outputs = [_written(name, index) for name in node.output if name]
+        macs = _macs(node, index)
+        free = node.op_type in _FREE
+        parameters = sum(_bytes(name, index) for name in inputs if name in index.constants)
+        activations = sum(_bytes(name, index) for name in inputs if name not in index.constants)
+        activations += sum(_bytes(name, index) for name in outputs)
+        pooled = node.op_type.endswith("Pool") or node.op_type.startswith("Reduce")
+        basis = node.input[:1] if pooled else node.output
+        operations = 0 if macs or free else sum(_elements(name, index) for name in basis if name)
+        kind = index.types.get(inputs[0] if inputs else outputs[0], (1, None))[0]
+        costs.append(
+            LayerCost(
+                node.name or node.output[0],
+                node.op_type,
+                macs,
+                operations,
+                parameters,
+                0 if free else activations,
+                str(onnx.helper.tensor_dtype_to_np_dtype(kind)) if kind else "float32",
+            )
+        )
+    return costs
+
+
+def total_macs(model: onnx.ModelProto) -> int:
+    """Multiply-accumulates of one run of the whole graph."""
+    return sum(layer.macs for layer in count(model))
+
+
+def _absorbed(index: Index, graph: onnx.GraphProto) -> set[int]:
+    gone: set[int] = set()
+    for node in graph.node:
+        if node.op_type == "DequantizeLinear":
+            readers = index.readers.get(node.output[0], [])
+            if readers and all(_integer(reader, index) for reader in readers):
+                gone.add(id(node))
+        if node.op_type == "QuantizeLinear":
+            maker = index.producer.get(node.input[0])
+            if maker is not None and _integer(maker, index):
+                gone.add(id(node))
+    return gone
+
+
+def _integer(node: onnx.NodeProto, index: Index) -> bool:
+    """Whether a node stands between dequantised inputs and quantised outputs."""
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        return False
+    makers = [index.producer.get(name) for name in node.input if name and name not in index.constants]
+    if not makers or any(maker is None or maker.op_type != "DequantizeLinear" for maker in makers):
+        return False
+    readers = [reader for name in node.output if name for reader in index.readers.get(name, [])]
+    return bool(readers) and all(reader.op_type == "QuantizeLinear" for reader in readers)
+
+
+def _stored(name: str, index: Index) -> str:
+    """The tensor that holds the bytes: the integers behind a DequantizeLinear."""
+    maker = index.producer.get(name)
+    return maker.input[0] if maker is not None and maker.op_type == "DequantizeLinear" else name
+
+
+def _written(name: str, index: Index) -> str:
+    readers = index.readers.get(name, [])
+    if readers and all(reader.op_type == "QuantizeLinear" for reader in readers):
+        return readers[0].output[0]
+    return name
+
+
+def _macs(node: onnx.NodeProto, index: Index) -> int:
+    if node.op_type in ("Conv", "QLinearConv", "ConvInteger"):
+        weight = index.shape(node.input[3 if node.op_type == "QLinearConv" else 1]) or ()
+        per_output = _product(weight[1:]) if weight else 0
+        return _elements(node.output[0], index) * per_output
+    if node.op_type == "ConvTranspose":
+        weight = index.shape(node.input[1]) or ()
+        return _elements(node.input[0], index) * _product(weight[1:]) if weight else 0
+    if node.op_type in ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"):
+        shape = index.shape(node.input[0])
+        if not shape:
+            return 0
+        depth = shape[0] if node.op_type == "Gemm" and attribute(node, "transA", 0) else shape[-1]
+        return _elements(node.output[0], index) * depth
+    return 0
+
+
+def _product(extents: tuple[int, ...]) -> int:
+    total = 1
+    for extent in extents:
+        total *= extent
+    return total
+
+
+def _elements(name: str, index: Index) -> int:
+    shape = index.shape(name)
+    return 0 if shape is None else _product(shape)
+
+
+def _bytes(name: str, index: Index) -> int:
+    kind = index.types.get(name, (0, None))[0]
+    if kind in (0, onnx.TensorProto.STRING):
+        return 0
+    return _elements(name, index) * int(onnx.helper.tensor_dtype_to_np_dtype(kind).itemsize)

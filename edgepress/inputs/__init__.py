@@ -1,0 +1,74 @@
+"""What a model's input is made from: a picture, a recording, an array or a text.
+
+Each kind is a small record that travels in the bundle's manifest; the runtime applies it, so that
+a bundle sees on the board what the network saw when it was trained.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from edgepress.errors import DataError
+from edgepress.inputs.array import ArrayInput
+from edgepress.inputs.audio import AudioInput
+from edgepress.inputs.image import ImageInput
+from edgepress.inputs.text import TextInput
+from edgepress.tensor import TensorSpec
+
+InputKind = ImageInput | AudioInput | ArrayInput | TextInput
+Value = str | Path | bytes | np.ndarray[Any, Any] | BinaryIO
+
+__all__ = ["ArrayInput", "AudioInput", "ImageInput", "InputKind", "TextInput", "Value", "prepare"]
+
+_LARGEST_FILE = 1 << 30
+
+
+def prepare(kind: InputKind, value: Value, tensor: TensorSpec) -> np.ndarray[Any, Any]:
+    """Make the tensor that the graph takes.
+
+    Args:
+        kind: how it is made.
+        value: a path, the bytes of a file, an open binary file, or an array.
+            An array that already has the tensor's shape and type is taken as it is.
+        tensor: the graph's input.
+
+    Returns:
+        An array of ``tensor.shape`` and ``tensor.dtype``.
+
+    Raises:
+        DataError: the value is not of that kind, or does not fit.
+    """
+    if isinstance(value, np.ndarray):
+        if value.shape == tensor.shape and value.dtype == tensor.dtype:
+            return np.ascontiguousarray(value)
+        made = kind.from_array(value, tensor)
+    elif isinstance(kind, TextInput) and isinstance(value, str):
+        made = kind.from_bytes(value.encode(), "the text", tensor)
+    else:
+        data, name = _read(value)
+        made = kind.from_bytes(data, name, tensor)
+    if made.shape != tensor.shape:
+        raise DataError(f"the input {tensor.name} has the shape {made.shape}; the model takes {tensor.shape}")
+    return np.ascontiguousarray(made, dtype=tensor.dtype)
+
+
+def _read(value: str | Path | bytes | BinaryIO) -> tuple[bytes, str]:
+    if isinstance(value, bytes):
+        return value, "the data"
+    if isinstance(value, (str, Path)):
+        path = Path(value)
+        try:
+            if path.stat().st_size > _LARGEST_FILE:
+                raise DataError(f"{path} is larger than 1 GiB; give a smaller file")
+            return path.read_bytes(), str(path)
+        except FileNotFoundError:
+            raise DataError(f"{path} does not exist; check the path") from None
+        except OSError as error:
+            raise DataError(f"{path} cannot be read ({error.strerror}); check that it is a file you may read") from None
+    data = value.read(_LARGEST_FILE + 1)
+    if len(data) > _LARGEST_FILE:
+        raise DataError("the input is larger than 1 GiB; give a smaller file")
+    return data, "the input"

@@ -1,0 +1,111 @@
+"""Pictures: decode, turn upright, crop, resize, normalise."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from edgepress.errors import DataError
+from edgepress.tensor import TensorSpec
+
+_MOST_PIXELS = 1 << 28
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """A picture becomes ``(pixel - mean) / std`` with pixels from 0 to 255.
+
+    Attributes:
+        mean, std: one figure a channel, in pixel units; a single figure serves every channel.
+        crop: with ``fit = "crop"``, the share of the short side that the centre crop keeps.
+        fit: ``crop`` (centre square crop of the tensor's proportions), ``stretch`` or ``pad``
+            (keep proportions, fill with ``mean``).
+        resample: the filter, as Pillow names it.
+        layout: ``NCHW`` or ``NHWC``.
+        colour: ``RGB``, ``BGR`` or ``L`` (grey).
+    """
+
+    kind: Literal["image"] = "image"
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    crop: float = 1.0
+    fit: Literal["crop", "stretch", "pad"] = "crop"
+    resample: Literal["nearest", "bilinear", "bicubic", "lanczos"] = "bicubic"
+    layout: Literal["NCHW", "NHWC"] = "NCHW"
+    colour: Literal["RGB", "BGR", "L"] = "RGB"
+
+    def from_bytes(self, data: bytes, name: str, tensor: TensorSpec) -> np.ndarray[Any, Any]:
+        """Decode a PNG, JPEG, WebP … file and prepare it.
+
+        Raises:
+            DataError: the bytes are no picture, or one too large to be decoded safely.
+        """
+        from PIL import Image, ImageOps, UnidentifiedImageError
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                picture = Image.open(io.BytesIO(data))
+                if picture.width * picture.height > _MOST_PIXELS:
+                    raise DataError(f"{name} has {picture.width}x{picture.height} pixels; give one with fewer than 2^28")
+                picture = ImageOps.exif_transpose(picture).convert("L" if self.colour == "L" else "RGB")
+        except UnidentifiedImageError:
+            raise DataError(f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file") from None
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
+        return self._fit(picture, tensor)
+
+    def from_array(self, array: np.ndarray[Any, Any], tensor: TensorSpec) -> np.ndarray[Any, Any]:
+        """Prepare pixels: uint8, height × width (× 1 or 3 channels, RGB).
+
+        Raises:
+            DataError: the array is not of that form.
+        """
+        from PIL import Image
+
+        if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+            raise DataError(
+                f"an array of {array.dtype} {array.shape} is neither the tensor {tensor.dtype} {tensor.shape} "
+                "nor a uint8 picture of height x width x 3"
+            )
+        pixels = array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
+        return self._fit(Image.fromarray(pixels).convert("L" if self.colour == "L" else "RGB"), tensor)
+
+    def _fit(self, picture: Any, tensor: TensorSpec) -> np.ndarray[Any, Any]:
+        if len(tensor.shape) != 4 or tensor.shape[0] != 1:
+            raise DataError(f"a picture cannot become the tensor {tensor.name} {tensor.shape}; it must have four axes, batch 1")
+        height, width = tensor.shape[2:] if self.layout == "NCHW" else tensor.shape[1:3]
+        pixels = self._resize(picture, height, width)
+        if pixels.ndim == 2:
+            pixels = pixels[:, :, None]
+        if self.colour == "BGR":
+            pixels = pixels[:, :, ::-1]
+        values = (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        if np.issubdtype(tensor.dtype, np.integer):
+            limits = np.iinfo(tensor.dtype)
+            values = np.clip(np.rint(values), limits.min, limits.max)
+        batch = values[None]
+        return batch.transpose(0, 3, 1, 2) if self.layout == "NCHW" else batch
+
+    def _resize(self, picture: Any, height: int, width: int) -> np.ndarray[Any, Any]:
+        from PIL import Image
+
+        resample = Image.Resampling[self.resample.upper()]
+        if self.fit == "stretch":
+            return np.asarray(picture.resize((width, height), resample))
+        if self.fit == "crop":
+            scale = min(picture.width / width, picture.height / height) * self.crop
+            left = (picture.width - width * scale) / 2
+            top = (picture.height - height * scale) / 2
+            box = (left, top, left + width * scale, top + height * scale)
+            return np.asarray(picture.resize((width, height), resample, box=box))
+        scale = min(width / picture.width, height / picture.height)
+        inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+        fill = tuple(int(level) for level in np.broadcast_to(np.clip(self.mean, 0, 255), (3,)))
+        canvas = Image.new(picture.mode, (width, height), fill[0] if picture.mode == "L" else fill)
+        canvas.paste(picture.resize(inner, resample), ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        return np.asarray(canvas)

@@ -1,0 +1,134 @@
+"""Static eight-bit quantisation after training, written as QuantizeLinear and DequantizeLinear nodes.
+
+::
+
+    float graph ─► plan ─► equalise ─► statistics ─► ranges ─► weights and biases ─► QDQ graph
+                  (which nodes)       (calibration inputs)    (one scale a channel)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import onnx
+
+from edgepress.errors import SourceError, UsageError
+from edgepress.graph.index import Index
+from edgepress.graph.tidy import tidy
+from edgepress.methods import Feeds, Method, Part, Pressed
+from edgepress.methods.int8.plan import WEIGHTED, Plan, make_plan
+from edgepress.methods.int8.ranges import Quantisation, choose_range, quantisation
+from edgepress.methods.int8.statistics import Statistics, collect
+from edgepress.methods.int8.weights import (
+    IntegerWeight,
+    channel_axis,
+    channel_scales,
+    round_to_nearest,
+    smallest_scale,
+)
+from edgepress.methods.int8.write import write_qdq
+from edgepress.progress import Progress
+
+
+@dataclass(frozen=True)
+class Int8Config:
+    """How the network is quantised.
+
+    Attributes:
+        calibration: how ranges of activations are chosen: ``minmax``, ``percentile``, ``entropy`` or ``mse``.
+        percentile: the share of values that ``percentile`` keeps, in per cent.
+        float_nodes: shell patterns of names of nodes that stay in float, such as ``features.0/*``.
+        per_channel: one weight scale for each output channel, or one for the whole tensor.
+        weight_bits: 8, or 7 where the target adds products of eight bits in 16 (x86 without VNNI).
+        quantise_output: round the results of a last matrix product to integers of their own too.
+    """
+
+    calibration: Literal["minmax", "percentile", "entropy", "mse"] = "minmax"
+    percentile: float = 99.999
+    float_nodes: tuple[str, ...] = ()
+    per_channel: bool = True
+    weight_bits: int = 8
+    quantise_output: bool = True
+
+    def __post_init__(self) -> None:
+        if not 50 < self.percentile <= 100:
+            raise ValueError(f"percentile {self.percentile} is not above 50 and at most 100")
+        if self.weight_bits not in (7, 8):
+            raise ValueError(f"weight_bits is 7 or 8, not {self.weight_bits}")
+
+
+def press(
+    graph: onnx.ModelProto, calibration: Sequence[Feeds], config: Int8Config, activations: str, progress: Progress
+) -> Pressed:
+    """Quantise a float graph.
+
+    Raises:
+        SourceError: no node of the graph can compute on integers.
+        DataError: there is nothing to calibrate on, or it does not fit.
+        UsageError: ``activations`` is neither ``uint8`` nor ``int8``.
+    """
+    if activations not in ("uint8", "int8"):
+        raise UsageError(f"activations are uint8 or int8, not {activations!r}")
+    model = tidy(graph)
+    plan = make_plan(model, config.float_nodes, config.quantise_output)
+    if not any(node.output[0] in plan.nodes and node.op_type in WEIGHTED for node in model.graph.node):
+        raise SourceError("no convolution or matrix product of this network can be quantised; use --method none")
+    seen = collect(model, tuple(plan.tensors), calibration, config.calibration != "minmax", progress)
+    ranges = _ranges(plan, seen, config, activations)
+    weights, biases = _weights(model, plan, ranges, config)
+    pressed = write_qdq(model, plan, ranges, weights, biases)
+    facts = {
+        "method": "int8",
+        "activations": activations,
+        "calibration": config.calibration,
+        "calibration_inputs": len(calibration),
+        "integer_nodes": len(plan.nodes),
+        "float_nodes": len(model.graph.node) - len(plan.nodes) - len(plan.folded),
+    }
+    return Pressed({"main": Part(graph=pressed)}, facts)
+
+
+def _ranges(
+    plan: Plan, seen: dict[str, Statistics], config: Int8Config, activations: str
+) -> dict[str, Quantisation]:
+    chosen: dict[str, Quantisation] = {}
+    for chief in plan.ranges:
+        limit = plan.limits.get(chief)
+        members = [name for name, lead in plan.tensors.items() if lead == chief]
+        spans = [choose_range(seen[name], config.calibration, config.percentile, limit) for name in members]
+        low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+        chosen[chief] = quantisation(low, high, activations)
+    return chosen
+
+
+def _weights(
+    model: onnx.ModelProto, plan: Plan, ranges: dict[str, Quantisation], config: Int8Config
+) -> tuple[dict[str, IntegerWeight], dict[str, np.ndarray]]:
+    index = Index.of(model.graph)
+    weights: dict[str, IntegerWeight] = {}
+    biases: dict[str, np.ndarray] = {}
+    for node in model.graph.node:
+        key = node.output[0]
+        if key not in plan.nodes or node.op_type not in WEIGHTED:
+            continue
+        weight = index.value(node.input[1])
+        if weight is None:
+            continue
+        axis = channel_axis(node)
+        bias = index.value(node.input[2]) if len(node.input) > 2 and node.input[2] else None
+        grouped = node.op_type == "ConvTranspose" and weight.ndim > 1 and bias is not None
+        per_channel = config.per_channel and not (grouped and bias is not None and bias.size != weight.shape[axis])
+        floor = smallest_scale(bias, ranges[plan.tensors[node.input[0]]].scale)
+        if floor is not None and floor.size != weight.shape[axis]:
+            floor = np.full(weight.shape[axis], floor.max())
+        scale = channel_scales(weight, axis, config.weight_bits, per_channel, floor)
+        weights[key] = round_to_nearest(weight, scale, axis, config.weight_bits)
+        if bias is not None:
+            biases[key] = bias
+    return weights, biases
+
+
+METHOD = Method("int8", "eight-bit integers, calibrated on examples", Int8Config, press, needs_data=True)

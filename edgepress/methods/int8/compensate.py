@@ -1,0 +1,198 @@
+"""Round weights one after another, each making up for the errors of those before it.
+
+GPTQ (Frantar et al. 2023, arXiv:2210.17323), for convolutions as well: the error that matters is that of the
+output, E‖(w − ŵ)·(x − mean)‖², because the bias takes up the mean. It needs the covariance of the patches that a
+layer reads, which :func:`gather` samples from the calibration inputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from edgepress.graph.index import Index, attribute
+from edgepress.methods import Feeds
+from edgepress.methods.int8.statistics import open_session, run
+from edgepress.methods.int8.weights import IntegerWeight, channel_axis
+from edgepress.progress import Progress
+
+# Patches taken of one layer for one input; 64 inputs give more samples than any layer here has columns.
+PATCHES = 256
+# Share of the mean variance that is added to each, so that the inverse exists (GPTQ's own default).
+DAMPING = 0.01
+
+
+@dataclass
+class Patches:
+    """Moments of what a layer reads: ``total`` [G, K] and ``products`` [G, K, K] over ``count`` patches."""
+
+    count: int
+    total: np.ndarray
+    products: np.ndarray
+
+    def mean(self) -> np.ndarray:
+        """Mean patch of each group, [G, K]."""
+        return np.asarray(self.total / max(1, self.count))
+
+    def covariance(self) -> np.ndarray:
+        """Covariance of each group's patches, [G, K, K]."""
+        mean = self.mean()
+        return np.asarray(self.products / max(1, self.count) - mean[:, :, None] * mean[:, None, :])
+
+
+def gather(
+    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], calibration: Sequence[Feeds], progress: Progress
+) -> dict[str, Patches]:
+    """Moments of the patches that each node's weights meet, by the node's first output; the float graph runs."""
+    index = Index.of(model.graph)
+    sources = tuple(dict.fromkeys(node.input[0] for node in nodes))
+    session = open_session(model, sources)
+    generator = np.random.default_rng(0)
+    found: dict[str, Patches] = {}
+    for i, feed in enumerate(calibration):
+        values = run(session, sources, feed)
+        for node in nodes:
+            patches = _patches(node, values[node.input[0]], index, generator)
+            groups, _, columns = patches.shape
+            if node.output[0] not in found:
+                shape = (groups, columns, columns)
+                found[node.output[0]] = Patches(0, np.zeros(shape[:2]), np.zeros(shape))
+            moments = found[node.output[0]]
+            moments.count += patches.shape[1]
+            moments.total += patches.sum(axis=1, dtype=np.float64)
+            moments.products += patches.transpose(0, 2, 1) @ patches
+        progress(i + 1, len(calibration), "gathering what layers read")
+    return found
+
+
+def compensated(
+    weight: np.ndarray, scale: np.ndarray, node: onnx.NodeProto, patches: Patches, bits: int
+) -> tuple[IntegerWeight, np.ndarray]:
+    """Integer weights, and what to add to the bias so that the mean output stays.
+
+    Args:
+        weight: the node's float weights.
+        scale: of each output channel.
+        node: a Conv, Gemm or MatMul.
+        patches: moments of what it reads.
+        bits: 8 or 7.
+    """
+    axis = channel_axis(node)
+    top = 2 ** (bits - 1) - 1
+    rows = np.moveaxis(weight, axis, 0).reshape(weight.shape[axis], -1).astype(np.float64)
+    groups = patches.total.shape[0]
+    table = rows.reshape(groups, -1, rows.shape[1])
+    step = scale.astype(np.float64).reshape(groups, -1)
+    q = _solve(table, step, patches.covariance(), top)
+    error = table - q * step[:, :, None]
+    shift = np.einsum("gok,gk->go", error, patches.mean()).reshape(-1)
+    moved = np.moveaxis(weight, axis, 0).shape
+    integers = np.moveaxis(q.reshape(moved), 0, axis)
+    return IntegerWeight(np.ascontiguousarray(integers).astype(np.int8), scale, axis), shift.astype(np.float32)
+
+
+def _solve(table: np.ndarray, step: np.ndarray, covariance: np.ndarray, top: int) -> np.ndarray:
+    """GPTQ's recursion for [G, O, K] weights: columns of greatest variance first."""
+    groups, _, columns = table.shape
+    variance = np.einsum("gkk->gk", covariance)
+    damp = DAMPING * variance.mean(axis=1) + 1e-12
+    order = np.argsort(-variance, axis=1, kind="stable")
+    back = np.argsort(order, axis=1, kind="stable")
+    pick = np.arange(groups)[:, None]
+    hessian = covariance[pick[:, :, None], order[:, :, None], order[:, None, :]]
+    hessian[:, np.arange(columns), np.arange(columns)] += damp[:, None]
+    inverse = np.linalg.inv(hessian)
+    inverse = (inverse + inverse.transpose(0, 2, 1)) / 2
+    upper = np.linalg.cholesky(inverse).transpose(0, 2, 1)
+    work = np.take_along_axis(table, order[:, None, :], axis=2)
+    q = np.empty_like(work)
+    block = 64
+    for start in range(0, columns, block):
+        end = min(start + block, columns)
+        errors = np.empty((groups, work.shape[1], end - start))
+        for j in range(start, end):
+            value = work[:, :, j]
+            q[:, :, j] = np.clip(np.rint(value / step), -top, top)
+            error = (value - q[:, :, j] * step) / upper[:, j, j, None]
+            work[:, :, j:end] -= error[:, :, None] * upper[:, j, None, j:end]
+            errors[:, :, j - start] = error
+        if end < columns:
+            work[:, :, end:] -= errors @ upper[:, start:end, end:]
+    return np.take_along_axis(q, back[:, None, :], axis=2)
+
+
+def _patches(
+    node: onnx.NodeProto, value: np.ndarray, index: Index, generator: np.random.Generator
+) -> np.ndarray:
+    """Sampled inputs of the node's weights, [G, samples, K], in the order of the weight's own axes."""
+    if node.op_type != "Conv":
+        flat = value.reshape(-1, value.shape[-1])
+        return _sample(flat, generator)[None]
+    weight = index.shape(node.input[1])
+    assert weight is not None
+    kernel = weight[2:]
+    spatial = len(kernel)
+    strides = attribute(node, "strides", [1] * spatial)
+    dilations = attribute(node, "dilations", [1] * spatial)
+    padded = np.pad(value, [(0, 0), (0, 0), *_padding(node, value.shape[2:], kernel, strides, dilations)])
+    reach = tuple((k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=tuple(range(2, 2 + spatial)))
+    step = tuple(slice(None, None, s) for s in strides)
+    inner = tuple(slice(None, None, d) for d in dilations)
+    windows = windows[(slice(None), slice(None), *step, *inner)]
+    # [N, C, positions…, kernel…] → sampled [S, C, kernel…]
+    places = windows.shape[2 : 2 + spatial]
+    total = value.shape[0] * int(np.prod(places))
+    chosen = np.arange(total) if total <= PATCHES else np.sort(generator.choice(total, PATCHES, replace=False))
+    where = np.unravel_index(chosen, (value.shape[0], *places))
+    taken = windows[(where[0], slice(None), *where[1:])]
+    groups = attribute(node, "group", 1)
+    return np.ascontiguousarray(
+        taken.reshape(len(chosen), groups, -1).transpose(1, 0, 2).astype(np.float32)
+    )
+
+
+def _sample(flat: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    if len(flat) <= PATCHES:
+        return flat
+    return flat[np.sort(generator.choice(len(flat), PATCHES, replace=False))]
+
+
+def _padding(
+    node: onnx.NodeProto,
+    extents: Sequence[int],
+    kernel: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+) -> list[tuple[int, int]]:
+    mode = attribute(node, "auto_pad", b"NOTSET").decode()
+    dims = len(kernel)
+    if mode in ("NOTSET", "VALID"):
+        pads = attribute(node, "pads", [0] * 2 * dims) if mode == "NOTSET" else [0] * 2 * dims
+        return [(pads[i], pads[i + dims]) for i in range(dims)]
+    result = []
+    for extent, k, s, d in zip(extents, kernel, strides, dilations, strict=True):
+        needed = max(0, (-(-extent // s) - 1) * s + (k - 1) * d + 1 - extent)
+        small, large = needed // 2, needed - needed // 2
+        result.append((small, large) if mode == "SAME_UPPER" else (large, small))
+    return result
+
+
+def shifts_only(
+    weight: np.ndarray, rounded: IntegerWeight, patches: Patches
+) -> np.ndarray:
+    """What rounding took from the mean output of each channel: what a bias correction adds back."""
+    axis = rounded.axis
+    rows = np.moveaxis(weight - rounded.dequantised(), axis, 0).reshape(weight.shape[axis], -1)
+    groups = patches.total.shape[0]
+    return np.asarray(
+        np.einsum("gok,gk->go", rows.reshape(groups, -1, rows.shape[1]), patches.mean()).reshape(-1), np.float32
+    )
+
+
+def weighted_nodes(model: onnx.ModelProto, keys: Mapping[str, object]) -> list[onnx.NodeProto]:
+    """The graph's nodes with these first outputs, in order."""
+    return [node for node in model.graph.node if node.output[0] in keys]

@@ -1,0 +1,121 @@
+"""A build written down: every choice that the command line offers, as a TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgepress.errors import UsageError
+from edgepress.inputs import InputKind
+from edgepress.outputs import OutputKind
+from edgepress.records import RecordError, decode
+from edgepress.zoo import DEFAULT
+
+_LARGEST_RECIPE = 1 << 20
+
+
+@dataclass(frozen=True)
+class InputRecipe:
+    """One input: its shape and type where the model does not say, and how it is made."""
+
+    shape: tuple[int, ...] = ()
+    dtype: str = "float32"
+    prepare: InputKind | None = None
+
+
+@dataclass(frozen=True)
+class GateLimits:
+    """What the pressed network may lose against the float one.
+
+    Attributes:
+        accuracy_drop: with labelled data, at most this share of right answers may be lost.
+        agreement: without labels, at least this share of first choices must stay the same.
+        sqnr_db: for outputs that are no class scores, the least signal-to-quantisation-noise ratio, in dB.
+    """
+
+    accuracy_drop: float = 0.01
+    agreement: float = 0.95
+    sqnr_db: float = 15.0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A build.
+
+    Attributes:
+        model: see :func:`edgepress.source.resolve`.
+        target: a board's name, or a path to its TOML file.
+        method: ``auto``, or the name of a compression method.
+        options: the method's own configuration.
+        name: what the model is called; empty takes the source's name.
+        output: the bundle to write; empty means ``NAME-TARGET.edge``.
+        inputs: by tensor name.
+        outputs: what the outputs mean, by tensor name.
+        labels: a file with one class name a line, for the first output.
+        data: a folder of examples to calibrate and to check with; empty takes pictures that come along.
+        samples: how many examples are used for calibration, at most.
+        golden: how many golden examples the bundle carries.
+        engines: compilers to use; empty takes all that the target names.
+        gate: what may be lost.
+        on: a device that decides between engines by measuring: ``local`` or empty.
+    """
+
+    model: str = DEFAULT
+    target: str = "host"
+    method: str = "auto"
+    options: dict[str, Any] = field(default_factory=dict)
+    name: str = ""
+    output: str = ""
+    inputs: dict[str, InputRecipe] = field(default_factory=dict)
+    outputs: dict[str, OutputKind] = field(default_factory=dict)
+    labels: str = ""
+    data: str = ""
+    samples: int = 64
+    golden: int = 2
+    engines: tuple[str, ...] = ()
+    gate: GateLimits = field(default_factory=GateLimits)
+    on: str = ""
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe; paths in it count from its own folder.
+
+    Raises:
+        UsageError: it is missing, no TOML, or has a key or a value that does not fit.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_RECIPE:
+            raise UsageError(f"{path} is too large for a recipe (1 MiB at most)")
+        plain = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{path} does not exist; edgepress init writes a recipe to start from") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read ({error}); give a text file") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise UsageError(f"{path} is no TOML: {error}") from None
+    try:
+        recipe = decode(Recipe, plain)
+    except RecordError as error:
+        raise UsageError(f"{path}: {error}") from None
+    return _rooted(recipe, path.parent)
+
+
+def _rooted(recipe: Recipe, folder: Path) -> Recipe:
+    """The recipe with its relative paths counted from ``folder``."""
+
+    def root(text: str, is_path: bool) -> str:
+        return str(folder / text) if text and is_path and not Path(text).is_absolute() else text
+
+    place, colon, attribute = recipe.model.rpartition(":")
+    file_model = recipe.model.endswith(".onnx") or place.endswith(".py")
+    model = root(place, True) + colon + attribute if place.endswith(".py") else root(recipe.model, file_model)
+    changes = {
+        "model": model,
+        "target": root(recipe.target, recipe.target.endswith(".toml")),
+        "output": root(recipe.output, True),
+        "labels": root(recipe.labels, True),
+        "data": root(recipe.data, True),
+    }
+    return Recipe(**{**{name: getattr(recipe, name) for name in recipe.__dataclass_fields__}, **changes})

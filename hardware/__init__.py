@@ -1,0 +1,1 @@
+"""Devices, meters, the measuring protocol, and labelled estimates where nothing can be measured."""

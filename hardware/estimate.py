@@ -1,0 +1,160 @@
+"""How long a network would take on a board, by a roofline model: an estimate, labelled so, with its range.
+
+A layer takes the longer of two times: its operations at the share of the processor's peak that such layers
+reach, and its bytes at the share of the memory's bandwidth. A network takes the sum. Caches, clocks that fall
+with heat, and the cost of starting a layer are not modelled; the error factor stands for them.
+The model is that of Williams, Waterman and Patterson, "Roofline", CACM 52(4), 2009, layer by layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgepress.cost import LayerCost
+from edgepress.errors import UsageError
+from edgepress.hardware.ratios import int8_ratio
+from edgepress.measurement import Measurement
+from edgepress.targets.description import Efficiency, Target
+
+# For a board whose peak is known and to which nothing was fitted: the Raspberry Pi 4's shares, loosely.
+DEFAULT = Efficiency(
+    fp32=1.0,
+    fp32_depthwise=0.06,
+    int8=1.0,
+    int8_depthwise=0.12,
+    memory=0.46,
+    error=3.0,
+    how="no figures of this board; shares like the Raspberry Pi 4's",
+)
+
+_RATIO = "time against the reference"
+
+# Without a bandwidth the model sees half of what happens.
+_NO_BANDWIDTH = 1.5
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether a candidate beats a reference, by estimate.
+
+    Attributes:
+        faster: the estimate of the candidate's time is below the reference's; None when nothing is known.
+        ratio: the candidate's time over the reference's, with its range.
+        candidate, reference: the two estimates that it rests on; unavailable for a board of unknown peak.
+    """
+
+    faster: bool | None
+    ratio: Measurement
+    candidate: Measurement
+    reference: Measurement
+
+
+def estimate_latency(
+    layers: Sequence[LayerCost], target: Target, *, threads: int = 0, efficiency: Efficiency | None = None
+) -> Measurement:
+    """The time of one inference on ``target``, by estimate, in milliseconds.
+
+    Args:
+        layers: every layer's counts.
+        target: the board; its clock and fp32 peak must be known for there to be a figure.
+        threads: how many cores work; 0 takes all of the board's.
+        efficiency: the shares to assume; the board's own when None.
+
+    Returns:
+        A figure of origin ``estimated`` with its range, or one of origin ``unavailable`` that says what is
+        not known of the board.
+
+    Raises:
+        UsageError: ``threads`` is negative.
+    """
+    name = "latency"
+    if threads < 0:
+        raise UsageError(f"{threads} threads make no sense; give a positive number, or 0 for all cores")
+    cpu = target.cpu
+    if not cpu.clock_hz or not cpu.flops_per_cycle:
+        lacking = " and ".join(
+            what for what, known in (("clock", cpu.clock_hz), ("fp32 peak", cpu.flops_per_cycle)) if not known
+        )
+        return Measurement(name, None, "ms", "unavailable", f"the {lacking} of {target.name} is not known")
+    shares = efficiency or target.efficiency or DEFAULT
+    used = min(threads or cpu.cores, cpu.cores)
+    seconds = sum(_seconds(layer, target, shares, used) for layer in layers)
+    error = shares.error * (1.0 if target.bandwidth_bytes_per_s else _NO_BANDWIDTH)
+    value = 1e3 * seconds
+    how = (
+        f"roofline, layer by layer, {used} thread{'s' if used > 1 else ''} at {cpu.clock_hz / 1e9:.3g} GHz; "
+        f"{shares.how}; may be off by a factor of {error:.2g} either way"
+    )
+    if not target.bandwidth_bytes_per_s:
+        how += "; memory left out, as its bandwidth is not known"
+    return Measurement(name, value, "ms", "estimated", how, low=value / error, high=value * error)
+
+
+def compare(
+    candidate: Sequence[LayerCost], reference: Sequence[LayerCost], target: Target, *, threads: int = 0
+) -> Comparison:
+    """Whether ``candidate`` (the int8 network, say) is faster on ``target`` than ``reference``, by estimate.
+
+    Where the board's peak is not known, the ratio comes from counts of instructions for its family of
+    processors, if there are any, weighted by the multiply-adds that are in integers.
+
+    Raises:
+        UsageError: ``threads`` is negative.
+    """
+    first = estimate_latency(candidate, target, threads=threads)
+    second = estimate_latency(reference, target, threads=threads)
+    if first.value is not None and second.value:
+        # Both share the board's unknowns, so the ratio is surer than either: its error is the root's.
+        error = ((first.high or 0) / first.value) ** 0.5
+        ratio = first.value / second.value
+        measured = Measurement(
+            _RATIO,
+            ratio,
+            "ratio",
+            "estimated",
+            f"two roofline estimates of {target.name}; the range assumes that half of their error is shared",
+            low=ratio / error,
+            high=ratio * error,
+        )
+        return Comparison(ratio < 1, measured, first, second)
+    counted = int8_ratio(target)
+    before = _counted_work(reference, 1.0)
+    if counted is None or not before:
+        why = (
+            "the reference has no layers"
+            if not before
+            else f"{second.how}, nor what int8 gains on its family"
+        )
+        return Comparison(None, Measurement(_RATIO, None, "ratio", "unavailable", why), first, second)
+    ratio = _counted_work(candidate, counted.ratio) / _counted_work(reference, counted.ratio)
+    measured = Measurement(
+        _RATIO,
+        ratio,
+        "ratio",
+        "estimated",
+        counted.how,
+        low=ratio / counted.error,
+        high=ratio * counted.error,
+    )
+    return Comparison(ratio < 1, measured, first, second)
+
+
+def _seconds(layer: LayerCost, target: Target, shares: Efficiency, threads: int) -> float:
+    cpu = target.cpu
+    depthwise = layer.op == "DepthwiseConv"
+    per_cycle = cpu.flops_per_cycle or 0.0
+    if layer.integer:
+        per_cycle = cpu.int8_ops_per_cycle or per_cycle
+        share = shares.int8_depthwise if depthwise else shares.int8
+    else:
+        share = shares.fp32_depthwise if depthwise else shares.fp32
+    compute = 2 * layer.macs / (per_cycle * (cpu.clock_hz or 0.0) * threads * share)
+    if not target.bandwidth_bytes_per_s:
+        return compute
+    moved = layer.weight_bytes + layer.activation_bytes
+    return max(compute, moved / (target.bandwidth_bytes_per_s * shares.memory))
+
+
+def _counted_work(layers: Sequence[LayerCost], int8: float) -> float:
+    return sum(layer.macs * (int8 if layer.integer else 1.0) for layer in layers)

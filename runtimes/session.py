@@ -1,0 +1,155 @@
+"""Load a bundle and run it: the choice of engine, the making of inputs, the meaning of outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from edgepress.bundle import Bundle, Part, open_bundle
+from edgepress.errors import DataError, UsageError
+from edgepress.inputs import Value, prepare
+from edgepress.outputs import Label, ScoresOutput, top
+from edgepress.records import near
+from edgepress.runtimes.choose import Choice, choose
+from edgepress.runtimes.engine import Arrays, Engine
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run gave.
+
+    Attributes:
+        outputs: every output of the graph, by name.
+        labels: the most probable classes, most probable first; empty where the model gives no class scores.
+    """
+
+    outputs: Arrays
+    labels: list[Label] = field(default_factory=list)
+
+    def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
+        return self.outputs[name]
+
+
+class Session:
+    """A loaded part of a bundle.
+
+    Attributes:
+        part: its description.
+        engine_name: ``aot``, ``ort`` or ``portable``.
+        note: why that engine runs, where it is not the one that was chosen for the target; else empty.
+    """
+
+    def __init__(self, bundle: Bundle, part: str, choice: Choice, engine: Engine) -> None:
+        self.bundle = bundle
+        self.part: Part = bundle.manifest.parts[part]
+        self.part_name = part
+        self.engine_name = choice.engine
+        self.note = choice.note
+        self._engine = engine
+        self._labels = {
+            name: bundle.labels(kind.labels) if kind.labels else []
+            for name, kind in self.part.meaning.items()
+            if isinstance(kind, ScoresOutput)
+        }
+
+    def run(self, value: Value | Mapping[str, Value], count: int = 5) -> Result:
+        """Run once.
+
+        Args:
+            value: what the input is made from (a path, bytes, an array), or a mapping from input name to that.
+            count: how many classes to name.
+
+        Returns:
+            The outputs, and the ``count`` most probable classes where the model gives class scores.
+
+        Raises:
+            DataError: an input is missing, damaged, or does not fit.
+        """
+        outputs = self._engine.run(self.prepare(value))
+        for name, labels in self._labels.items():
+            kind = self.part.meaning[name]
+            if isinstance(kind, ScoresOutput) and outputs[name].shape[:-1] in ((), (1,)):
+                return Result(outputs, top(outputs[name], kind, labels, count))
+        return Result(outputs)
+
+    def prepare(self, value: Value | Mapping[str, Value]) -> Arrays:
+        """Make every input tensor; arguments and errors as for :meth:`run`."""
+        inputs = self.part.inputs
+        if not isinstance(value, Mapping):
+            if len(inputs) != 1:
+                names = ", ".join(tensor.name for tensor in inputs)
+                raise DataError(f"this model has {len(inputs)} inputs; give a mapping with {names}")
+            value = {inputs[0].name: value}
+        known = [tensor.name for tensor in inputs]
+        for name in value:
+            if name not in known:
+                raise DataError(f"the model has no input {name!r}{near(name, known)}; it has {', '.join(known)}")
+        for name in known:
+            if name not in value:
+                raise DataError(f"the input {name!r} is missing; the model takes {', '.join(known)}")
+        return {tensor.name: prepare(self.part.prepare[tensor.name], value[tensor.name], tensor) for tensor in inputs}
+
+    def run_tensors(self, inputs: Arrays) -> Arrays:
+        """Run once on tensors that are already prepared."""
+        return self._engine.run(inputs)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the engine and the file go."""
+        del self._engine
+        self.bundle.close()
+
+
+def load(
+    path: str | Path,
+    *,
+    part: str | None = None,
+    engine: str | None = None,
+    trust: bool = False,
+    threads: int | None = None,
+) -> Session:
+    """Load a bundle, ready to run.
+
+    Args:
+        path: the bundle.
+        part: which part; needed only where there are several.
+        engine: ``aot``, ``ort`` or ``portable``; None takes the one chosen for the target where this machine
+            is the target, and the portable graph elsewhere.
+        trust: run machine code that was not built on this machine.
+        threads: how many threads to run on; None leaves the choice to the engine.
+
+    Raises:
+        BundleError: the file is damaged, or is no bundle.
+        TargetError: the native engine was asked for, and this machine is not the target.
+        TrustError: the native engine was asked for, and its code comes from elsewhere.
+        UsageError: no such part or engine.
+    """
+    bundle = open_bundle(path)
+    name = pick_part(bundle, part)
+    choice = choose(bundle, name, engine, trust)
+    return Session(bundle, name, choice, choice.start(bundle, name, threads))
+
+
+def pick_part(bundle: Bundle, part: str | None) -> str:
+    """The part that is meant; with one part, none need be named.
+
+    Raises:
+        UsageError: no such part, or several and none named.
+    """
+    parts = list(bundle.manifest.parts)
+    if part is None and len(parts) == 1:
+        return parts[0]
+    if part not in parts:
+        asked = f"no part {part!r}{near(part, parts)}" if part else "several parts"
+        raise UsageError(f"{bundle.path} has {asked}; choose one of {', '.join(parts)}")
+    return part

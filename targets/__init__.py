@@ -1,0 +1,34 @@
+"""Boards: what is known of each, as data. Compilers live in ``edgepress.targets.compilers``."""
+
+from __future__ import annotations
+
+from edgepress.targets.describe import describe, to_json
+from edgepress.targets.description import (
+    Accelerator,
+    Cache,
+    Cpu,
+    Efficiency,
+    PowerSource,
+    RuntimeLimits,
+    Target,
+    Toolchain,
+)
+from edgepress.targets.detect import host_target
+from edgepress.targets.load import from_json, load_target, target_names
+
+__all__ = [
+    "Accelerator",
+    "Cache",
+    "Cpu",
+    "Efficiency",
+    "PowerSource",
+    "RuntimeLimits",
+    "Target",
+    "Toolchain",
+    "describe",
+    "from_json",
+    "host_target",
+    "load_target",
+    "target_names",
+    "to_json",
+]

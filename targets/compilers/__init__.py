@@ -1,0 +1,1 @@
+"""The compilers: each turns a graph and a target into what runs on the target."""

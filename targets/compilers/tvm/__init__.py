@@ -1,0 +1,121 @@
+"""The ahead-of-time compiler: an ONNX graph to kernels and a model description, no runtime of TVM's.
+
+::
+
+    ONNX ─ prepare ─ qdq ─ layout ─ importer ─► Relax ─ program ─► nests ─ schedule ─ lower ─► kernels.o
+                                                          └─ plan ─ emit ─► model.c, model.h, weights.bin
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from edgepress.errors import SourceError, UnsupportedOpError
+from edgepress.progress import Progress, silent
+from edgepress.targets.compilers.tvm.emit import emit_header, emit_model, unique_names
+from edgepress.targets.compilers.tvm.importer import MEND, import_graph
+from edgepress.targets.compilers.tvm.layout import channels_last
+from edgepress.targets.compilers.tvm.lower import generate, lower, tvm_target
+from edgepress.targets.compilers.tvm.machine import machine_of
+from edgepress.targets.compilers.tvm.plan import plan_memory
+from edgepress.targets.compilers.tvm.prepare import prepare
+from edgepress.targets.compilers.tvm.program import fuse, read_program
+from edgepress.targets.compilers.tvm.schedule.tile import panel_width
+from edgepress.targets.description import Target
+from edgepress.tensor import TensorSpec
+
+_MOST_RANK = 8  # EP_MAX_RANK
+
+
+@dataclass(frozen=True)
+class AotKernels:
+    """What a compilation wrote.
+
+    Attributes:
+        kernels: ``kernels.o`` or ``kernels.c``.
+        model: ``model.c``, which defines ``ep_get_model``.
+        header: ``model.h``, with the sizes an application needs.
+        weights: ``weights.bin``, each constant aligned to 64 bytes.
+        arena_bytes, weights_bytes: sizes of the one arena and of the weights.
+        inputs, outputs: the graph's tensors in order.
+        ops: the operations' names in the order they run.
+        macs: the multiply-accumulates of each operation, 0 where it has none.
+        kernel_count: how many distinct kernels there are.
+    """
+
+    kernels: Path
+    model: Path
+    header: Path
+    weights: Path
+    arena_bytes: int
+    weights_bytes: int
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    ops: tuple[str, ...]
+    macs: tuple[int, ...]
+    kernel_count: int
+
+
+def compile_graph(model: onnx.ModelProto, target: Target, out: Path, progress: Progress = silent) -> AotKernels:
+    """Compile a graph of static shapes for a target into ``out``.
+
+    Args:
+        model: the graph, opset 13 or newer; fp32, or QDQ int8.
+        target: the board; ``toolchain.code`` chooses object code or C source.
+        out: an existing folder that the files are written to.
+        progress: told of each step.
+
+    Raises:
+        SourceError: a shape is not known at build time.
+        UnsupportedOpError: an operator has no road through TVM.
+        CompileError: the code generator failed.
+    """
+    total = 6
+    machine = machine_of(target)
+    progress(0, total, "prepare")
+    ready = prepare(model)
+    inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)
+    laid = channels_last(ready, panel_width(machine))
+    progress(1, total, "import")
+    module = import_graph(laid)
+    progress(2, total, "fuse")
+    try:
+        program = read_program(fuse(module, tvm_target(target)))
+    except ValueError as error:
+        raise UnsupportedOpError("with a shape known only at run time", str(error)[:200], MEND) from error
+    progress(3, total, "schedule")
+    kernels, functions, calls = lower(program, machine)
+    plan = plan_memory(program, calls)
+    progress(4, total, "generate code")
+    path = generate(functions, kernels, target, out)
+    progress(5, total, "write")
+    names = unique_names([call.name for call in calls])
+    files = {name: out / name for name in ("model.c", "model.h", "weights.bin")}
+    files["model.c"].write_text(
+        emit_model(ready.graph.name or "model", program, kernels, calls, names, plan, inputs, outputs)
+    )
+    files["model.h"].write_text(emit_header(plan, len(inputs), len(outputs)))
+    files["weights.bin"].write_bytes(plan.weights)
+    progress(total, total, "done")
+    copies = len(plan.copies)
+    return AotKernels(
+        path, files["model.c"], files["model.h"], files["weights.bin"], plan.arena_bytes, len(plan.weights),
+        inputs, outputs, (*names, *["copy"] * copies), (*(call.macs for call in calls), *[0] * copies), len(kernels),
+    )  # fmt: skip
+
+
+def _specs(infos: object) -> tuple[TensorSpec, ...]:
+    specs = []
+    for info in infos:  # type: ignore[attr-defined]
+        tensor = info.type.tensor_type
+        shape = tuple(d.dim_value for d in tensor.shape.dim)
+        if not tensor.HasField("shape") or any(not d.HasField("dim_value") for d in tensor.shape.dim):
+            raise SourceError(f"the shape of {info.name!r} is not known at build time; export with static shapes")
+        if len(shape) > _MOST_RANK:
+            raise SourceError(f"{info.name!r} has {len(shape)} dimensions; at most {_MOST_RANK} can be compiled")
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
+        specs.append(TensorSpec(info.name, shape, dtype))
+    return tuple(specs)

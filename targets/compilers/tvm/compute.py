@@ -1,0 +1,118 @@
+"""What edgepress's own operators compute, channels last, as tensor expressions.
+
+These definitions are the meaning; the schedules only say in which order it is worked out.
+Weights of dense operators are packed in panels: ``[columns / panel][..., inputs][panel]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tvm import te, tirx
+
+from edgepress.targets.compilers.tvm.stages import KERNEL
+
+
+def conv(x: Any, weight: Any, strides: Sequence[int], dilations: Sequence[int], channels: int, dtype: str) -> Any:
+    """Convolution of padded ``x`` ``[n, *space, inputs]`` by ``weight`` ``[panels, *window, inputs, panel]``."""
+    window = [int(extent) for extent in weight.shape[1:-2]]
+    panel = int(weight.shape[-1])
+    taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
+    inputs = te.reduce_axis((0, int(weight.shape[-2])), "ic")
+    shape = [int(x.shape[0]), *_out_space(x, window, strides, dilations), channels]
+
+    def element(*at: Any) -> Any:
+        n, *space, c = at
+        source = [p * s + t * d for p, s, t, d in zip(space, strides, taps, dilations, strict=True)]
+        value = _wide(x(n, *source, inputs), dtype) * _wide(weight(c // panel, *taps, inputs, c % panel), dtype)
+        return te.sum(value, axis=[*taps, inputs])
+
+    return te.compute(shape, element, name="conv", attrs={KERNEL: "contraction"})
+
+
+def depthwise(x: Any, weight: Any, strides: Sequence[int], dilations: Sequence[int], dtype: str) -> Any:
+    """Convolution of each channel of padded ``x`` ``[n, *space, c]`` by ``weight`` ``[*window, c]``."""
+    window = [int(extent) for extent in weight.shape[:-1]]
+    taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
+    shape = [int(x.shape[0]), *_out_space(x, window, strides, dilations), int(x.shape[-1])]
+
+    def element(*at: Any) -> Any:
+        n, *space, c = at
+        source = [p * s + t * d for p, s, t, d in zip(space, strides, taps, dilations, strict=True)]
+        return te.sum(_wide(x(n, *source, c), dtype) * _wide(weight(*taps, c), dtype), axis=taps)
+
+    return te.compute(shape, element, name="depthwise", attrs={KERNEL: "window"})
+
+
+def dense(x: Any, weight: Any, channels: int, dtype: str) -> Any:
+    """``x`` ``[..., inputs]`` times ``weight`` ``[panels, inputs, panel]``."""
+    panel = int(weight.shape[-1])
+    inputs = te.reduce_axis((0, int(weight.shape[-2])), "ic")
+    shape = [*(int(extent) for extent in x.shape[:-1]), channels]
+
+    def element(*at: Any) -> Any:
+        *rows, c = at
+        value = _wide(x(*rows, inputs), dtype) * _wide(weight(c // panel, inputs, c % panel), dtype)
+        return te.sum(value, axis=inputs)
+
+    return te.compute(shape, element, name="dense", attrs={KERNEL: "contraction"})
+
+
+def max_pool(x: Any, window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Any:
+    """The greatest value of each window of padded ``x`` ``[n, *space, c]``."""
+    taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
+    shape = [int(x.shape[0]), *_out_space(x, window, strides, dilations), int(x.shape[-1])]
+
+    def element(*at: Any) -> Any:
+        n, *space, c = at
+        source = [p * s + t * d for p, s, t, d in zip(space, strides, taps, dilations, strict=True)]
+        return te.max(x(n, *source, c), axis=taps)
+
+    return te.compute(shape, element, name="max_pool", attrs={KERNEL: "window"})
+
+
+def window_sum(x: Any, window: Sequence[int], strides: Sequence[int], dtype: str) -> Any:
+    """The sum of each window of padded ``x`` ``[n, *space, c]``."""
+    taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
+    ones = [1] * len(window)
+    shape = [int(x.shape[0]), *_out_space(x, window, strides, ones), int(x.shape[-1])]
+
+    def element(*at: Any) -> Any:
+        n, *space, c = at
+        source = [p * s + t for p, s, t in zip(space, strides, taps, strict=True)]
+        return te.sum(_wide(x(n, *source, c), dtype), axis=taps)
+
+    return te.compute(shape, element, name="window_sum", attrs={KERNEL: "window"})
+
+
+def window_counts(
+    space: Sequence[int], out: Sequence[int], window: Sequence[int], strides: Sequence[int], pads: Sequence[int]
+) -> list[list[int]]:
+    """For each spatial dimension, how many places of each window lie inside the unpadded extent."""
+    counts = []
+    for extent, places, taps, stride, pad in zip(space, out, window, strides, pads, strict=False):
+        starts = [place * stride - pad for place in range(places)]
+        counts.append([min(start + taps, extent) - max(start, 0) for start in starts])
+    return counts
+
+
+def round_half_even(value: Any) -> Any:
+    """An fp32 value of magnitude below 2^22 rounded to a whole number, ties to even.
+
+    Adding and taking away 1.5 · 2^23 rounds in the processor's default mode without a library call;
+    the value must come from a comparison, so that no multiplication is contracted into the addition.
+    """
+    magic = tirx.const(12582912.0, "float32")
+    return (value + magic) - magic
+
+
+def _wide(value: Any, dtype: str) -> Any:
+    return value if str(value.ty.dtype) == dtype else value.astype(dtype)
+
+
+def _out_space(x: Any, window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> list[int]:
+    return [
+        (int(extent) - (taps - 1) * dilation - 1) // stride + 1
+        for extent, taps, stride, dilation in zip(x.shape[1:-1], window, strides, dilations, strict=True)
+    ]

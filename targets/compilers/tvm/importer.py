@@ -1,0 +1,140 @@
+"""ONNX to Relax: TVM's importer, with converters for edgepress's own operators beside its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from tvm import relax, topi
+from tvm.relax.frontend.onnx import onnx_frontend
+
+from edgepress.errors import UnsupportedOpError
+from edgepress.targets.compilers.tvm import compute
+
+MEND = "use the ort engine for this model, or replace the operator before exporting"
+Converter = Callable[[Any, Sequence[Any], dict[str, Any]], Any]
+_OUT_EWISE_FUSABLE = 4  # TVM's op pattern: element-wise operators may be fused behind it
+
+
+def import_graph(model: onnx.ModelProto) -> Any:
+    """A Relax module whose ``main`` takes the graph's inputs; weights are constants.
+
+    Raises:
+        UnsupportedOpError: the importer does not take an operator; the error names op and node.
+    """
+    known = onnx_frontend._get_convert_map()
+    for node in model.graph.node:
+        if node.op_type not in known and node.op_type not in CONVERTERS and node.op_type not in ("If", "Constant"):
+            raise UnsupportedOpError(node.op_type, f"node {node.name or node.output[0]!r}", MEND)
+        if node.op_type == "If":
+            raise UnsupportedOpError("If", f"node {node.name or node.output[0]!r}", MEND)
+    importer = _Importer({}, "float32")
+    opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 18)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        return importer.from_onnx(model.graph, opset)
+
+
+class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
+    def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
+        return
+
+    def _convert_operator(self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int) -> Any:
+        where = attrs.get("tvm_custom", {}).get("name", "")
+        try:
+            if op_name in CONVERTERS:
+                return self.bb.normalize(CONVERTERS[op_name](self.bb, list(inputs), attrs))
+            return super()._convert_operator(op_name, inputs, attrs, opset)
+        except Exception as error:
+            cause = (str(error).strip().splitlines() or [""])[0][:200]
+            raise UnsupportedOpError(op_name, f"node {where!r}, which TVM refused: {cause}", MEND) from error
+
+
+def _shape(x: Any) -> list[int]:
+    return [int(extent) for extent in x.ty.shape.values]
+
+
+def _padded(bb: Any, x: Any, pads: Sequence[int], fill: float) -> Any:
+    """``x`` ``[n, *space, c]`` with ``pads`` places before and after each spatial extent, of value ``fill``."""
+    dims = len(pads) // 2
+    if not any(pads):
+        return x
+    before, after = [0, *pads[:dims], 0], [0, *pads[dims:], 0]
+    dtype = str(x.ty.dtype)
+    value = fill if dtype.startswith("float") else int(fill)
+    return bb.emit_te(topi.nn.pad, x, before, after, value, primfunc_name_hint="pad")
+
+
+def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    x = _padded(bb, inputs[0], attrs["pads"], 0.0)
+    y = bb.emit_te(
+        compute.conv, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], "float32",
+        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="conv",
+    )  # fmt: skip
+    return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y
+
+
+def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    x = _padded(bb, inputs[0], attrs["pads"], 0.0)
+    y = bb.emit_te(
+        compute.depthwise, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), "float32",
+        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="depthwise",
+    )  # fmt: skip
+    return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y
+
+
+def _dense(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    return bb.emit_te(
+        compute.dense, inputs[0], inputs[1], attrs["channels"], "float32",
+        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="dense",
+    )  # fmt: skip
+
+
+def _max_pool(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    dtype = str(inputs[0].ty.dtype)
+    low = float("-inf") if dtype.startswith("float") else float(np.iinfo(dtype).min)
+    if dtype == "float32":
+        low = float(np.finfo(np.float32).min)
+    x = _padded(bb, inputs[0], attrs["pads"], low)
+    return bb.emit_te(
+        compute.max_pool, x, list(attrs["window"]), list(attrs["strides"]), list(attrs["dilations"]),
+        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="max_pool",
+    )  # fmt: skip
+
+
+def _average_pool(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    shape, window, pads = _shape(inputs[0]), list(attrs["window"]), list(attrs["pads"])
+    x = _padded(bb, inputs[0], pads, 0.0)
+    y = bb.emit_te(
+        compute.window_sum, x, window, list(attrs["strides"]), "float32",
+        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="average_pool",
+    )  # fmt: skip
+    space = _shape(y)[1:-1]
+    if attrs["include_pad"] or not any(pads):
+        share = np.full((1,) * len(shape), 1.0 / float(np.prod(window)), np.float32)
+    else:
+        counts = compute.window_counts(shape[1:-1], space, window, list(attrs["strides"]), pads)
+        share = np.ones((), np.float64)
+        for each in counts:
+            share = np.multiply.outer(share, 1.0 / np.array(each, np.float64))
+        share = share.astype(np.float32)[None, ..., None]
+    return relax.op.multiply(y, relax.const(share))
+
+
+def _mean(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    return relax.op.mean(inputs[0], axis=list(attrs["axes"]), keepdims=bool(attrs["keepdims"]))
+
+
+CONVERTERS: dict[str, Converter] = {
+    "EpConv": _conv,
+    "EpDepthwise": _depthwise,
+    "EpDense": _dense,
+    "EpMaxPool": _max_pool,
+    "EpAveragePool": _average_pool,
+    "EpMean": _mean,
+}

@@ -1,0 +1,184 @@
+"""The frame of one kernel: flat buffers behind raw pointers, and the share of the outermost loop it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tvm import ir, tirx
+from tvm.ir import PointerType, PrimType
+
+from edgepress.targets.compilers.tvm.expressions import (
+    INDEX,
+    Expr,
+    Narrow,
+    analyzer,
+    const,
+    dtype_of,
+    flat_index,
+    loads,
+    shape_of,
+)
+from edgepress.targets.compilers.tvm.stages import Nest, Stage
+
+
+@dataclass(frozen=True)
+class Body:
+    """A kernel's code: the statement, and the extent of the outermost loop that parts divide."""
+
+    statement: Any
+    extent: int
+
+
+@dataclass
+class Frame:
+    """The parameters of one kernel and the arithmetic over its loop variables.
+
+    Attributes:
+        buffers: the nest's buffers in the order of the kernel's parameters, the stored one last.
+        begin, end: the share of the outermost loop, ``int32`` parameters.
+    """
+
+    nest: Nest
+    buffers: list[Any] = field(default_factory=list)
+    begin: Any = field(default_factory=lambda: tirx.Var("begin", INDEX))
+    end: Any = field(default_factory=lambda: tirx.Var("end", INDEX))
+    _flat: dict[Any, Any] = field(default_factory=dict)
+    _data: list[Any] = field(default_factory=list)
+    _arith: Any = field(default_factory=lambda: analyzer({}))
+    _count: int = 0
+
+    def __post_init__(self) -> None:
+        stage, anchor = self.nest.stage, self.nest.anchor
+        seen = []
+        if anchor is not None:
+            seen += [load.source for load in loads(anchor.value)]
+            for index in anchor.indices:
+                seen += [load.source for load in loads(index)]
+        seen += [load.source for load in loads(stage.value)]
+        for index in stage.indices:
+            seen += [load.source for load in loads(index)]
+        for buffer in seen:
+            inner = anchor is not None and buffer.same_as(anchor.buffer)
+            if not inner and not buffer.same_as(stage.buffer) and buffer not in self._flat:
+                self._declare(buffer)
+        self._declare(stage.buffer)
+
+    def _declare(self, buffer: Any) -> None:
+        count = 1
+        for extent in shape_of(buffer):
+            count *= extent
+        dtype = dtype_of(buffer)
+        stored = "int8" if dtype == "bool" else dtype
+        number = len(self.buffers)
+        data = tirx.Var(f"p{number}", PointerType(PrimType(stored), "global"))
+        self._data.append(data)
+        self._flat[buffer] = tirx.decl_buffer((max(count, 1),), stored, f"b{number}")
+        self.buffers.append(buffer)
+
+    def axis(self, name: str, extent: int) -> Any:
+        """A new ``int32`` loop variable that runs over ``[0, extent)``."""
+        var = tirx.Var(f"{name}{self._count}", INDEX)
+        self._count += 1
+        self._arith.bind(var, ir.Range(const(0), const(extent)))
+        return var
+
+    def simplify(self, expr: Expr) -> Expr:
+        """An expression simplified with the ranges of the loop variables."""
+        return self._arith.simplify(expr)
+
+    def offset(self, buffer: Any, indices: list[Expr]) -> Expr:
+        """The flat, simplified offset of an element."""
+        return self.simplify(flat_index(shape_of(buffer), indices))
+
+    def element(self, buffer: Any, offset: Expr) -> Expr:
+        """Reads one element at a flat offset."""
+        value = tirx.BufferLoad(self._flat[buffer], [offset])
+        return tirx.Cast("bool", value) if dtype_of(buffer) == "bool" else value
+
+    def vector(self, buffer: Any, offset: Expr, lanes: int) -> Expr:
+        """Reads ``lanes`` neighbouring elements."""
+        if lanes == 1:
+            return self.element(buffer, offset)
+        return tirx.BufferLoad(self._flat[buffer], [tirx.Ramp(offset, const(1), lanes)])
+
+    def value(self, expr: Expr, variables: Mapping[Any, Expr], held: Expr | None = None) -> Expr:
+        """An expression over the nest's axes as code; ``held`` stands for the anchor's sum."""
+        anchor = self.nest.anchor
+
+        def read(buffer: Any, indices: list[Expr]) -> Expr:
+            if held is not None and anchor is not None and buffer.same_as(anchor.buffer):
+                return held
+            return self.element(buffer, self.offset(buffer, indices))
+
+        return Narrow(variables, read).value(expr)
+
+    def indices_of(self, indices: list[Any], variables: Mapping[Any, Expr]) -> list[Expr]:
+        """Indices over the nest's axes as ``int32`` code."""
+        narrow = Narrow(variables, lambda buffer, idx: self.element(buffer, self.offset(buffer, idx)))
+        return [narrow.index(index) for index in indices]
+
+    def store(self, variables: Mapping[Any, Expr], held: Expr | None = None) -> Any:
+        """The statement that stores the nest's value at the given place."""
+        stage = self.nest.stage
+        value = self.value(stage.value, variables, held)
+        if dtype_of(stage.buffer) == "bool":
+            value = tirx.Cast("int8", value)
+        where = self.offset(stage.buffer, self.indices_of(list(stage.indices), variables))
+        return tirx.BufferStore(self._flat[stage.buffer], value, [where])
+
+    def load_offset(self, load: Any, variables: Mapping[Any, Expr]) -> Expr:
+        """The flat offset of a buffer read of the nest."""
+        return self.offset(load.source, self.indices_of(list(load.indices), variables))
+
+    def part_loop(self, var: Any, body: Any) -> Any:
+        """The outermost loop: ``var`` runs over this part's share."""
+        return tirx.For(var, self.begin, self.end - self.begin, tirx.ForKind.SERIAL, body)
+
+    def function(self, body: Body) -> Any:
+        """The kernel as a PrimFunc over raw pointers that returns 0."""
+        declared = [
+            tirx.DeclBuffer(self._flat[buffer], data=data)
+            for buffer, data in zip(self.buffers, self._data, strict=True)
+        ]
+        statement = tirx.SeqStmt([*declared, body.statement, tirx.stmt.Return(const(0))])
+        func = tirx.PrimFunc([*self._data, self.begin, self.end], statement, PrimType(INDEX))
+        return func.with_attr("tirx.noalias", True)
+
+
+def loop(var: Any, extent: int, body: Any, kind: Any = tirx.ForKind.SERIAL) -> Any:
+    """A loop over ``[0, extent)``."""
+    return tirx.For(var, const(0), const(extent), kind, body)
+
+
+def sequence(statements: list[Any]) -> Any:
+    """Statements one after another."""
+    return statements[0] if len(statements) == 1 else tirx.SeqStmt(statements)
+
+
+def local(name: str, lanes: int, dtype: str) -> Any:
+    """A small buffer that the code generator keeps in registers."""
+    return tirx.decl_buffer((lanes,), dtype, name)
+
+
+def split_flat(var: Expr, extents: list[int]) -> list[Expr]:
+    """The indices of a row-major position: the inverse of a flat index."""
+    places: list[Expr] = []
+    rest = var
+    for position, extent in enumerate(reversed(extents)):
+        last = position == len(extents) - 1
+        places.append(rest if last else tirx.floormod(rest, const(extent)))
+        rest = tirx.floordiv(rest, const(extent))
+    return places[::-1]
+
+
+def no_division(expr: Expr) -> bool:
+    """Whether an index has neither division nor remainder left, so that it is linear."""
+    text = str(expr)
+    return "//" not in text and "%" not in text
+
+
+def spatial_vars(stage: Stage) -> list[Any]:
+    """The variables of a stage's spatial axes."""
+    return [axis.var for axis in stage.spatial]

@@ -1,0 +1,315 @@
+"""The ONNX-level layout pass: convolutions, pools and what lies between them, channels last.
+
+Dense weights are packed in panels as wide as the target's register tile. Transposes are made only
+where a channels-last region begins and ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+DOMAIN = "edgepress"
+UNARY = frozenset(
+    "Relu Clip Sigmoid HardSwish HardSigmoid Tanh LeakyRelu Elu Selu Celu Exp Log Neg Abs Sqrt Erf Gelu Softplus "
+    "Softsign Mish Identity Cast Floor Ceil Round Reciprocal Sign Not QuantizeLinear DequantizeLinear "
+    "ThresholdedRelu".split()
+)
+BINARY = frozenset("Add Sub Mul Div Pow Max Min PRelu Equal Less Greater And Or Where EpQAdd EpQMul".split())
+
+
+class GraphEditor:
+    """An ONNX graph being rewritten, node by node, in order.
+
+    Attributes:
+        graph: the graph that is read.
+        constants: initializers and constants by name.
+        ranks: the rank of each tensor where known.
+        nodes: the nodes of the new graph so far.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.graph = model.graph
+        self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        self.shapes: dict[str, tuple[int, ...]] = {name: value.shape for name, value in self.constants.items()}
+        for info in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+            dims = info.type.tensor_type.shape.dim
+            if info.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
+                self.shapes[info.name] = tuple(d.dim_value for d in dims)
+        self.nodes: list[onnx.NodeProto] = []
+        self.added: dict[str, np.ndarray] = {}
+        self._count = 0
+
+    def fresh(self, stem: str) -> str:
+        """A tensor name that nothing else has."""
+        self._count += 1
+        return f"{stem}__ep{self._count}"
+
+    def constant(self, value: np.ndarray, stem: str) -> str:
+        """A new initializer; its name."""
+        name = self.fresh(stem)
+        self.added[name] = value
+        self.shapes[name] = value.shape
+        return name
+
+    def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> None:
+        """Append a node."""
+        self.nodes.append(onnx.helper.make_node(op, list(inputs), [output], name=output, domain=domain, **attrs))
+
+    def finish(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """The rewritten model, without initializers that nothing reads."""
+        done = onnx.ModelProto()
+        done.CopyFrom(model)
+        del done.graph.node[:]
+        del done.graph.initializer[:]
+        del done.graph.value_info[:]
+        done.graph.node.extend(self.nodes)
+        used = {name for node in self.nodes for name in node.input} | {o.name for o in done.graph.output}
+        for node in self.nodes:
+            for attr in node.attribute:
+                if attr.HasField("g"):
+                    used |= {name for inner in attr.g.node for name in inner.input}
+        for name, value in sorted({**self.constants, **self.added}.items()):
+            if name in used:
+                done.graph.initializer.append(numpy_helper.from_array(value, name))
+        if all(opset.domain != DOMAIN for opset in done.opset_import):
+            done.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
+        return done
+
+
+def attributes(node: onnx.NodeProto) -> dict[str, Any]:
+    """A node's attributes as Python values; text as ``str``."""
+    values = {attr.name: onnx.helper.get_attribute_value(attr) for attr in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in values.items()}
+
+
+def pack(weight: np.ndarray, panel: int) -> np.ndarray:
+    """``[outputs, inputs, *window]`` as ``[panels, *window, inputs, panel]``, the last panel filled with zeros."""
+    outputs = weight.shape[0]
+    panels = -(-outputs // panel)
+    padded = np.zeros((panels * panel, *weight.shape[1:]), weight.dtype)
+    padded[:outputs] = weight
+    split = padded.reshape(panels, panel, *weight.shape[1:])
+    return np.ascontiguousarray(split.transpose(0, *range(3, split.ndim), 2, 1))
+
+
+def window_of(attrs: dict[str, Any], shape: Sequence[int], kernel: Sequence[int]) -> dict[str, list[int]]:
+    """Strides, dilations and pads of a windowed node, automatic padding worked out."""
+    dims = len(kernel)
+    strides = list(attrs.get("strides", [1] * dims))
+    dilations = list(attrs.get("dilations", [1] * dims))
+    pads = list(attrs.get("pads", [0] * (2 * dims)))
+    auto = attrs.get("auto_pad", "NOTSET")
+    if auto in ("SAME_UPPER", "SAME_LOWER"):
+        for d in range(dims):
+            reach = (kernel[d] - 1) * dilations[d] + 1
+            total = max((-(-shape[2 + d] // strides[d]) - 1) * strides[d] + reach - shape[2 + d], 0)
+            small, large = total // 2, total - total // 2
+            pads[d], pads[dims + d] = (small, large) if auto == "SAME_UPPER" else (large, small)
+    elif auto == "VALID":
+        pads = [0] * (2 * dims)
+    return {"strides": strides, "dilations": dilations, "pads": pads}
+
+
+class ChannelsLast(GraphEditor):
+    """The pass itself: keeps, for each tensor, which of its two layouts exist already."""
+
+    def __init__(self, model: onnx.ModelProto, panel: int) -> None:
+        super().__init__(model)
+        self.panel = panel
+        self.last: dict[str, str] = {}
+        self.first = set(self.constants) | {i.name for i in model.graph.input} | {""}
+
+    def run(self, model: onnx.ModelProto) -> onnx.ModelProto:
+        """The model with its convolutional regions channels last."""
+        for node in self.graph.node:
+            if not self._windowed(node) and not self._dense(node) and not self._follow(node):
+                for name in {*node.input, *_outer_names(node)}:
+                    self.need_first(name)
+                self.nodes.append(node)
+                self.first.update(node.output)
+        for output in self.graph.output:
+            self.need_first(output.name)
+        return self.finish(model)
+
+    def need_first(self, name: str) -> str:
+        """The channels-first tensor of that name, transposed back where only the other exists."""
+        if name not in self.first and name in self.last:
+            rank = len(self.shapes[name])
+            self.node("Transpose", [self.last[name]], name, perm=[0, rank - 1, *range(1, rank - 1)])
+            self.first.add(name)
+        return name
+
+    def need_last(self, name: str) -> str:
+        """The channels-last form of a tensor."""
+        if name not in self.last:
+            rank = len(self.shapes[name])
+            self.last[name] = self.fresh(name)
+            self.node("Transpose", [name], self.last[name], perm=[0, *range(2, rank), 1])
+        return self.last[name]
+
+    def give_last(self, name: str) -> str:
+        """A name for the channels-last form of a node's output."""
+        self.last[name] = self.fresh(name)
+        return self.last[name]
+
+    def _windowed(self, node: onnx.NodeProto) -> bool:
+        if node.op_type not in ("Conv", "EpQConv", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"):
+            return False
+        shape = self.shapes.get(node.input[0])
+        if shape is None or len(shape) not in (3, 4):
+            return False
+        attrs = attributes(node)
+        if node.op_type in ("Conv", "EpQConv"):
+            return self._conv(node, attrs, shape)
+        if node.op_type in ("MaxPool", "AveragePool"):
+            return self._pool(node, attrs, shape)
+        return self._mean(node, attrs, shape)
+
+    def _conv(self, node: onnx.NodeProto, attrs: dict[str, Any], shape: tuple[int, ...]) -> bool:
+        weight = self.constants.get(node.input[1])
+        if weight is None:
+            return False
+        group = int(attrs.get("group", 1))
+        kernel = weight.shape[2:]
+        settings = window_of(attrs, shape, kernel)
+        quantised = node.op_type == "EpQConv"
+        if group == 1:
+            op, packed = "Conv", pack(weight, self.panel)
+        elif group == weight.shape[0] == shape[1] and weight.shape[1] == 1:
+            op, packed = "Depthwise", np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+        else:
+            return False
+        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high") if key in attrs}
+        rest = [name for name in node.input[2:] if name]
+        self.node(
+            ("EpQ" if quantised else "Ep") + op,
+            [self.need_last(node.input[0]), self.constant(packed, node.input[1]), *rest],
+            self.give_last(node.output[0]), DOMAIN, channels=int(weight.shape[0]), **settings, **extra,
+        )  # fmt: skip
+        return True
+
+    def _pool(self, node: onnx.NodeProto, attrs: dict[str, Any], shape: tuple[int, ...]) -> bool:
+        if attrs.get("ceil_mode") or attrs.get("storage_order") or len(node.output) > 1:
+            return False
+        settings = window_of(attrs, shape, attrs["kernel_shape"])
+        if node.op_type == "AveragePool" and any(d != 1 for d in settings["dilations"]):
+            return False
+        self.node(
+            "Ep" + node.op_type, [self.need_last(node.input[0])], self.give_last(node.output[0]), DOMAIN,
+            window=list(attrs["kernel_shape"]), include_pad=int(attrs.get("count_include_pad", 0)), **settings,
+        )  # fmt: skip
+        return True
+
+    def _mean(self, node: onnx.NodeProto, attrs: dict[str, Any], shape: tuple[int, ...]) -> bool:
+        rank = len(shape)
+        keep = 1
+        if node.op_type == "ReduceMean":
+            axes = attrs.get("axes")
+            if axes is None and len(node.input) > 1 and node.input[1] in self.constants:
+                axes = self.constants[node.input[1]].tolist()
+            keep = int(attrs.get("keepdims", 1))
+            if axes is None or sorted(a % rank for a in axes) != list(range(2, rank)):
+                return False
+            if node.input[0] not in self.last:
+                return False
+        output = self.give_last(node.output[0]) if keep else node.output[0]
+        if not keep:
+            self.first.add(output)
+        self.node("EpMean", [self.need_last(node.input[0])], output, DOMAIN, axes=list(range(1, rank - 1)), keepdims=keep)
+        return True
+
+    def _dense(self, node: onnx.NodeProto) -> bool:
+        if node.op_type not in ("Gemm", "MatMul", "EpQDense"):
+            return False
+        weight = self.constants.get(node.input[1])
+        shape = self.shapes.get(node.input[0])
+        if weight is None or weight.ndim != 2 or not shape or weight.dtype not in (np.float32, np.int8, np.uint8):
+            return False
+        attrs = attributes(node)
+        if attrs.get("transA"):
+            return False
+        if attrs.get("transB"):
+            weight = weight.T
+        if attrs.get("alpha", 1.0) != 1.0:
+            weight = weight * np.float32(attrs["alpha"])
+        packed = self.constant(pack(np.ascontiguousarray(weight.T), self.panel), node.input[1])
+        source, out = self.need_first(node.input[0]), node.output[0]
+        self.first.add(out)
+        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high") if key in attrs}
+        if node.op_type == "EpQDense":
+            rest = list(node.input[2:])
+            self.node("EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra)
+            return True
+        bias = node.input[2] if len(node.input) > 2 else ""
+        product = self.fresh(out) if bias else out
+        self.node("EpDense", [source, packed], product, DOMAIN, channels=int(weight.shape[1]))
+        if bias:
+            if attrs.get("beta", 1.0) != 1.0:
+                scaled = self.fresh(bias)
+                factor = self.constant(np.array(attrs["beta"], np.float32), "beta")
+                self.node("Mul", [self.need_first(bias), factor], scaled)
+                bias = scaled
+            self.node("Add", [product, self.need_first(bias)], out)
+        return True
+
+    def _follow(self, node: onnx.NodeProto) -> bool:
+        """Element-wise nodes and concatenation go on in the layout of what they read."""
+        names = [name for name in node.input if name]
+        shape = self.shapes.get(node.output[0])
+        if shape is None or len(shape) not in (3, 4) or len(node.output) != 1:
+            return False
+        if not any(name in self.last and name not in self.first for name in names):
+            return False
+        rank = len(shape)
+        inputs: list[str] = []
+        attrs = {attr.name: onnx.helper.get_attribute_value(attr) for attr in node.attribute}
+        if node.op_type in UNARY:
+            if any(int(np.prod(self.shapes.get(name, (2,)))) != 1 for name in names[1:]):
+                return False
+            inputs = [self.need_last(node.input[0]), *node.input[1:]]
+        elif node.op_type in BINARY:
+            if any(name not in self.constants and len(self.shapes.get(name, ())) != rank for name in names):
+                return False
+            inputs = [self._turned(name, rank) for name in node.input]
+        elif node.op_type == "Concat" and int(attrs["axis"]) % rank == 1:
+            if any(len(self.shapes.get(name, ())) != rank for name in names):
+                return False
+            inputs = [self._turned(name, rank) for name in node.input]
+            attrs["axis"] = rank - 1
+        else:
+            return False
+        self.node(node.op_type, inputs, self.give_last(node.output[0]), node.domain, **attrs)
+        return True
+
+    def _turned(self, name: str, rank: int) -> str:
+        value = self.constants.get(name)
+        if value is None:
+            return self.need_last(name)
+        if value.size == 1 and value.ndim <= 1:
+            return name
+        full = value.reshape((1,) * (rank - value.ndim) + value.shape)
+        return self.constant(np.ascontiguousarray(np.moveaxis(full, 1, -1)), name)
+
+
+def _outer_names(node: onnx.NodeProto) -> set[str]:
+    """Tensors that a node's inner graphs read from outside."""
+    return {
+        name
+        for attr in node.attribute if attr.HasField("g")
+        for inner in attr.g.node for name in inner.input
+    }  # fmt: skip
+
+
+def channels_last(model: onnx.ModelProto, panel: int) -> onnx.ModelProto:
+    """Rewrite convolutional regions to channels last and pack dense weights in panels of ``panel`` columns.
+
+    Args:
+        model: with shapes inferred and constants as initializers.
+        panel: the width of the target's register tile, in columns.
+    """
+    return ChannelsLast(model, panel).run(model)

@@ -1,0 +1,141 @@
+"""Steps to machine code: each distinct kernel once, in one module, behind raw pointers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tvm
+from tvm import s_tir, tirx
+
+from edgepress.errors import CompileError
+from edgepress.targets.compilers.tvm.kernel import Frame
+from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.opaque import opaque_kernel
+from edgepress.targets.compilers.tvm.program import Program, Step
+from edgepress.targets.compilers.tvm.schedule import schedule
+from edgepress.targets.description import Target
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One compiled function: its symbol, how many pointers it takes, and the extent that parts divide."""
+
+    symbol: str
+    pointers: int
+    extent: int
+    dtypes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """A call of a kernel on numbered values; ``macs`` counts its multiply-accumulates."""
+
+    name: str
+    kernel: int
+    arguments: tuple[int, ...]
+    macs: int
+
+
+def tvm_target(target: Target) -> Any:
+    """The target as TVM's code generator wants it."""
+    if target.toolchain.code == "c":
+        return tvm.target.Target({"kind": "c"})
+    settings: dict[str, Any] = {"kind": "llvm", "mtriple": target.toolchain.llvm_triple, "mcpu": target.cpu.model}
+    if target.cpu.features:
+        settings["mattr"] = [f if f[0] in "+-" else f"+{f}" for f in target.cpu.features]
+    if target.toolchain.llvm_abi:
+        settings["mabi"] = target.toolchain.llvm_abi
+    return tvm.target.Target(settings)
+
+
+def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], list[KernelCall]]:
+    """The distinct kernels, their PrimFuncs, and the calls in order."""
+    kernels: list[Kernel] = []
+    functions: list[Any] = []
+    calls: list[KernelCall] = []
+    by_hash: dict[int, list[int]] = {}
+    done: dict[Any, tuple[int, list[Any], int]] = {}
+    for step in program.steps:
+        key = step.nest.stage.buffer if step.nest is not None else step.opaque
+        if key not in done:
+            func, buffers, extent, dtypes, macs = _function(step, machine)
+            digest = tvm_hash(func)
+            index = next((i for i in by_hash.get(digest, []) if tvm.ir.structural_equal(functions[i], func)), None)
+            if index is None:
+                index = len(kernels)
+                kernels.append(Kernel(f"ep_k{index}", len(buffers), extent, dtypes))
+                functions.append(func)
+                by_hash.setdefault(digest, []).append(index)
+            done[key] = (index, buffers, macs)
+        index, buffers, macs = done[key]
+        arguments = [step.arguments[buffer] for buffer in buffers if buffer in step.arguments]
+        if step.nest is None:
+            arguments += _scratch(program, buffers[len(arguments) :])
+        calls.append(KernelCall(step.name, index, tuple(program.root(a) for a in arguments), macs))
+    return kernels, functions, calls
+
+
+def tvm_hash(func: Any) -> int:
+    """A structural hash, equal for kernels that differ in names alone."""
+    return int(tvm.ir.structural_hash(func))
+
+
+def _scratch(program: Program, buffers: list[Any]) -> list[int]:
+    from edgepress.targets.compilers.tvm.expressions import dtype_of, shape_of
+
+    return [program.value(shape_of(buffer), dtype_of(buffer)) for buffer in buffers]
+
+
+def _function(step: Step, machine: Machine) -> tuple[Any, list[Any], int, tuple[str, ...], int]:
+    if step.nest is None:
+        func, buffers, dtypes = opaque_kernel(step.opaque)
+        return func, buffers, 1, dtypes, 0
+    frame = Frame(step.nest)
+    body = schedule(step.nest, frame, machine)
+    macs = 0
+    if step.nest.kind:
+        macs = 1
+        for axis in step.nest.anchor.axes if step.nest.anchor else ():
+            macs *= axis.extent
+    from edgepress.targets.compilers.tvm.expressions import dtype_of
+
+    return frame.function(body), frame.buffers, body.extent, tuple(dtype_of(b) for b in frame.buffers), macs
+
+
+def generate(functions: list[Any], kernels: list[Kernel], target: Target, out: Path) -> Path:
+    """Write ``kernels.o`` or ``kernels.c``; the path.
+
+    Raises:
+        CompileError: the code generator refuses a kernel.
+    """
+    machine_target = tvm_target(target)
+    named = {
+        kernel.symbol: func.with_attrs({"global_symbol": kernel.symbol, "target": machine_target})
+        for kernel, func in zip(kernels, functions, strict=True)
+    }
+    c_source = target.toolchain.code == "c"
+    passes = tvm.transform.Sequential(
+        [
+            tirx.transform.VectorizeLoop(True),
+            tirx.transform.UnrollLoop(),
+            tirx.transform.StmtSimplify(),
+            tirx.transform.RemoveNoOp(),
+            s_tir.transform.RewriteUnsafeSelect(),
+            tirx.transform.LowerIntrin(),
+        ]
+    )
+    try:
+        with tvm.transform.PassContext(opt_level=3), machine_target:
+            module = passes(tvm.IRModule(named))
+            built = tvm.get_global_func("target.build." + ("c" if c_source else "llvm"))(module, machine_target)
+        path = out / ("kernels.c" if c_source else "kernels.o")
+        if c_source:
+            path.write_text(built.inspect_source())
+        else:
+            built.write_to_file(str(path))
+    except Exception as error:
+        lines = str(error).strip().splitlines() or ["no message"]
+        raise CompileError(f"TVM could not make code for {target.name}: {lines[-1][:300]}; try the ort engine") from error
+    return path

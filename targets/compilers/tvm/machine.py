@@ -1,0 +1,41 @@
+"""What a schedule needs to know of a processor, drawn from its description."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgepress.targets.description import Target
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The processor as schedules see it.
+
+    Attributes:
+        lanes: fp32 elements of one vector register; 1 where code is scalar.
+        registers: how many vector registers there are.
+        by_element: whether a multiply-add takes one lane of a register as its scalar operand.
+        dot: ``"sdot"`` or ``"vpdpbusd"`` where the processor sums four int8 products at a time, or empty.
+        arch: the target's architecture.
+        c_source: whether C source is made instead of object code: the C compiler finds the vectors.
+    """
+
+    lanes: int
+    registers: int
+    by_element: bool
+    dot: str
+    arch: str
+    c_source: bool
+
+
+def machine_of(target: Target) -> Machine:
+    """The machine that a target's schedules are made for."""
+    cpu = target.cpu
+    c_source = target.toolchain.code == "c"
+    lanes = 1 if c_source else max(1, min(cpu.vector_bits, 512) // 32)
+    features = {feature.lstrip("+") for feature in cpu.features}
+    dot = ""
+    if cpu.arch == "aarch64" and "dotprod" in features:
+        dot = "sdot"
+    registers = cpu.vector_registers or (32 if cpu.arch in ("aarch64", "riscv64") else 16)
+    return Machine(lanes, registers, cpu.arch == "aarch64" and lanes > 1, dot, cpu.arch, c_source)

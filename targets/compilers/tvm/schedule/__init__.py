@@ -1,0 +1,27 @@
+"""The schedules: how a nest becomes code. One family a file, all registered in ``MAKERS``.
+
+To add a better kernel for an operator, write one more file with a function of the type
+:data:`Maker` and put it before the ones it beats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgepress.targets.compilers.tvm.kernel import Body, Frame
+from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule import plain, rows, tile, window
+from edgepress.targets.compilers.tvm.stages import Nest
+
+Maker = Callable[[Nest, Frame, Machine], Body | None]
+
+MAKERS: tuple[Maker, ...] = (tile.make, window.make, rows.make, plain.make)
+
+
+def schedule(nest: Nest, frame: Frame, machine: Machine) -> Body:
+    """The code of a nest by the first maker that takes it; the last takes everything."""
+    for maker in MAKERS:
+        body = maker(nest, frame, machine)
+        if body is not None:
+            return body
+    raise AssertionError("the plain schedule takes every nest")

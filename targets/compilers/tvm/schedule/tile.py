@@ -1,0 +1,234 @@
+"""Convolutions and matrix products: a tile of rows × columns of sums held in registers.
+
+Each step of the sum reads one vector of columns and, for each row, one number that multiplies it.
+Row tiles are balanced (7 rows are 4 + 3, never 6 + 1); columns left over take narrower vectors.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
+from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
+from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.contraction import (
+    Contraction,
+    RowSpace,
+    read_contraction,
+    row_space,
+    steps_by_one,
+)
+from edgepress.targets.compilers.tvm.stages import Axis, Nest
+
+_WEIGHTS_STAY = 96 * 1024  # bytes of the column operand up to which rows are the outer loop
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tile of one contraction: rows, and the panel of columns with its vectors."""
+
+    nest: Nest
+    contraction: Contraction
+    space: RowSpace
+    lanes: int
+    panel: int
+    rows: int
+    by_element: bool
+
+
+def panel_width(machine: Machine) -> int:
+    """Columns of one tile, and so of a panel of packed weights."""
+    if machine.lanes == 1:
+        return 4
+    return machine.lanes * (4 if machine.lanes == 4 and machine.registers >= 32 else 2)
+
+
+def tile_rows(machine: Machine) -> int:
+    """Rows of one tile: what the registers hold beside a panel's vectors."""
+    if machine.lanes == 1:
+        return 4 if machine.registers >= 32 else 2
+    vectors = panel_width(machine) // machine.lanes
+    return max(1, min(12, (machine.registers - 4 if machine.registers >= 32 else machine.registers - 3) // vectors - (
+        1 if vectors == 4 else 0)))  # fmt: skip
+
+
+def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
+    """A tiled contraction in fp32, or None where the nest is none."""
+    if nest.anchor is None or dtype_of(nest.anchor.buffer) != "float32":
+        return None
+    contraction = read_contraction(nest.anchor)
+    if contraction is None or contraction.row_cast or contraction.column_cast:
+        return None
+    if nest.anchor.spatial[-1].extent < 2:
+        return None
+    space = row_space(nest, frame, contraction)
+    panel = panel_width(machine)
+    columns = nest.anchor.spatial[-1]
+    if not _contiguous(frame, contraction, columns, panel):
+        return None
+    plan = Plan(nest, contraction, space, machine.lanes, panel, tile_rows(machine), machine.by_element)
+    return _tiled(plan, frame, columns)
+
+
+def _contiguous(frame: Frame, contraction: Contraction, columns: Axis, panel: int) -> bool:
+    stage = contraction.stage
+    variables: dict[Any, Expr] = {
+        axis.var: frame.axis("t", axis.extent) for axis in stage.axes if not axis.var.same_as(columns.var)
+    }
+    base = frame.axis("t", max(1, columns.extent // panel)) * const(panel)
+    return steps_by_one(frame, contraction.column, variables, columns.var, base, min(panel, columns.extent))
+
+
+def _tiled(plan: Plan, frame: Frame, columns: Axis) -> Body:
+    """The loops around the tiles; the longer-lived operand decides which loop is outside."""
+    bytes_of_columns = 4
+    for extent in shape_of(plan.contraction.column.source):
+        bytes_of_columns *= extent
+    full, left = divmod(columns.extent, plan.panel)
+    tiles = -(-plan.space.rows // plan.rows)
+    rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= _WEIGHTS_STAY
+    if rows_outside:
+        outer = plan.space.blocks * tiles
+        part = frame.axis("r", outer)
+        block, tile = frame.simplify(tirx.floordiv(part, const(tiles))), frame.simplify(tirx.floormod(part, const(tiles)))
+        statements = []
+        if full:
+            panel = frame.axis("c", full)
+            statements.append(loop(panel, full, _row_tile(plan, frame, block, tile, tiles, panel, plan.panel)))
+        if left:
+            statements.append(_row_tile(plan, frame, block, tile, tiles, const(full), left))
+        return Body(frame.part_loop(part, sequence(statements)), outer)
+
+    outer = full + (1 if left else 0)
+    part = frame.axis("c", outer)
+
+    def all_rows(panel: Expr, width: int) -> Any:
+        block = frame.axis("o", plan.space.blocks)
+        tile = frame.axis("r", tiles)
+        return loop(block, plan.space.blocks, loop(tile, tiles, _row_tile(plan, frame, block, tile, tiles, panel, width)))
+
+    if not left:
+        return Body(frame.part_loop(part, all_rows(part, plan.panel)), outer)
+    if not full:
+        return Body(frame.part_loop(part, all_rows(const(0), left)), outer)
+    inside = frame.axis("c", full)
+    whole = tirx.For(inside, frame.begin, tirx.min(frame.end, const(full)) - frame.begin, tirx.ForKind.SERIAL,
+                     all_rows(inside, plan.panel))  # fmt: skip
+    rest = tirx.IfThenElse(tirx.EQ(frame.end, const(outer)), all_rows(const(full), left), None)
+    return Body(sequence([whole, rest]), outer)
+
+
+def _row_tile(plan: Plan, frame: Frame, block: Expr, tile: Expr, tiles: int, panel: Expr, width: int) -> Any:
+    """One tile; the first ``rows mod tiles`` tiles have one row more than the others."""
+    small, extra = divmod(plan.space.rows, tiles)
+    if not extra:
+        return _tile(plan, frame, block, tile * const(small), small, panel, width)
+    large = _tile(plan, frame, block, tile * const(small + 1), small + 1, panel, width)
+    rest = _tile(plan, frame, block, tile * const(small) + const(extra), small, panel, width)
+    return tirx.IfThenElse(tirx.LT(tile, const(extra)), large, rest)
+
+
+def _chunks(width: int, lanes: int) -> list[tuple[int, int]]:
+    """Vectors that cover ``width`` columns: (first column, lanes), whole ones first."""
+    chunks, at = [], 0
+    while at < width:
+        while lanes > width - at:
+            lanes //= 2
+        chunks.append((at, lanes))
+        at += lanes
+    return chunks
+
+
+def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int) -> Any:
+    stage = plan.contraction.stage
+    column = stage.spatial[-1].var
+    chunks = _chunks(width, plan.lanes)
+    places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
+    sums = [[local(f"s{r}_{c}", lanes, "float32") for c, (_, lanes) in enumerate(chunks)] for r in range(rows)]
+    statements: list[Any] = []
+    for r in range(rows):
+        for c, (_, lanes) in enumerate(chunks):
+            statements.append(tirx.AllocBuffer(sums[r][c]))
+            statements.append(_put(sums[r][c], lanes, _spread(tirx.FloatImm("float32", 0.0), lanes)))
+
+    reduction = stage.reduction
+    inner = reduction[-1]
+    variables: dict[Any, Expr] = {}
+    loops = []
+    for axis in reduction[:-1]:
+        variables[axis.var] = frame.axis("k", axis.extent) if axis.extent > 1 else const(0)
+        if axis.extent > 1:
+            loops.append((variables[axis.var], axis.extent))
+
+    def steps(base: Expr, count: int) -> list[Any]:
+        done: list[Any] = []
+        lane_read = plan.by_element and count == 4
+        if lane_read:
+            there = {**variables, **places[0]}
+            lane_read = steps_by_one(frame, plan.contraction.row, there, inner.var, base, 4)
+        quads = []
+        if lane_read:
+            for r in range(rows):
+                offset = frame.load_offset(plan.contraction.row, {**variables, **places[r], inner.var: base})
+                quad = tirx.Var(f"x{r}", "float32x4")
+                done.append(tirx.Bind(quad, frame.vector(plan.contraction.row.source, offset, 4)))
+                quads.append(quad)
+        for k in range(count):
+            at = {**variables, inner.var: frame.simplify(base + const(k))}
+            weights = []
+            for first, lanes in chunks:
+                where = {**at, **places[0], column: frame.simplify(panel * const(plan.panel) + const(first))}
+                offset = frame.load_offset(plan.contraction.column, where)
+                weight = tirx.Var("w", f"float32x{lanes}" if lanes > 1 else "float32")
+                done.append(tirx.Bind(weight, frame.vector(plan.contraction.column.source, offset, lanes)))
+                weights.append(weight)
+            for r in range(rows):
+                if lane_read:
+                    number = tirx.Shuffle([quads[r]], [const(k)])
+                else:
+                    offset = frame.load_offset(plan.contraction.row, {**at, **places[r]})
+                    number = tirx.Var("x", "float32")
+                    done.append(tirx.Bind(number, frame.element(plan.contraction.row.source, offset)))
+                for c, (_, lanes) in enumerate(chunks):
+                    product = _spread(number, lanes) * weights[c]
+                    done.append(_put(sums[r][c], lanes, _get(sums[r][c], lanes) + product))
+        return done
+
+    unroll = 4 if inner.extent >= 4 else inner.extent
+    trips, tail = divmod(inner.extent, unroll)
+    parts = []
+    if trips == 1:
+        parts += steps(const(0), unroll)
+    else:
+        var = frame.axis("k", trips)
+        parts.append(loop(var, trips, sequence(steps(var * const(unroll), unroll))))
+    if tail:
+        parts += steps(const(trips * unroll), tail)
+    body = sequence(parts)
+    for var, extent in reversed(loops):
+        body = loop(var, extent, body)
+    statements.append(body)
+
+    for r in range(rows):
+        for c, (first, lanes) in enumerate(chunks):
+            lane = frame.axis("v", lanes)
+            where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
+            held = tirx.BufferLoad(sums[r][c], [lane])
+            store = frame.store(where, held)
+            statements.append(loop(lane, lanes, store, tirx.ForKind.VECTORIZED if lanes > 1 else tirx.ForKind.UNROLLED))
+    return sequence(statements)
+
+
+def _spread(value: Expr, lanes: int) -> Expr:
+    return tirx.Broadcast(value, lanes) if lanes > 1 else value
+
+
+def _get(buffer: Any, lanes: int) -> Expr:
+    return tirx.BufferLoad(buffer, [tirx.Ramp(const(0), const(1), lanes) if lanes > 1 else const(0)])
+
+
+def _put(buffer: Any, lanes: int, value: Expr) -> Any:
+    return tirx.BufferStore(buffer, value, [tirx.Ramp(const(0), const(1), lanes) if lanes > 1 else const(0)])

@@ -1,0 +1,57 @@
+"""A board on a page of text, and as JSON-ready data."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from edgepress.targets.description import Target
+
+
+def to_json(target: Target) -> dict[str, Any]:
+    """The board as JSON-ready data, without what is unknown; ``from_json`` reads it."""
+    bare: dict[str, Any] = _bare(asdict(target))
+    return bare
+
+
+def describe(target: Target) -> str:
+    """What is known of the board, one line a fact, for people to read."""
+    cpu, tools, runtime = target.cpu, target.toolchain, target.runtime
+    clock = f" at {cpu.clock_hz / 1e9:.3g} GHz" if cpu.clock_hz else ""
+    lines = [
+        f"{target.name}: {target.title}",
+        f"  processor    {cpu.cores} x {cpu.model} ({cpu.arch}){clock}",
+    ]
+    if cpu.features:
+        lines.append(f"  features     {', '.join(cpu.features)}")
+    if cpu.vector_bits:
+        lines.append(f"  vectors      {cpu.vector_registers} registers of {cpu.vector_bits} bits")
+    if cpu.flops_per_cycle and cpu.clock_hz:
+        lines.append(f"  fp32 peak    {cpu.flops_per_cycle * cpu.clock_hz * cpu.cores / 1e9:.4g} GFLOP/s")
+    if target.memory_bytes:
+        lines.append(f"  memory       {target.memory_bytes / 2**20:,.0f} MiB")
+    if target.bandwidth_bytes_per_s:
+        lines.append(f"  bandwidth    {target.bandwidth_bytes_per_s / 1e9:.3g} GB/s")
+    ort = f"ONNX Runtime {runtime.onnxruntime}" if runtime.onnxruntime else "no ONNX Runtime; portable graphs"
+    lines.append(f"  runtime      {ort}, IR up to {runtime.max_ir}, opset up to {runtime.max_opset}")
+    lines.append(f"  engines      {', '.join(target.engines)} ({target.activations} activations)")
+    lines.append(
+        f"  code         {tools.code} for {tools.llvm_triple}, zig {tools.zig_target} {tools.zig_cpu}"
+    )
+    for extra in target.accelerators:
+        lines.append(f"  {extra.kind:<12} {extra.name}{f' ({extra.note})' if extra.note else ''}")
+    for source in target.power:
+        lines.append(f"  power        {source.meter}{f' ({source.note})' if source.note else ''}")
+    for figure in target.published:
+        lines.append(f"  published    {figure}; {figure.how}")
+    return "\n".join(lines)
+
+
+def _bare(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {
+            key: _bare(value)
+            for key, value in node.items()
+            if value is not None and value not in ((), [], {})
+        }
+    return [_bare(one) for one in node] if isinstance(node, (list, tuple)) else node
