@@ -21,9 +21,10 @@ from edgepress.targets.description import Efficiency, Target
 DEFAULT = Efficiency(
     fp32=1.0,
     fp32_depthwise=0.06,
-    int8=1.0,
-    int8_depthwise=0.12,
+    int8=1.3,
+    int8_depthwise=0.09,
     memory=0.46,
+    int8_memory=0.175,
     error=3.0,
     how="no figures of this board; shares like the Raspberry Pi 4's",
 )
@@ -104,20 +105,15 @@ def compare(
     """
     first = estimate_latency(candidate, target, threads=threads)
     second = estimate_latency(reference, target, threads=threads)
-    if first.value is not None and second.value:
-        # Both share the board's unknowns, so the ratio is surer than either: its error is the root's.
-        error = ((first.high or 0) / first.value) ** 0.5
+    if first.value and second.value:
+        # Part of the error is shared by both, but how much nobody measured: the range keeps it whole.
+        error = (first.high or 0.0) / first.value
         ratio = first.value / second.value
-        measured = Measurement(
-            _RATIO,
-            ratio,
-            "ratio",
-            "estimated",
-            f"two roofline estimates of {target.name}; the range assumes that half of their error is shared",
-            low=ratio / error,
-            high=ratio * error,
+        how = f"two roofline estimates of {target.name}; may be off by a factor of {error:.2g}"
+        modelled = Measurement(
+            _RATIO, ratio, "ratio", "estimated", how, low=ratio / error, high=ratio * error
         )
-        return Comparison(ratio < 1, measured, first, second)
+        return Comparison(ratio < 1, modelled, first, second)
     counted = int8_ratio(target)
     before = _counted_work(reference, 1.0)
     if counted is None or not before:
@@ -146,14 +142,14 @@ def _seconds(layer: LayerCost, target: Target, shares: Efficiency, threads: int)
     per_cycle = cpu.flops_per_cycle or 0.0
     if layer.integer:
         per_cycle = cpu.int8_ops_per_cycle or per_cycle
-        share = shares.int8_depthwise if depthwise else shares.int8
+        share, memory = shares.int8_depthwise if depthwise else shares.int8, shares.int8_memory
     else:
-        share = shares.fp32_depthwise if depthwise else shares.fp32
+        share, memory = shares.fp32_depthwise if depthwise else shares.fp32, shares.memory
     compute = 2 * layer.macs / (per_cycle * (cpu.clock_hz or 0.0) * threads * share)
     if not target.bandwidth_bytes_per_s:
         return compute
     moved = layer.weight_bytes + layer.activation_bytes
-    return max(compute, moved / (target.bandwidth_bytes_per_s * shares.memory))
+    return max(compute, moved / (target.bandwidth_bytes_per_s * memory))
 
 
 def _counted_work(layers: Sequence[LayerCost], int8: float) -> float:

@@ -32,7 +32,7 @@ class Choice:
         record = bundle.manifest.parts[part]
         files = record.engines.get(self.engine)
         if files is not None and "library" in files.files:
-            from edgepress.runtimes.native import NativeEngine
+            from edgepress.runtimes.native_engine import NativeEngine
 
             return NativeEngine(bundle, files, threads or 1)
         from edgepress.runtimes.ort import OrtEngine

@@ -118,7 +118,8 @@ class Efficiency:
         fp32_depthwise: the same for depthwise convolutions.
         int8: the share of the int8 peak (of the fp32 peak where no int8 peak is known; may pass 1 there).
         int8_depthwise: the same for depthwise convolutions.
-        memory: the share of ``bandwidth_bytes_per_s`` that layers reach.
+        memory: the share of ``bandwidth_bytes_per_s`` that fp32 layers reach.
+        int8_memory: the same for int8 layers; less, as each byte that they move is rescaled too.
         error: what the estimate may be off by, as a factor: the range is value/error to value*error.
         how: which figures they were fitted to.
     """
@@ -128,6 +129,7 @@ class Efficiency:
     int8: float
     int8_depthwise: float
     memory: float
+    int8_memory: float
     error: float
     how: str
 

@@ -1,7 +1,7 @@
 """Programs that a test needs and a machine may lack.
 
-A test asks with :func:`tool` and is skipped where the program is missing. With ``EDGEPRESS_REQUIRE_TOOLS`` set
-(as ``.ci/run`` does) a skip is a failure instead, whoever asked for it, so that nothing goes untested unseen.
+A test asks with :func:`tool` and is skipped where the program is missing. With ``EDGEPRESS_REQUIRE_TOOLS``
+set (as ``.ci/run`` does) a skip is a failure instead, whoever asked for it: nothing goes untested unseen.
 A skip that no installation can mend starts its reason with ``platform:`` and stays a skip.
 """
 
@@ -30,7 +30,7 @@ def tools_are_required() -> bool:
 
 
 def tool(name: str) -> str:
-    """The path of a program; skips the test (or fails it, where tools are required) when it is not installed."""
+    """The path of a program; without it the test is skipped, or fails where tools are required."""
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed (Debian: apt-get install {_PACKAGES.get(name, name)})")

@@ -121,7 +121,7 @@ def _native(made: Compiled, members: dict[str, Content]) -> EngineFiles:
         files[role] = member
     members[f"{PART}/aot/weights.bin"] = made.step.folder / "weights.bin"
     files["weights"] = f"{PART}/aot/weights.bin"
-    kept = ("weights_bytes", "kernels", "ops", "instructions", "bytes", "linker")
+    kept = ("weights_bytes", "kernels", "ops", "macs", "instructions", "bytes", "linker")
     facts = {key: made.facts[key] for key in kept if key in made.facts}
     return EngineFiles(files=files, arena_bytes=made.facts["arena_bytes"], facts=facts)
 

@@ -32,23 +32,13 @@ def choose_engine(job: Job, network: PressedNetwork, compiled: list[Compiled]) -
     known = ort_instructions(job.target, bool(network.steps) or network.method == "int8")
     if instructions is None or known is None:
         return "ort", f"ort is kept: without a device (--on) nothing tells which engine is faster on {job.target.name}"
-    macs = _macs(job, network)
+    macs = engines["aot"].facts["macs"]
     estimate = known.per_mac * macs
     winner = "aot" if instructions < estimate else "ort"
     return winner, (
         f"{winner} is kept by an estimate: aot executes {instructions / 1e6:.0f} M instructions an inference (emulated), "
         f"ort about {estimate / 1e6:.0f} M ({known.per_mac} for each of {macs / 1e6:.0f} M multiply-adds: {known.how})"
     )
-
-
-def _macs(job: Job, network: PressedNetwork) -> int:
-    def work(folder: Path, progress: Any) -> None:
-        from edgepress.build.speed import costs
-
-        steps.write_facts(folder, {"macs": sum(layer.macs for layer in costs(network.step.folder / steps.GRAPH))})
-
-    done = job.step("count", "counting multiply-adds", {"graph": network.step.key}, work)
-    return int(steps.read_facts(done.folder)["macs"])
 
 
 def _measured(job: Job, engines: dict[str, Compiled]) -> tuple[str, str]:

@@ -100,8 +100,9 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
             "arena_bytes": kernels.arena_bytes,
             "weights_bytes": kernels.weights_bytes,
             "kernels": kernels.kernel_count,
-            "ops": len(kernels.op_names),
-            "files": [path.name for path in kernels.files],
+            "ops": len(kernels.ops),
+            "macs": sum(kernels.macs),
+            "files": [kernels.kernels.name, kernels.model.name],
         }
         steps.write_facts(folder, facts)
 
@@ -124,7 +125,7 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
         files |= {f"source:{path.name}": path.name for path in linked.sources}
         files |= {f"header:{path.name}": path.name for path in linked.headers}
         code = {role: path.stat().st_size for role, path in roles.items() if path is not None}
-        facts = {key: made[key] for key in ("arena_bytes", "weights_bytes", "kernels", "ops")}
+        facts = {key: made[key] for key in ("arena_bytes", "weights_bytes", "kernels", "ops", "macs")}
         steps.write_facts(folder, {**facts, "files": files, "bytes": code, "linker": linked.compiler})
 
     linked = job.step(

@@ -41,7 +41,6 @@ _ABOUT = {
     "compile-aot": "compile kernels",
     "link": "link the library",
     "check": "run what was compiled on the golden examples",
-    "count": "count multiply-adds",
     "time": "time the engines on this machine",
     "pool": "store each weight once",
 }
@@ -106,7 +105,7 @@ def plan(recipe: Recipe, cache: StepCache | None = None) -> tuple[Path, list[Pla
     names += ["golden"]
     for engine in wanted:
         names += ["compile-aot", "link", "check"] if engine == "aot" else ["compile-ort", "check"]
-    names += (["time"] if recipe.on else ["count"]) if len(wanted) > 1 else []
+    names += ["time"] if recipe.on and len(wanted) > 1 else []
     names += ["pool"]
     planned, left = [], list(job.reused)
     for name in names:

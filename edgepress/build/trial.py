@@ -87,7 +87,8 @@ def _user_mode(
     from edgepress.hardware.emulator.qemu import run_static
 
     progress(0, 1, f"running under {target.toolchain.qemu}")
-    found = run_static(folder / executable, folder / "weights.bin", list(inputs[0].values()), target)
+    weights = (folder / "weights.bin").read_bytes()
+    found = run_static(folder / executable, weights, list(inputs[0].values()), outputs, target)
     if found is None:
         return []
     given = {spec.name: array for spec, array in zip(outputs, found, strict=True)}

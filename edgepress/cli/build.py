@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
 from edgepress.cli.draw import Drawing
+from edgepress.cli.interruptible import run_interruptible
+from edgepress.cli.main import INTERRUPTED, guarded
 from edgepress.cli.table import echo_json
 from edgepress.errors import UsageError
 from edgepress.inputs import AudioInput, ImageInput, InputKind, TextInput
@@ -36,16 +39,17 @@ from edgepress.tensor import TensorSpec
 @click.option("--on", help="Choose between engines by measuring on this device: local.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
-def command(model: str | None, dry_run: bool, as_json: bool, **given: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, model: str | None, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Press MODEL for a board and write one bundle.
 
     MODEL is a name of the zoo, a path.onnx, package.module:callable or file.py:callable for torch code, or a
     recipe.toml (edgepress init writes one). With no model, EfficientNet-Lite0 is pressed.
     """
     recipe = _with_options(read_recipe(Path(model)) if model and model.endswith(".toml") else Recipe(), model, given)
-    from edgepress.build import build, plan
-
     if dry_run:
+        from edgepress.build import plan
+
         output, steps = plan(recipe)
         if as_json:
             echo_json({"bundle": str(output), "steps": [dataclasses.asdict(step) for step in steps]})
@@ -54,8 +58,21 @@ def command(model: str | None, dry_run: bool, as_json: bool, **given: Any) -> No
             click.echo(f"{number:3}. {step.name:12} {step.about}{' (in the cache)' if step.cached else ''}")
         click.echo(f"would write {output}")
         return
-    drawing = Drawing(quiet=as_json)
-    built = build(recipe, drawing)
+    code, kept = run_interruptible(lambda tell: guarded(lambda: _build(recipe, as_json, tell), bool(ctx.obj)))
+    if kept is not None:
+        _sweep(recipe)
+        steps_kept = f"kept the finished steps {', '.join(kept)}" if kept else "no step was finished"
+        click.echo(f"\nedgepress: stopped; {steps_kept}; the next build goes on from there", err=True)
+    ctx.exit(code)
+
+
+def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
+    from edgepress.build import build
+
+    try:
+        built = build(recipe, Drawing(quiet=as_json, tell=tell))
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None  # the parent says it
     part = next(iter(built.manifest.parts.values()))
     size = built.path.stat().st_size
     if as_json:
@@ -68,6 +85,16 @@ def command(model: str | None, dry_run: bool, as_json: bool, **given: Any) -> No
         return
     click.echo(f"engine: {part.why}")
     click.echo(f"wrote {built.path} ({size / 1e6:.1f} MB) in {built.seconds:.1f} s")
+
+
+def _sweep(recipe: Recipe) -> None:
+    """Remove what the stopped build was in the middle of."""
+    from edgepress.build.cache import StepCache
+    from edgepress.bundle.writer import remove_partials
+
+    StepCache.default().sweep()
+    if recipe.output:
+        remove_partials(Path(recipe.output))
 
 
 def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> Recipe:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import click
 
@@ -16,10 +17,12 @@ class Drawing:
 
     Args:
         quiet: draw nothing but notes.
+        tell: told of every step that is finished.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
+    def __init__(self, quiet: bool = False, tell: Callable[[str], None] = lambda step: None) -> None:
         self._quiet = quiet
+        self._tell = tell
         self._live = sys.stderr.isatty() and not quiet
         self._about = ""
         self._last = 0.0
@@ -36,6 +39,7 @@ class Drawing:
             self._bar(done, total, what)
 
     def finished(self, step: str, seconds: float, cached: bool, figure: str) -> None:
+        self._tell(step)
         if self._quiet:
             return
         spent = "cached" if cached else f"{seconds:.1f} s"

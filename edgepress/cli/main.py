@@ -9,12 +9,12 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import click
 
 from edgepress.cli.lazy import Entry, LazyGroup
-from edgepress.errors import EdgepressError, StorageError, UsageError
+from edgepress.errors import EdgepressError, StorageError
 from edgepress.version import __version__
 
 COMMANDS = {
@@ -60,18 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = given[: given.index("--")] if "--" in given else given
     debug = "--debug" in options
     rest = [word for word in options if word != "--debug"] + given[len(options) :]
-    sys.exit(_run(rest, debug))
+    sys.exit(guarded(lambda: cli.main(rest, prog_name="edgepress", standalone_mode=False, obj=debug), debug))
 
 
-def _run(arguments: list[str], debug: bool) -> int:
-    """Run, and turn every exception into one sentence and an exit code."""
+def guarded(work: Callable[[], object], debug: bool) -> int:
+    """Do ``work``, turn every exception into one sentence, and give the exit code."""
     try:
-        code = cli.main(arguments, prog_name="edgepress", standalone_mode=False)
+        code = work()
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except (KeyboardInterrupt, click.Abort):
-        kept = "; finished steps are kept, and the next build goes on from there" if arguments[:1] == ["build"] else ""
-        return _say(f"stopped{kept}", INTERRUPTED, debug)
+        return _say("stopped", INTERRUPTED, debug)
     except click.ClickException as error:
         return _say(_usage(error), error.exit_code, debug)
     except EdgepressError as error:
@@ -119,13 +118,3 @@ def _close_output() -> int:
     """Nobody reads any more: end quietly, without Python's own complaint at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return _BROKEN_PIPE
-
-
-def only_local(device: str) -> None:
-    """Refuse a device other than this machine.
-
-    Raises:
-        UsageError: the device is another.
-    """
-    if device != "local":
-        raise UsageError(f"--on {device!r} is no device that can be used; 'local', this machine, is the only one")

@@ -2,35 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import onnx
 
+from edgepress.cost import LayerCost
 from edgepress.graph.index import Index, attribute
 
 _FREE = frozenset({"Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Constant"})
-
-
-@dataclass(frozen=True)
-class LayerCost:
-    """One node's cost.
-
-    Attributes:
-        name, op: the node's name and operator.
-        macs: multiply-accumulates of convolutions and matrix products; 0 for the rest.
-        operations: element-wise operations of the rest, one per output element (per input element for pooling).
-        parameter_bytes: constants read, with the types they are stored in.
-        activation_bytes: non-constant inputs read plus outputs written, densely packed.
-        dtype: NumPy name of the type the node computes in; ``int8`` between DequantizeLinear and QuantizeLinear.
-    """
-
-    name: str
-    op: str
-    macs: int
-    operations: int
-    parameter_bytes: int
-    activation_bytes: int
-    dtype: str
 
 
 def count(model: onnx.ModelProto) -> list[LayerCost]:
@@ -59,15 +36,20 @@ def count(model: onnx.ModelProto) -> list[LayerCost]:
         costs.append(
             LayerCost(
                 node.name or node.output[0],
-                node.op_type,
-                macs,
-                operations,
+                "DepthwiseConv" if _depthwise(node, index) else node.op_type,
+                macs or operations,
                 parameters,
                 0 if free else activations,
-                str(onnx.helper.tensor_dtype_to_np_dtype(kind)) if kind else "float32",
+                kind in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8),
             )
         )
     return costs
+
+
+def _depthwise(node: onnx.NodeProto, index: Index) -> bool:
+    """Whether a convolution gives each channel its own filters."""
+    weight = index.shape(node.input[1]) if node.op_type == "Conv" else None
+    return bool(weight) and attribute(node, "group", 1) > 1 and weight[1] == 1
 
 
 def total_macs(model: onnx.ModelProto) -> int:

@@ -28,9 +28,26 @@ _CORE = ("ep_run.c",)
 _POOL = ("ep_pool.c",)
 _SUPPORT = ("ep_mem.c", "ep_math.c", "ep_math_round.c")
 _THREADS = ("ep_threads.c",)
-_HEADERS = ("ep.h", "ep_os.h", "ep_pool.h", "ep_threads.h", "ep_math.h", "freestanding/math.h", "freestanding/string.h")
+_HEADERS = (
+    "ep.h",
+    "ep_os.h",
+    "ep_pool.h",
+    "ep_threads.h",
+    "ep_math.h",
+    "freestanding/math.h",
+    "freestanding/string.h",
+)
 
-_COMMON = ("-O3", "-std=c11", "-g0", "-ffunction-sections", "-fdata-sections", "-fno-math-errno", "-fvisibility=hidden")
+_COMMON = (
+    "-O3",
+    "-std=c11",
+    "-g0",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-fno-asynchronous-unwind-tables",
+    "-fno-math-errno",
+    "-fvisibility=hidden",
+)
 _RUNTIME = (
     *_COMMON, "-ffreestanding", "-fno-builtin", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-Wno-unused-command-line-argument",
 )  # fmt: skip
@@ -85,7 +102,9 @@ def link(files: Sequence[Path], target: Target, out: Path, name: str = "model") 
         units = _gather(files, work)
         if target.kind == "microcontroller":
             return _microcontroller(units, target, compiler, work, out, name, headers)
-        objects = _compile(units, (*_COMMON, *_position(target), *_includes(work, libc=False)), target, compiler, work)
+        objects = _compile(
+            units, (*_COMMON, *_position(target), *_includes(work, libc=False)), target, compiler, work
+        )
         runtime = _compile_runtime((*_CORE, *(() if _is_wasm(target) else _POOL)), target, compiler, work)
         support = _compile_runtime(_SUPPORT, target, compiler, work)
         shared = _shared([*objects, *runtime, *support], target, compiler, work, out, name)
@@ -142,7 +161,9 @@ def _copy_headers(files: Sequence[Path], out: Path) -> tuple[Path, ...]:
     return tuple(sorted({out / header.name for header in headers}))
 
 
-def _compile(units: Sequence[str], flags: tuple[str, ...], target: Target, compiler: CCompiler, work: Path) -> list[str]:
+def _compile(
+    units: Sequence[str], flags: tuple[str, ...], target: Target, compiler: CCompiler, work: Path
+) -> list[str]:
     objects = []
     for unit in units:
         if unit.endswith(".c"):
@@ -166,14 +187,26 @@ def _compile_runtime(names: Sequence[str], target: Target, compiler: CCompiler, 
     return _compile(names, flags, target, compiler, work)
 
 
-def _shared(objects: Sequence[str], target: Target, compiler: CCompiler, work: Path, out: Path, name: str) -> Path:
+def _shared(
+    objects: Sequence[str], target: Target, compiler: CCompiler, work: Path, out: Path, name: str
+) -> Path:
     if _is_wasm(target):
         result = f"lib{name}.wasm"
-        exports = [f"-Wl,--export={symbol}" for symbol in ("ep_run", "ep_get_model", "ep_status_text", "__heap_base")]
+        exports = [
+            f"-Wl,--export={symbol}" for symbol in ("ep_run", "ep_get_model", "ep_status_text", "__heap_base")
+        ]
         command = (*compiler.cc, "-O3", "-nostdlib", "-s", "-Wl,--no-entry", *exports, *objects, "-o", result)
     elif _is_macos(target):
         result = f"lib{name}.dylib"
-        command = (*compiler.cc, "-O3", "-dynamiclib", f"-Wl,-install_name,@rpath/{result}", *objects, "-o", result)
+        command = (
+            *compiler.cc,
+            "-O3",
+            "-dynamiclib",
+            f"-Wl,-install_name,@rpath/{result}",
+            *objects,
+            "-o",
+            result,
+        )
     else:
         result = f"lib{name}.so"
         (work / "exports.map").write_text("{ global: ep_*; local: *; };\n")
@@ -186,7 +219,9 @@ def _shared(objects: Sequence[str], target: Target, compiler: CCompiler, work: P
     return _deliver(work / result, out)
 
 
-def _archive(members: Sequence[str], target: Target, compiler: CCompiler, work: Path, out: Path, name: str) -> Path:
+def _archive(
+    members: Sequence[str], target: Target, compiler: CCompiler, work: Path, out: Path, name: str
+) -> Path:
     result = f"lib{name}.a"
     invoke((*compiler.ar, "rcsD", result, *members), f"archiving {result} for {target.name}", work)
     return _deliver(work / result, out)
@@ -211,10 +246,18 @@ def _executable(
 
 
 def _microcontroller(
-    units: Sequence[str], target: Target, compiler: CCompiler, work: Path, out: Path, name: str, headers: tuple[Path, ...]
+    units: Sequence[str],
+    target: Target,
+    compiler: CCompiler,
+    work: Path,
+    out: Path,
+    name: str,
+    headers: tuple[Path, ...],
 ) -> Linked:
     """Compile for the processor to know that it compiles, and hand over the C sources."""
-    objects = _compile(units, (*_COMMON, "-ffreestanding", *_includes(work, libc=False)), target, compiler, work)
+    objects = _compile(
+        units, (*_COMMON, "-ffreestanding", *_includes(work, libc=False)), target, compiler, work
+    )
     objects += _compile_runtime(_CORE, target, compiler, work)
     archive = _archive(objects, target, compiler, work, out, name)
     sources = []

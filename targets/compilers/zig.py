@@ -125,9 +125,13 @@ def invoke(command: Sequence[str], what: str, folder: Path) -> str:
                 timeout=_LONGEST_S, check=False,
             )  # fmt: skip
         except OSError as error:
-            raise CompileError(f"{what}: the compiler did not start ({error}); install edgepress[build] again") from None
+            raise CompileError(
+                f"{what}: the compiler did not start ({error}); install edgepress[build] again"
+            ) from None
         except subprocess.TimeoutExpired:
-            raise CompileError(f"{what}: the compiler took longer than {_LONGEST_S:.0f} s and was ended") from None
+            raise CompileError(
+                f"{what}: the compiler took longer than {_LONGEST_S:.0f} s and was ended"
+            ) from None
     if done.returncode != 0:
         raise CompileError(f"{what} failed: {first_useful_line(done.stderr, done.returncode)}")
     return done.stdout
@@ -156,7 +160,7 @@ def warm_toolchain(target: Target) -> None:
     with tempfile.TemporaryDirectory(prefix="edgepress-warm-") as folder:
         source = Path(folder) / "main.c"
         if compiler.static_cc:
-            source.write_text("#include <stdio.h>\nint main(void) { return puts(\"\") < 0; }\n")
+            source.write_text('#include <stdio.h>\nint main(void) { return puts("") < 0; }\n')
             command = (*compiler.static_cc, "-O3", "-static", "main.c", "-o", "main")
         else:
             source.write_text("int edgepress_warm(void) { return 0; }\n")

@@ -10,7 +10,8 @@ def test_nothing_heavy_is_imported() -> None:
     code = (
         "import sys, edgepress.targets as t, edgepress.hardware.estimate\n"
         "[t.load_target(n) for n in t.target_names()]\n"
-        "print(sorted({m.split('.')[0] for m in sys.modules} & {'torch', 'onnx', 'tvm', 'numpy', 'onnxruntime'}))"
+        "loaded = {m.split('.')[0] for m in sys.modules}\n"
+        "print(sorted(loaded & {'torch', 'onnx', 'tvm', 'numpy', 'onnxruntime'}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

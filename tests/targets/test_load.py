@@ -122,7 +122,7 @@ def test_a_base_beside_the_file_wherever_one_stands(tmp_path: Path, monkeypatch:
         ('base = "rpi4"\npublished = 3', ("'published'", "a list")),
         ('base = "rpi4"\n[[published]]\nname = "x"\nvalue = 1\nunit = "ms"', ("'published[0]'", "how")),
         (
-            'base = "rpi4"\n[[published]]\nname = "x"\nvalue = 1\nunit = "ms"\norigin = "measured"\nhow = "I"',
+            'base = "rpi4"\n[[published]]\nname = "x"\nvalue = 1\nunit = "s"\norigin = "measured"\nhow = "I"',
             ("source",),
         ),
         (

@@ -106,6 +106,50 @@ def test_qemu_knows_the_model(name: str) -> None:
     assert re.search(rf"(^|\s){re.escape(tools.qemu_cpu)}(\s|$)", listed, re.MULTILINE)
 
 
+# A sum over vectors, then the system call "exit" with it: no C library is needed.
+EXITS = {
+    "aarch64": 'register long n __asm__("x8")=93, a __asm__("x0")=code;'
+    '__asm__ volatile("svc 0"::"r"(n),"r"(a));',
+    "riscv64": 'register long n __asm__("a7")=93, a __asm__("a0")=code;'
+    '__asm__ volatile("ecall"::"r"(n),"r"(a));',
+    "x86_64": '__asm__ volatile("syscall"::"a"(60L),"D"(code));',
+}
+PROGRAM = """
+static volatile float x[64];
+void _start(void) {
+  float s = 0; float y[64];
+  for (int i = 0; i < 64; i++) x[i] = (float)(i & 1);
+  for (int i = 0; i < 64; i++) y[i] = x[i] * 2.0f + 0.25f;
+  for (int i = 0; i < 64; i++) s += y[i];
+  long code = (long)s; EXIT for (;;) ;
+}
+"""
+
+
+@pytest.mark.parametrize("name", [one for one in NAMES if load_target(one).toolchain.qemu])
+def test_a_program_for_the_board_runs_on_its_emulated_processor(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("ziglang")
+    target = load_target(name)
+    program = tool(target.toolchain.qemu)
+    (tmp_path / "p.c").write_text(PROGRAM.replace("EXIT", EXITS[target.cpu.arch]))
+    made = _zig(
+        *(
+            "-target",
+            target.toolchain.zig_static_target,
+            f"-mcpu={target.toolchain.zig_cpu}",
+            "-O3",
+            "-ffast-math",
+        ),
+        *("-static", "-nostdlib", "-fno-sanitize=all", "-fno-stack-protector", "-fno-builtin"),
+        *(str(tmp_path / "p.c"), "-o", str(tmp_path / "p")),
+    )
+    assert made.returncode == 0, made.stderr
+    done = subprocess.run(
+        [program, "-cpu", target.toolchain.qemu_cpu, str(tmp_path / "p")], check=False, timeout=60
+    )
+    assert done.returncode == 80  # 32 * 2 + 64 * 0.25
+
+
 def test_a_wrong_processor_is_refused(tmp_path: Path) -> None:
     """The tests above would pass with any name if this one did not."""
     pytest.importorskip("ziglang")

@@ -130,10 +130,17 @@ def _patches(
     """Sampled inputs of the node's weights, [G, samples, K], in the order of the weight's own axes."""
     if node.op_type != "Conv":
         flat = value.reshape(-1, value.shape[-1])
-        return _sample(flat, generator)[None]
+        return flat[_choose(len(flat), generator)][None]
     weight = index.shape(node.input[1])
     assert weight is not None
     kernel = weight[2:]
+    if _pointwise(node, kernel):
+        planes = value.reshape(value.shape[0], value.shape[1], -1)
+        groups = attribute(node, "group", 1)
+        total = planes.shape[0] * planes.shape[2]
+        chosen = _choose(total, generator)
+        taken = planes[chosen // planes.shape[2], :, chosen % planes.shape[2]]
+        return np.ascontiguousarray(taken.reshape(len(chosen), groups, -1).transpose(1, 0, 2))
     spatial = len(kernel)
     strides = attribute(node, "strides", [1] * spatial)
     dilations = attribute(node, "dilations", [1] * spatial)
@@ -146,7 +153,7 @@ def _patches(
     # [N, C, positions…, kernel…] → sampled [S, C, kernel…]
     places = windows.shape[2 : 2 + spatial]
     total = value.shape[0] * int(np.prod(places))
-    chosen = np.arange(total) if total <= PATCHES else np.sort(generator.choice(total, PATCHES, replace=False))
+    chosen = _choose(total, generator)
     where = np.unravel_index(chosen, (value.shape[0], *places))
     taken = windows[(where[0], slice(None), *where[1:])]
     groups = attribute(node, "group", 1)
@@ -155,10 +162,18 @@ def _patches(
     )
 
 
-def _sample(flat: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    if len(flat) <= PATCHES:
-        return flat
-    return flat[np.sort(generator.choice(len(flat), PATCHES, replace=False))]
+def _choose(total: int, generator: np.random.Generator) -> np.ndarray:
+    """Places to sample, one at random from each of ``PATCHES`` equal stretches."""
+    if total <= PATCHES:
+        return np.arange(total)
+    starts = np.arange(PATCHES) * total // PATCHES
+    widths = np.diff(np.append(starts, total))
+    return starts + (generator.random(PATCHES) * widths).astype(np.int64)
+
+
+def _pointwise(node: onnx.NodeProto, kernel: Sequence[int]) -> bool:
+    plain = all(k == 1 for k in kernel) and all(s == 1 for s in attribute(node, "strides", [1]))
+    return plain and not any(attribute(node, "pads", [0]))
 
 
 def _padding(

@@ -23,6 +23,7 @@ from edgepress.targets.compilers.tvm.machine import machine_of
 from edgepress.targets.compilers.tvm.plan import plan_memory
 from edgepress.targets.compilers.tvm.prepare import prepare
 from edgepress.targets.compilers.tvm.program import fuse, read_program
+from edgepress.targets.compilers.tvm.qdq import integer_regions
 from edgepress.targets.compilers.tvm.schedule.tile import panel_width
 from edgepress.targets.description import Target
 from edgepress.tensor import TensorSpec
@@ -78,7 +79,7 @@ def compile_graph(model: onnx.ModelProto, target: Target, out: Path, progress: P
     progress(0, total, "prepare")
     ready = prepare(model)
     inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)
-    laid = channels_last(ready, panel_width(machine))
+    laid = channels_last(integer_regions(ready), panel_width(machine))
     progress(1, total, "import")
     module = import_graph(laid)
     progress(2, total, "fuse")

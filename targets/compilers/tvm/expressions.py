@@ -167,7 +167,7 @@ def flat_index(shape: tuple[int, ...], indices: list[Expr]) -> Expr:
 
 def analyzer(ranges: Mapping[Any, int]) -> Any:
     """An arithmetic analyzer that knows each variable lies in ``[0, extent)``."""
-    arith = tvm.arith.Analyzer()
+    arith = tvm.sym.Analyzer()
     for var, extent in ranges.items():
         arith.bind(var, ir.Range(tirx.IntImm(dtype_of(var), 0), tirx.IntImm(dtype_of(var), extent)))
     return arith

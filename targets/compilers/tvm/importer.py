@@ -10,15 +10,16 @@ from typing import Any
 
 import numpy as np
 import onnx
-from tvm import relax, topi
+from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgepress.errors import UnsupportedOpError
 from edgepress.targets.compilers.tvm import compute
+from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, static_shape
+from edgepress.targets.compilers.tvm.quantised import QUANTISED
 
 MEND = "use the ort engine for this model, or replace the operator before exporting"
 Converter = Callable[[Any, Sequence[Any], dict[str, Any]], Any]
-_OUT_EWISE_FUSABLE = 4  # TVM's op pattern: element-wise operators may be fused behind it
 
 
 def import_graph(model: onnx.ModelProto) -> Any:
@@ -55,35 +56,20 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
             raise UnsupportedOpError(op_name, f"node {where!r}, which TVM refused: {cause}", MEND) from error
 
 
-def _shape(x: Any) -> list[int]:
-    return [int(extent) for extent in x.ty.shape.values]
-
-
-def _padded(bb: Any, x: Any, pads: Sequence[int], fill: float) -> Any:
-    """``x`` ``[n, *space, c]`` with ``pads`` places before and after each spatial extent, of value ``fill``."""
-    dims = len(pads) // 2
-    if not any(pads):
-        return x
-    before, after = [0, *pads[:dims], 0], [0, *pads[dims:], 0]
-    dtype = str(x.ty.dtype)
-    value = fill if dtype.startswith("float") else int(fill)
-    return bb.emit_te(topi.nn.pad, x, before, after, value, primfunc_name_hint="pad")
-
-
 def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    x = _padded(bb, inputs[0], attrs["pads"], 0.0)
+    x = padded(bb, inputs[0], attrs["pads"], 0.0)
     y = bb.emit_te(
         compute.conv, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], "float32",
-        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="conv",
+        primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="conv",
     )  # fmt: skip
     return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y
 
 
 def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    x = _padded(bb, inputs[0], attrs["pads"], 0.0)
+    x = padded(bb, inputs[0], attrs["pads"], 0.0)
     y = bb.emit_te(
         compute.depthwise, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), "float32",
-        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="depthwise",
+        primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="depthwise",
     )  # fmt: skip
     return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y
 
@@ -91,7 +77,7 @@ def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 def _dense(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     return bb.emit_te(
         compute.dense, inputs[0], inputs[1], attrs["channels"], "float32",
-        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="dense",
+        primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="dense",
     )  # fmt: skip
 
 
@@ -100,21 +86,21 @@ def _max_pool(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     low = float("-inf") if dtype.startswith("float") else float(np.iinfo(dtype).min)
     if dtype == "float32":
         low = float(np.finfo(np.float32).min)
-    x = _padded(bb, inputs[0], attrs["pads"], low)
+    x = padded(bb, inputs[0], attrs["pads"], low)
     return bb.emit_te(
         compute.max_pool, x, list(attrs["window"]), list(attrs["strides"]), list(attrs["dilations"]),
-        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="max_pool",
+        primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="max_pool",
     )  # fmt: skip
 
 
 def _average_pool(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    shape, window, pads = _shape(inputs[0]), list(attrs["window"]), list(attrs["pads"])
-    x = _padded(bb, inputs[0], pads, 0.0)
+    shape, window, pads = static_shape(inputs[0]), list(attrs["window"]), list(attrs["pads"])
+    x = padded(bb, inputs[0], pads, 0.0)
     y = bb.emit_te(
         compute.window_sum, x, window, list(attrs["strides"]), "float32",
-        primfunc_attrs={"op_pattern": _OUT_EWISE_FUSABLE}, primfunc_name_hint="average_pool",
+        primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="average_pool",
     )  # fmt: skip
-    space = _shape(y)[1:-1]
+    space = static_shape(y)[1:-1]
     if attrs["include_pad"] or not any(pads):
         share = np.full((1,) * len(shape), 1.0 / float(np.prod(window)), np.float32)
     else:
@@ -137,4 +123,5 @@ CONVERTERS: dict[str, Converter] = {
     "EpMaxPool": _max_pool,
     "EpAveragePool": _average_pool,
     "EpMean": _mean,
+    **QUANTISED,
 }

@@ -121,8 +121,11 @@ class Frame:
 
     def store(self, variables: Mapping[Any, Expr], held: Expr | None = None) -> Any:
         """The statement that stores the nest's value at the given place."""
+        return self.put(variables, self.value(self.nest.stage.value, variables, held))
+
+    def put(self, variables: Mapping[Any, Expr], value: Expr) -> Any:
+        """The statement that stores a value at the nest's place."""
         stage = self.nest.stage
-        value = self.value(stage.value, variables, held)
         if dtype_of(stage.buffer) == "bool":
             value = tirx.Cast("int8", value)
         where = self.offset(stage.buffer, self.indices_of(list(stage.indices), variables))

@@ -66,7 +66,6 @@ class GraphEditor:
         done.CopyFrom(model)
         del done.graph.node[:]
         del done.graph.initializer[:]
-        del done.graph.value_info[:]
         done.graph.node.extend(self.nodes)
         used = {name for node in self.nodes for name in node.input} | {o.name for o in done.graph.output}
         for node in self.nodes:
@@ -158,7 +157,7 @@ class ChannelsLast(GraphEditor):
         return self.last[name]
 
     def _windowed(self, node: onnx.NodeProto) -> bool:
-        if node.op_type not in ("Conv", "EpQConv", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"):
+        if node.op_type not in ("Conv", "EpQConv", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "EpQMean"):
             return False
         shape = self.shapes.get(node.input[0])
         if shape is None or len(shape) not in (3, 4):
@@ -184,7 +183,7 @@ class ChannelsLast(GraphEditor):
             op, packed = "Depthwise", np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
         else:
             return False
-        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high") if key in attrs}
+        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs}
         rest = [name for name in node.input[2:] if name]
         self.node(
             ("EpQ" if quantised else "Ep") + op,
@@ -217,10 +216,14 @@ class ChannelsLast(GraphEditor):
                 return False
             if node.input[0] not in self.last:
                 return False
+        if node.op_type == "EpQMean":
+            keep = int(attrs.pop("keepdims"))
+        source = self.need_last(node.input[0])
         output = self.give_last(node.output[0]) if keep else node.output[0]
         if not keep:
             self.first.add(output)
-        self.node("EpMean", [self.need_last(node.input[0])], output, DOMAIN, axes=list(range(1, rank - 1)), keepdims=keep)
+        op, extra = ("EpQMean", attrs) if node.op_type == "EpQMean" else ("EpMean", {})
+        self.node(op, [source], output, DOMAIN, axes=list(range(1, rank - 1)), keepdims=keep, **extra)
         return True
 
     def _dense(self, node: onnx.NodeProto) -> bool:
@@ -240,7 +243,7 @@ class ChannelsLast(GraphEditor):
         packed = self.constant(pack(np.ascontiguousarray(weight.T), self.panel), node.input[1])
         source, out = self.need_first(node.input[0]), node.output[0]
         self.first.add(out)
-        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high") if key in attrs}
+        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs}
         if node.op_type == "EpQDense":
             rest = list(node.input[2:])
             self.node("EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import tvm
+import tvm_ffi
 from tvm import s_tir, tirx
 
 from edgepress.errors import CompileError
@@ -62,7 +63,7 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
         if key not in done:
             func, buffers, extent, dtypes, macs = _function(step, machine)
             digest = tvm_hash(func)
-            index = next((i for i in by_hash.get(digest, []) if tvm.ir.structural_equal(functions[i], func)), None)
+            index = next((i for i in by_hash.get(digest, []) if tvm_ffi.structural_equal(functions[i], func)), None)
             if index is None:
                 index = len(kernels)
                 kernels.append(Kernel(f"ep_k{index}", len(buffers), extent, dtypes))
@@ -79,7 +80,7 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
 
 def tvm_hash(func: Any) -> int:
     """A structural hash, equal for kernels that differ in names alone."""
-    return int(tvm.ir.structural_hash(func))
+    return int(tvm_ffi.structural_hash(func))
 
 
 def _scratch(program: Program, buffers: list[Any]) -> list[int]:

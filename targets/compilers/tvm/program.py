@@ -132,12 +132,12 @@ class _Reader:
             return self._expr(expr.tuple_value)[expr.index]
         if isinstance(expr, ir.Var):
             return self.known[expr]
-        if isinstance(expr, relax.Constant):
+        if isinstance(expr, ir.expr.GenericConst):
             return self._constant(expr)
         raise ValueError(f"the expression {expr} is no value")
 
     def _constant(self, expr: Any) -> int:
-        array = expr.data.numpy()
+        array = expr.value.numpy()
         number = self.program.value(array.shape, str(array.dtype))
         self.program.constants[number] = array
         return number

@@ -27,6 +27,12 @@ int32_t tiny_gelu(const float *x, float *y, int32_t count, int32_t part, int32_t
 }
 
 int32_t tiny_softmax(const float *x, float *y, int32_t count) {
+#if defined(TINY_DOT_PRODUCT) && defined(__aarch64__)
+  __asm__ volatile(".inst 0x4e829420" ::: "v0"); /* sdot v0.4s, v1.16b, v2.16b */
+#endif
+#if defined(TINY_OVERRUN)
+  y[1 << 20] = 1.0f;
+#endif
   float copy[64];
   if (count > 64) {
     return 1;

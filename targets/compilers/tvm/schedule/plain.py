@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import tirx
+from tvm import ir, tirx
 
-from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads, uses
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, no_division, sequence, split_flat
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.stages import Nest
@@ -33,10 +33,33 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         variables[axis.var] = var
         inner.append((var, axis.extent))
 
+    if nest.anchor is None and inner:
+        statement = _guarded(nest, frame, variables, inner)
+        if statement is not None:
+            return Body(frame.part_loop(part, statement), total)
     statement = _innermost(nest, frame, variables)
     for var, extent in reversed(inner):
         statement = loop(var, extent, statement)
     return Body(frame.part_loop(part, statement), total)
+
+
+def _guarded(nest: Nest, frame: Frame, variables: dict[Any, Expr], inner: list[tuple[Any, int]]) -> Any | None:
+    """Padding: the test is made once for each run of the innermost loop, outside it."""
+    value = frame.value(nest.stage.value, variables)
+    if not isinstance(value, ir.Call) or str(value.op.name).split(".")[-1] != "if_then_else":
+        return None
+    condition, inside, outside = value.args
+    innermost, extent = inner[-1]
+    if uses(condition, innermost):
+        return None
+    statement = tirx.IfThenElse(
+        condition,
+        loop(innermost, extent, frame.put(variables, inside)),
+        loop(innermost, extent, frame.put(variables, outside)),
+    )
+    for var, count in reversed(inner[:-1]):
+        statement = loop(var, count, statement)
+    return statement
 
 
 def _outer_count(extents: list[int]) -> int:

@@ -1,0 +1,26 @@
+"""What converters share: static shapes, padding as an operator of its own, TVM's fusing patterns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tvm import topi
+
+OUT_EWISE_FUSABLE = 4  # TVM's op pattern: element-wise operators may be fused behind it
+
+
+def static_shape(x: Any) -> list[int]:
+    """The extents of a Relax tensor."""
+    return [int(extent) for extent in x.ty.shape.values]
+
+
+def padded(bb: Any, x: Any, pads: Sequence[int], fill: float) -> Any:
+    """``x`` ``[n, *space, c]`` with ``pads`` places before and after each spatial extent, of value ``fill``."""
+    dims = len(pads) // 2
+    if not any(pads):
+        return x
+    before, after = [0, *pads[:dims], 0], [0, *pads[dims:], 0]
+    dtype = str(x.ty.dtype)
+    value = fill if dtype.startswith("float") else int(fill)
+    return bb.emit_te(topi.nn.pad, x, before, after, value, primfunc_name_hint="pad")

@@ -1,0 +1,32 @@
+"""Recipes and commands for tests of whole builds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+NETS = Path(__file__).with_name("nets.py")
+PICTURE = ("--input", "image:1x3x32x32", "--image", "--mean", "127", "--std", "128")
+Edgepress = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def edgepress(tmp_path: Path) -> Edgepress:
+    """Runs the command line as users do, in a process of its own, in a folder of its own."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "edgepress", *arguments],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(NETS.parents[2]), **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
