@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -43,19 +44,24 @@ def decode(record: type[T], data: Any, where: str = "") -> T:
         RecordError: an unknown key (with the nearest known one), a missing key, or a wrong type.
     """
     if not isinstance(data, Mapping):
-        raise RecordError(f"{where or record.__name__} must be a table, not {_kind(data)}")
+        raise RecordError(f"{repr(where) if where else record.__name__} must be a table, not {_kind(data)}")
     hints = typing.get_type_hints(record)
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, record)) if field.init}
     for key in data:
         if key not in fields:
-            raise RecordError(f"unknown key {_join(where, key)!r}{near(str(key), fields)}")
+            place = f" in [{where}]" if where else ""
+            hint = near(str(key), fields) or f"; known keys are {', '.join(fields)}"
+            raise RecordError(f"unknown key {str(key)[:80]!r}{place}{hint}")
     values = {}
     for name, field in fields.items():
         if name in data:
             values[name] = _convert(hints[name], data[name], _join(where, name))
         elif _required(field):
             raise RecordError(f"the key {_join(where, name)!r} is missing")
-    return record(**values)
+    try:
+        return record(**values)
+    except ValueError as error:  # a record that checks its own values
+        raise RecordError(f"{where or record.__name__}: {error}") from None
 
 
 def near(name: str, known: typing.Iterable[str]) -> str:
@@ -76,9 +82,9 @@ def _convert(hint: Any, data: Any, where: str) -> Any:
     if origin in (Union, types.UnionType):
         return _convert_union(arguments, data, where)
     if origin is Literal:
-        if data not in arguments:
+        if not isinstance(data, str) or data not in arguments:
             text = ", ".join(repr(choice) for choice in arguments)
-            raise RecordError(f"{where} must be one of {text}, not {data!r}")
+            raise RecordError(f"{where!r} must be one of {text}, not {repr(data)[:80]}")
         return data
     if dataclasses.is_dataclass(hint):
         return decode(typing.cast(type, hint), data, where)
@@ -86,7 +92,7 @@ def _convert(hint: Any, data: Any, where: str) -> Any:
         return _convert_tuple(arguments, data, where)
     if origin in (dict, Mapping):
         if not isinstance(data, Mapping):
-            raise RecordError(f"{where} must be a table, not {_kind(data)}")
+            raise RecordError(f"{where!r} must be a table, not {_kind(data)}")
         return {str(key): _convert(arguments[1], item, _join(where, str(key))) for key, item in data.items()}
     return _convert_scalar(hint, data, where)
 
@@ -102,32 +108,38 @@ def _convert_union(choices: Sequence[Any], data: Any, where: str) -> Any:
         kinds = {typing.get_args(literal)[0]: choice for literal, choice in tagged.items()}
         kind = data.get("kind")
         if kind not in kinds:
-            raise RecordError(f"{_join(where, 'kind')} must be one of {', '.join(map(repr, kinds))}, not {kind!r}")
+            raise RecordError(f"{_join(where, 'kind')!r} must be one of {', '.join(map(repr, kinds))}, not {kind!r}")
         return decode(kinds[kind], data, where)
     for choice in rest:
         try:
             return _convert(choice, data, where)
         except RecordError:
             continue
-    raise RecordError(f"{where} has the wrong type: {_kind(data)}")
+    raise RecordError(f"{where!r} has the wrong type: {_kind(data)}")
 
 
 def _convert_tuple(arguments: Sequence[Any], data: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(data, (list, tuple)):
-        raise RecordError(f"{where} must be a list, not {_kind(data)}")
+        raise RecordError(f"{where!r} must be a list, not {_kind(data)}")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_convert(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(data))
     if len(arguments) != len(data):
-        raise RecordError(f"{where} must hold {len(arguments)} items, not {len(data)}")
+        raise RecordError(f"{where!r} must hold {len(arguments)} items, not {len(data)}")
     return tuple(_convert(hint, item, f"{where}[{index}]") for index, (hint, item) in enumerate(zip(arguments, data, strict=True)))
 
 
 def _convert_scalar(hint: Any, data: Any, where: str) -> Any:
-    if hint is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
+    if hint is float and isinstance(data, (int, float)) and not isinstance(data, bool):
+        try:
+            number = float(data)
+        except OverflowError:  # whole numbers in TOML and JSON have no limit
+            number = math.inf
+        if not math.isfinite(number):
+            raise RecordError(f"{where!r} must be a finite number, not {str(data)[:20]}")
+        return number
     if isinstance(hint, type) and isinstance(data, hint) and (hint is bool or not isinstance(data, bool)):
         return data
-    raise RecordError(f"{where} must be {_NAMES.get(hint, str(hint))}, not {_kind(data)}")
+    raise RecordError(f"{where!r} must be {_NAMES.get(hint, str(hint))}, not {_kind(data)}")
 
 
 _NAMES: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
@@ -139,7 +151,7 @@ def _kind(data: Any) -> str:
     if isinstance(data, bool):
         return str(data).lower()
     if isinstance(data, (int, float)):
-        return f"the number {data}"
+        return f"the number {str(data)[:20]}"
     return {dict: "a table", list: "a list", type(None): "nothing"}.get(type(data), type(data).__name__)
 
 

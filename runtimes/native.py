@@ -157,12 +157,13 @@ class NativeModel:
         unknown = sorted(set(inputs) - {spec.name for spec in self.inputs})
         if unknown:
             raise UsageError(
-                f"the model has no input {unknown[0]!r}; it has {', '.join(spec.name for spec in self.inputs)}"
+                f"the model has no input {unknown[0]!r}; "
+                f"it has {', '.join(spec.name for spec in self.inputs)}"
             )
         return [_fitting(spec, inputs) for spec in self.inputs]
 
     def _tensors(self, given: list[Array], results: list[Array]) -> Any:
-        """The io array: inputs in place where they are aligned and dense, else copied into the model's buffers."""
+        """The io array: inputs in place where they are aligned and dense, else copied."""
         io = (Tensor * (len(given) + len(results)))()
         for i, (array, buffer) in enumerate(zip(given, self._input_buffers, strict=True)):
             if array.flags.c_contiguous and array.ctypes.data % ALIGN == 0:
@@ -186,7 +187,8 @@ def _fitting(spec: TensorSpec, inputs: Mapping[str, Array]) -> Array:
     array = np.asarray(inputs[spec.name])
     if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
         raise UsageError(
-            f"the input {spec.name!r} must be {spec.dtype} of shape {spec.shape}, not {array.dtype} of shape {array.shape}"
+            f"the input {spec.name!r} must be {spec.dtype} of shape {spec.shape}, "
+            f"not {array.dtype} of shape {array.shape}"
         )
     return array
 
@@ -211,7 +213,7 @@ def _load(path: Path) -> ctypes.CDLL:
     try:
         with path.open("rb") as file:
             head = file.read(20)
-        library = ctypes.CDLL(str(path.resolve()))
+        library = ctypes.CDLL(str(path.absolute()))
     except OSError as error:
         machine = _ELF_MACHINES.get(int.from_bytes(head[18:20], "little")) if "head" in locals() else None
         if machine is not None and machine != _this_machine():

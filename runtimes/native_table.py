@@ -14,7 +14,8 @@ MAX_RANK = 8
 MOST = 65536
 """More ops or tensors than any model has."""
 ELEMENT_TYPES = (
-    "float32", "float16", "float64", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool",
+    "float32", "float16", "float64", "int8", "uint8", "int16", "uint16",
+    "int32", "uint32", "int64", "uint64", "bool",
 )  # fmt: skip
 """In the order of ep_dtype."""
 
@@ -104,7 +105,7 @@ def read_tables(address: int) -> Tables:
     """Read the tables of the model at an address of this process.
 
     Raises:
-        BundleError: there is no model, it is of another version of the interface, or its tables contradict themselves.
+        BundleError: there is no model, it is of another version, or its tables contradict themselves.
     """
     if not address:
         raise BundleError("the library has no model; build the bundle again")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgepress.targets.describe import describe, to_json
+from edgepress.targets.describe import describe
 from edgepress.targets.description import (
     Accelerator,
     Cache,
@@ -14,7 +14,7 @@ from edgepress.targets.description import (
     Toolchain,
 )
 from edgepress.targets.detect import host_target
-from edgepress.targets.load import from_json, load_target, target_names
+from edgepress.targets.load import load_target, target_names
 
 __all__ = [
     "Accelerator",
@@ -26,9 +26,7 @@ __all__ = [
     "Target",
     "Toolchain",
     "describe",
-    "from_json",
     "host_target",
     "load_target",
     "target_names",
-    "to_json",
 ]

@@ -1,17 +1,8 @@
-"""A board on a page of text, and as JSON-ready data."""
+"""A board on a page of text."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from edgepress.targets.description import Target
-
-
-def to_json(target: Target) -> dict[str, Any]:
-    """The board as JSON-ready data, without what is unknown; ``from_json`` reads it."""
-    bare: dict[str, Any] = _bare(asdict(target))
-    return bare
 
 
 def describe(target: Target) -> str:
@@ -45,13 +36,3 @@ def describe(target: Target) -> str:
     for figure in target.published:
         lines.append(f"  published    {figure}; {figure.how}")
     return "\n".join(lines)
-
-
-def _bare(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {
-            key: _bare(value)
-            for key, value in node.items()
-            if value is not None and value not in ((), [], {})
-        }
-    return [_bare(one) for one in node] if isinstance(node, (list, tuple)) else node

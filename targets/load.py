@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from edgepress.errors import TargetError, UsageError
+from edgepress.records import RecordError, decode
 from edgepress.targets.check import checked
 from edgepress.targets.description import Target
-from edgepress.targets.fields import build
 
 BOARDS = Path(__file__).resolve().parent / "boards"
 GROUP = "edgepress.targets"
@@ -57,15 +57,6 @@ def target_names() -> list[str]:
     return sorted({"host", *_boards_in(BOARDS), *others})
 
 
-def from_json(data: Mapping[str, Any], file: str = "the target") -> Target:
-    """The board that :func:`edgepress.targets.to_json` wrote.
-
-    Raises:
-        UsageError: a key is unknown or missing, or a value is wrong.
-    """
-    return checked(build(Target, data, file), file)
-
-
 def _from_file(path: Path) -> Target:
     table = _inherited(path, ())
     table.setdefault("name", path.stem)
@@ -76,7 +67,15 @@ def _from_file(path: Path) -> Target:
     for figure in figures if isinstance(figures, list) else ():
         if isinstance(figure, dict):
             figure.setdefault("origin", "published")  # it goes without saying in a board's file
-    return checked(build(Target, table, shown), shown)
+    return checked(_decoded(table, shown), shown)
+
+
+def _decoded(data: Mapping[str, Any], file: str) -> Target:
+    try:
+        return decode(Target, data)
+    except RecordError as error:
+        mend = '; add it, or inherit it with base = "NAME"' if "is missing" in str(error) else ""
+        raise UsageError(f"{file}: {error}{mend}") from None
 
 
 def _inherited(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:

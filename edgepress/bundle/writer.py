@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -65,7 +66,8 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Content])
     except OSError as error:
         raise StorageError(f"{path} cannot be written ({error.strerror}); free some space or choose another place with -o") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # the folder itself may not be there
+            partial.unlink()
     return complete
 
 

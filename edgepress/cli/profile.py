@@ -39,7 +39,7 @@ def command(
     from edgepress.hardware.measure import Protocol
     from edgepress.hardware.profile import profile
 
-    names = [name.strip() for name in engines.split(",") if name.strip()] if engines is not None else []
+    names = [name.strip() for name in engines.split(",")] if engines is not None else []
     with bar("profiling") as progress:
         found = profile(
             bundle, part=part, engines=names, protocol=Protocol(runs, seconds, warmup), threads=threads,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Mapping
@@ -40,7 +41,8 @@ def save_outputs(
         except OSError as error:
             raise StorageError(f"{path} cannot be written ({error.strerror}); choose another folder with --save") from None
         finally:
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
         saved.append(str(path))
     return saved
 

@@ -6,7 +6,8 @@ import click
 from click.shell_completion import CompletionItem
 
 from edgepress.cli.table import columns, echo_json
-from edgepress.targets import describe, load_target, target_names, to_json
+from edgepress.records import encode
+from edgepress.targets import describe, load_target, target_names
 
 
 def _complete(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -21,13 +22,13 @@ def command(name: str | None, as_json: bool) -> None:
     if name is not None:
         target = load_target(name)
         if as_json:
-            echo_json(to_json(target))
+            echo_json(encode(target))
         else:
             click.echo(describe(target))
         return
     boards = [load_target(known) for known in target_names()]
     if as_json:
-        echo_json([to_json(board) for board in boards])
+        echo_json([encode(board) for board in boards])
         return
     rows = [["name", "board", "processor", "cores", "engines"]]
     rows += [

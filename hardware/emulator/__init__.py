@@ -1,1 +1,1 @@
-"""Run a target's machine code on this machine: to check it and to count its instructions, never to time it."""
+"""Run a target's machine code on this machine: to check it and count its instructions, never to time it."""

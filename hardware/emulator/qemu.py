@@ -70,8 +70,8 @@ def run_static(
             log = folder / "blocks.log"
             _run([emulator, *cpu, "-d", "in_asm", "-D", str(log), *program], folder, timeout_s)
             raise CheckError(
-                f"{target.name} ({target.cpu.model}) does not have the instruction {_last_instruction(log, target)} of "
-                "the program; build for this board"
+                f"{target.name} ({target.cpu.model}) does not have the instruction "
+                f"{_last_instruction(log, target)} of the program; build for this board"
             )
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()
@@ -81,7 +81,7 @@ def run_static(
 
 
 def available(target: Target) -> str | None:
-    """The path of the target's user-mode emulator, or None where the board has none or it is not installed."""
+    """The path of the target's user-mode emulator, or None where it has none or it is not installed."""
     return shutil.which(target.toolchain.qemu) if target.toolchain.qemu else None
 
 

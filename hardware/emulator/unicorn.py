@@ -51,7 +51,7 @@ class Emulated:
 
 @dataclass(frozen=True)
 class _Machine:
-    """How one processor is called: unicorn's names, registers of arguments, bytes of an instruction (0: it varies)."""
+    """How one processor is called; ``width`` is the bytes of an instruction, 0 where they vary."""
 
     elf: str
     arch: str
@@ -74,8 +74,8 @@ _MACHINES = {
         ("X0", "X1", "X2", "X3", "X4"), "X0", "PC", "SP", "LR", 4, bytes.fromhex("c0035fd6"),
     ),
     "riscv64": _Machine(
-        "EM_RISCV", "UC_ARCH_RISCV", "UC_MODE_RISCV64", "unicorn.riscv_const", "UC_CPU_RISCV64_", "UC_RISCV_REG_",
-        ("A0", "A1", "A2", "A3", "A4"), "A0", "PC", "SP", "RA", 0, bytes.fromhex("67800000"),
+        "EM_RISCV", "UC_ARCH_RISCV", "UC_MODE_RISCV64", "unicorn.riscv_const", "UC_CPU_RISCV64_",
+        "UC_RISCV_REG_", ("A0", "A1", "A2", "A3", "A4"), "A0", "PC", "SP", "RA", 0, bytes.fromhex("67800000"),
     ),
     "x86": _Machine(
         "EM_X86_64", "UC_ARCH_X86", "UC_MODE_64", "unicorn.x86_const", "UC_CPU_X86_", "UC_X86_REG_",
@@ -150,7 +150,8 @@ class _Run:
         self._image: Image = read_image(library, _BASE)
         if self._image.machine != machine.elf:
             raise BundleError(
-                f"the library is for {self._image.machine} and {target.name} is {machine.elf}; build the bundle again"
+                f"the library is for {self._image.machine} and {target.name} is {machine.elf}; "
+                "build the bundle again"
             )
         self._uc: Any = self._start()
         self._fault: int | None = None
@@ -249,7 +250,8 @@ class _Run:
         for array, spec in zip(inputs, table.inputs, strict=True):
             if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
                 raise CheckError(
-                    f"the input {spec.name} is {spec.dtype} {spec.shape}, and {array.dtype} {array.shape} was given"
+                    f"the input {spec.name} is {spec.dtype} {spec.shape}, "
+                    f"and {array.dtype} {array.shape} was given"
                 )
 
     def _watch_layers(self, table: ModelTable, counter: Counter, counts: list[tuple[str, int]]) -> None:
@@ -314,8 +316,8 @@ class _Run:
             if error.errno in (unicorn.UC_ERR_FETCH_UNMAPPED, unicorn.UC_ERR_FETCH_PROT):
                 kind = "jumps to"
             return _Stopped(
-                f"the emulated model {kind} {self._fault:#x}, which is in none of its buffers; this is a fault of the "
-                "compiler, use another engine",
+                f"the emulated model {kind} {self._fault:#x}, which is in none of its buffers; "
+                "this is a fault of the compiler, use another engine",
                 self._place(),
             )
         if error.errno in (unicorn.UC_ERR_INSN_INVALID, unicorn.UC_ERR_EXCEPTION):

@@ -28,29 +28,13 @@ _CORE = ("ep_run.c",)
 _POOL = ("ep_pool.c",)
 _SUPPORT = ("ep_mem.c", "ep_math.c", "ep_math_round.c")
 _THREADS = ("ep_threads.c",)
-_HEADERS = (
-    "ep.h",
-    "ep_os.h",
-    "ep_pool.h",
-    "ep_threads.h",
-    "ep_math.h",
-    "freestanding/math.h",
-    "freestanding/string.h",
-)
+_HEADERS = ("ep.h", "ep_os.h", "ep_pool.h", "ep_threads.h", "ep_math.h")
 
 _COMMON = (
-    "-O3",
-    "-std=c11",
-    "-g0",
-    "-ffunction-sections",
-    "-fdata-sections",
-    "-fno-asynchronous-unwind-tables",
-    "-fno-math-errno",
-    "-fvisibility=hidden",
-)
-_RUNTIME = (
-    *_COMMON, "-ffreestanding", "-fno-builtin", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", "-Wno-unused-command-line-argument",
+    "-O3", "-std=c11", "-g0", "-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables",
+    "-fno-math-errno", "-fvisibility=hidden",
 )  # fmt: skip
+_FREESTANDING = ("-ffreestanding", "-fno-builtin", "-ffp-contract=off")
 _PAGE = 16384
 """Android from 15 on, the Raspberry Pi 5 and Apple's chips use pages of 16 KiB."""
 
@@ -76,6 +60,32 @@ class Linked:
     compiler: str
 
 
+@dataclass(frozen=True)
+class _Job:
+    """One link: for whom, with what, in which scratch folder, and where the results go."""
+
+    target: Target
+    compiler: CCompiler
+    work: Path
+    out: Path
+    name: str
+
+    @property
+    def wasm(self) -> bool:
+        return self.target.cpu.arch.startswith("wasm")
+
+    @property
+    def macos(self) -> bool:
+        return "macos" in self.target.toolchain.zig_target
+
+    def deliver(self, name: str) -> Path:
+        """Put a finished file where it belongs, whole or not at all."""
+        part = self.out / (name + ".part")
+        shutil.copy2(self.work / name, part)
+        part.replace(self.out / name)
+        return self.out / name
+
+
 def runtime_folder() -> Path:
     """The folder of the C runtime's sources and headers."""
     return Path(next(iter(edgepress.runtimes.__path__))).resolve() / "c"
@@ -98,57 +108,38 @@ def link(files: Sequence[Path], target: Target, out: Path, name: str = "model") 
     out.mkdir(parents=True, exist_ok=True)
     headers = _copy_headers(files, out)
     with tempfile.TemporaryDirectory(prefix="edgepress-link-") as folder:
-        work = Path(folder)
-        units = _gather(files, work)
+        job = _Job(target, compiler, Path(folder), out, name)
+        units = _gather(files, job)
         if target.kind == "microcontroller":
-            return _microcontroller(units, target, compiler, work, out, name, headers)
-        objects = _compile(
-            units, (*_COMMON, *_position(target), *_includes(work, libc=False)), target, compiler, work
-        )
-        runtime = _compile_runtime((*_CORE, *(() if _is_wasm(target) else _POOL)), target, compiler, work)
-        support = _compile_runtime(_SUPPORT, target, compiler, work)
-        shared = _shared([*objects, *runtime, *support], target, compiler, work, out, name)
-        members = [*objects, *runtime]
-        if _has_pthread(target):
-            members += _compile_runtime(_THREADS, target, compiler, work)
-        archive = _archive(members, target, compiler, work, out, name)
-        executable = _executable([*objects, *runtime, *support], target, compiler, work, out, name)
+            archive, sources = _microcontroller(units, job)
+            return Linked(None, archive, None, sources, headers, compiler.name)
+        objects = _compile(units, _kernel_flags(), job)
+        runtime = _compile_runtime((*_CORE, *(() if job.wasm else _POOL)), job)
+        support = _compile_runtime(_SUPPORT, job)
+        shared = _shared([*objects, *runtime, *support], job)
+        # Not on Android, whose libc headers no compiler here has, nor where there are no threads.
+        threads = _compile_runtime(_THREADS, job) if target.kind in ("linux", "host") else []
+        archive = _archive([*objects, *runtime, *threads], job)
+        executable = _executable([*objects, *runtime, *support], job)
     return Linked(shared, archive, executable, (), headers, compiler.name)
 
 
-def _is_wasm(target: Target) -> bool:
-    return target.cpu.arch.startswith("wasm")
-
-
-def _is_macos(target: Target) -> bool:
-    return "macos" in target.toolchain.zig_target
-
-
-def _has_pthread(target: Target) -> bool:
-    """Whether the compiler has the target's libc headers: not Android's, and a browser has no threads."""
-    return target.kind in ("linux", "host")
-
-
-def _position(target: Target) -> tuple[str, ...]:
-    return () if _is_wasm(target) else ("-fPIC",)
-
-
-def _includes(work: Path, *, libc: bool) -> tuple[str, ...]:
-    """The include path; without a libc, ``math.h`` and ``string.h`` are the runtime's."""
+def _kernel_flags() -> tuple[str, ...]:
+    """For what a build emitted: no libc, so ``math.h`` and ``string.h`` are the runtime's."""
     own = runtime_folder()
-    return ("-I.", f"-I{own}", *(() if libc else ("-isystem", str(own / "freestanding"))))
+    return (*_COMMON, "-ffreestanding", "-I.", f"-I{own}", "-isystem", str(own / "freestanding"))
 
 
-def _gather(files: Sequence[Path], work: Path) -> list[str]:
-    """Copy the inputs and the headers beside them into the work folder, so that no path of ours is compiled in."""
+def _gather(files: Sequence[Path], job: _Job) -> list[str]:
+    """Copy the inputs and the headers beside them to the scratch folder: no path of ours is compiled in."""
     if not files:
         raise CompileError("there is nothing to link; give the model description and the kernels")
     for path in files:
         if not path.is_file():
             raise CompileError(f"{path.name} is missing; compile the graph before linking it")
-        shutil.copyfile(path, work / path.name)
+        shutil.copyfile(path, job.work / path.name)
         for header in sorted(path.parent.glob("*.h")):
-            shutil.copyfile(header, work / header.name)
+            shutil.copyfile(header, job.work / header.name)
     return [path.name for path in files]
 
 
@@ -161,115 +152,75 @@ def _copy_headers(files: Sequence[Path], out: Path) -> tuple[Path, ...]:
     return tuple(sorted({out / header.name for header in headers}))
 
 
-def _compile(
-    units: Sequence[str], flags: tuple[str, ...], target: Target, compiler: CCompiler, work: Path
-) -> list[str]:
+def _compile(units: Sequence[str], flags: tuple[str, ...], job: _Job) -> list[str]:
+    """Compile the C files among the units and return the names of all objects."""
+    position = () if job.wasm else ("-fPIC",)
     objects = []
     for unit in units:
         if unit.endswith(".c"):
             result = unit.removesuffix(".c") + ".o"
-            command = (*compiler.cc, *flags, f"-ffile-prefix-map={work}=.", "-c", unit, "-o", result)
-            invoke(command, f"compiling {unit} for {target.name}", work)
+            paths = f"-ffile-prefix-map={job.work}=."
+            command = (*job.compiler.cc, *flags, *position, paths, "-c", unit, "-o", result)
+            invoke(command, f"compiling {unit} for {job.target.name}", job.work)
             objects.append(result)
         else:
             objects.append(unit)
     return objects
 
 
-def _compile_runtime(names: Sequence[str], target: Target, compiler: CCompiler, work: Path) -> list[str]:
-    own = runtime_folder()
+def _compile_runtime(names: Sequence[str], job: _Job) -> list[str]:
     for name in (*names, *_HEADERS):
-        (work / name).parent.mkdir(exist_ok=True)
-        shutil.copyfile(own / name, work / name)
-    flags = (*_RUNTIME, *_position(target), "-I.")
-    if names == _THREADS:
-        flags = tuple(flag for flag in flags if flag not in ("-ffreestanding", "-fno-builtin"))
-    return _compile(names, flags, target, compiler, work)
+        shutil.copyfile(runtime_folder() / name, job.work / name)
+    flags = (*_COMMON, "-I.", *(() if names == _THREADS else _FREESTANDING))
+    return _compile(names, flags, job)
 
 
-def _shared(
-    objects: Sequence[str], target: Target, compiler: CCompiler, work: Path, out: Path, name: str
-) -> Path:
-    if _is_wasm(target):
-        result = f"lib{name}.wasm"
-        exports = [
-            f"-Wl,--export={symbol}" for symbol in ("ep_run", "ep_get_model", "ep_status_text", "__heap_base")
+def _shared(objects: Sequence[str], job: _Job) -> Path:
+    command = [*job.compiler.cc, "-O3"]
+    if job.wasm:
+        result = f"lib{job.name}.wasm"
+        command += ["-nostdlib", "-s", "-Wl,--no-entry"]
+        command += [
+            f"-Wl,--export={name}" for name in ("ep_run", "ep_get_model", "ep_status_text", "__heap_base")
         ]
-        command = (*compiler.cc, "-O3", "-nostdlib", "-s", "-Wl,--no-entry", *exports, *objects, "-o", result)
-    elif _is_macos(target):
-        result = f"lib{name}.dylib"
-        command = (
-            *compiler.cc,
-            "-O3",
-            "-dynamiclib",
-            f"-Wl,-install_name,@rpath/{result}",
-            *objects,
-            "-o",
-            result,
-        )
+    elif job.macos:
+        result = f"lib{job.name}.dylib"
+        command += ["-dynamiclib", f"-Wl,-install_name,@rpath/{result}"]
     else:
-        result = f"lib{name}.so"
-        (work / "exports.map").write_text("{ global: ep_*; local: *; };\n")
-        page = (f"-Wl,-z,max-page-size={_PAGE}",) if target.kind == "android" else ()
-        command = (
-            *compiler.cc, "-O3", "-shared", "-nostdlib", "-s", "-Wl,--version-script=exports.map", "-Wl,-z,defs",
-            "-Wl,--build-id=none", "-Wl,--gc-sections", f"-Wl,-soname,{result}", *page, *objects, "-o", result,
-        )  # fmt: skip
-    invoke(command, f"linking {result} for {target.name}", work)
-    return _deliver(work / result, out)
+        result = f"lib{job.name}.so"
+        (job.work / "exports.map").write_text("{ global: ep_*; local: *; };\n")
+        command += ["-shared", "-nostdlib", "-s", "-Wl,--version-script=exports.map", "-Wl,-z,defs"]
+        command += ["-Wl,--build-id=none", "-Wl,--gc-sections", f"-Wl,-soname,{result}"]
+        if job.target.kind == "android":
+            command.append(f"-Wl,-z,max-page-size={_PAGE}")
+    invoke([*command, *objects, "-o", result], f"linking {result} for {job.target.name}", job.work)
+    return job.deliver(result)
 
 
-def _archive(
-    members: Sequence[str], target: Target, compiler: CCompiler, work: Path, out: Path, name: str
-) -> Path:
-    result = f"lib{name}.a"
-    invoke((*compiler.ar, "rcsD", result, *members), f"archiving {result} for {target.name}", work)
-    return _deliver(work / result, out)
+def _archive(members: Sequence[str], job: _Job) -> Path:
+    result = f"lib{job.name}.a"
+    command = (*job.compiler.ar, "rcsD", result, *members)
+    invoke(command, f"archiving {result} for {job.target.name}", job.work)
+    return job.deliver(result)
 
 
-def _executable(
-    objects: Sequence[str], target: Target, compiler: CCompiler, work: Path, out: Path, name: str
-) -> Path | None:
-    if not compiler.static_cc:
+def _executable(objects: Sequence[str], job: _Job) -> Path | None:
+    if not job.compiler.static_cc:
         return None
-    shutil.copyfile(runtime_folder() / "ep_main.c", work / "ep_main.c")
+    shutil.copyfile(runtime_folder() / "ep_main.c", job.work / "ep_main.c")
     # Memory functions are the libc's here; mathematics stays ours, so that an emulator checks the same code.
     # WASI's libc brings its mathematics whole, so there it is the libc's.
-    theirs = ("ep_mem.o", "ep_math.o", "ep_math_round.o") if _is_wasm(target) else ("ep_mem.o",)
-    own = [unit for unit in objects if unit not in theirs]
-    command = (
-        *compiler.static_cc, *_COMMON, "-static", "-s", "-Wl,--build-id=none", "-Wl,--gc-sections", f"-ffile-prefix-map={work}=.",
-        "-I.", "ep_main.c", *own, "-o", name,
-    )  # fmt: skip
-    invoke(command, f"linking the static executable for {target.name}", work)
-    return _deliver(work / name, out)
+    theirs = ("ep_mem.o", "ep_math.o", "ep_math_round.o") if job.wasm else ("ep_mem.o",)
+    command = [*job.compiler.static_cc, *_COMMON, f"-ffile-prefix-map={job.work}=.", "-I.", "-static", "-s"]
+    if not job.wasm:
+        command += ["-Wl,--build-id=none", "-Wl,--gc-sections"]
+    command += ["ep_main.c", *(unit for unit in objects if unit not in theirs), "-o", job.name]
+    invoke(command, f"linking the static executable for {job.target.name}", job.work)
+    return job.deliver(job.name)
 
 
-def _microcontroller(
-    units: Sequence[str],
-    target: Target,
-    compiler: CCompiler,
-    work: Path,
-    out: Path,
-    name: str,
-    headers: tuple[Path, ...],
-) -> Linked:
+def _microcontroller(units: Sequence[str], job: _Job) -> tuple[Path, tuple[Path, ...]]:
     """Compile for the processor to know that it compiles, and hand over the C sources."""
-    objects = _compile(
-        units, (*_COMMON, "-ffreestanding", *_includes(work, libc=False)), target, compiler, work
-    )
-    objects += _compile_runtime(_CORE, target, compiler, work)
-    archive = _archive(objects, target, compiler, work, out, name)
-    sources = []
-    for unit in (*units, *_CORE):
-        if unit.endswith(".c"):
-            sources.append(_deliver(work / unit, out))
-    return Linked(None, archive, None, tuple(sources), headers, compiler.name)
-
-
-def _deliver(made: Path, out: Path) -> Path:
-    """Put a finished file where it belongs, whole or not at all."""
-    part = out / (made.name + ".part")
-    shutil.copy2(made, part)
-    part.replace(out / made.name)
-    return out / made.name
+    objects = [*_compile(units, _kernel_flags(), job), *_compile_runtime(_CORE, job)]
+    archive = _archive(objects, job)
+    return archive, tuple(job.deliver(unit) for unit in (*units, *_CORE) if unit.endswith(".c"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgepress.errors import CompileError, MissingExtraError
+from edgepress.paths import cache_dir
 from edgepress.targets.description import Target
 
 _LONGEST_S = 900.0
@@ -46,15 +47,7 @@ class CCompiler:
 def cache_folder() -> Path:
     """Where zig keeps what it compiled: ``ZIG_GLOBAL_CACHE_DIR``, else ``zig`` in edgepress's own cache."""
     given = os.environ.get("ZIG_GLOBAL_CACHE_DIR")
-    if given:
-        return Path(given)
-    own = os.environ.get("EDGEPRESS_CACHE")
-    if own:
-        return Path(own) / "zig"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "edgepress" / "zig"
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "edgepress" / "zig"
+    return Path(given) if given else cache_dir() / "zig"
 
 
 def c_compiler(target: Target) -> CCompiler:

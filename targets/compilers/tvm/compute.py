@@ -97,14 +97,15 @@ def window_counts(
     return counts
 
 
-def round_half_even(value: Any) -> Any:
-    """An fp32 value of magnitude below 2^22 rounded to a whole number, ties to even.
+def round_half_even(value: Any, offset: int = 0) -> Any:
+    """An fp32 value of magnitude below 2^22 as the nearest int32, ties to even, plus ``offset``.
 
-    Adding and taking away 1.5 · 2^23 rounds in the processor's default mode without a library call;
-    the value must come from a comparison, so that no multiplication is contracted into the addition.
+    Adding 1.5 · 2^23 rounds in the processor's default mode and leaves the whole number in the low
+    bits, without a library call; the value must come from a comparison, so that no multiplication
+    is contracted into the addition.
     """
-    magic = tirx.const(12582912.0, "float32")
-    return (value + magic) - magic
+    bits = tirx.reinterpret("int32", value + tirx.const(12582912.0, "float32"))
+    return bits - tirx.const(0x4B400000 - offset, "int32")
 
 
 def _wide(value: Any, dtype: str) -> Any:

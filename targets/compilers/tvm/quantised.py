@@ -21,8 +21,7 @@ def requantise(real: Any, attrs: dict[str, Any]) -> Any:
     zero = int(attrs["zero_out"])
     low, high = float(attrs["low"] - zero), float(attrs["high"] - zero)
     held = te.max(te.min(real, tirx.const(high, "float32")), tirx.const(low, "float32"))
-    steps = compute.round_half_even(held).astype("int32") + tirx.const(zero, "int32")
-    return steps.astype(_dtype(attrs["to"]))
+    return compute.round_half_even(held, zero).astype(_dtype(attrs["to"]))
 
 
 def _dtype(kind: int) -> str:
@@ -147,7 +146,7 @@ def _quantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
             # Bounds a little wider than the type's keep the rounding trick exact before the zero point is added.
             real = x(*at) / read_scale(scale, at)
             held = te.max(te.min(real, tirx.const(2.0**20, "float32")), tirx.const(-(2.0**20), "float32"))
-            steps = compute.round_half_even(held).astype("int32") + read_zero(zero, at).astype("int32")
+            steps = compute.round_half_even(held) + read_zero(zero, at).astype("int32")
             steps = te.max(te.min(steps, tirx.const(info.max, "int32")), tirx.const(info.min, "int32"))
             return steps.astype(dtype)
 

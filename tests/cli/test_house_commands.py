@@ -1,0 +1,89 @@
+"""``targets``, ``cache`` and ``doctor``."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from edgepress.build.cache import StepCache
+from edgepress.bundle import verified
+from tests.cli.conftest import Command
+
+
+def test_targets(edgepress: Command) -> None:
+    listed = edgepress("targets").out
+    assert "rpi4" in listed and "host" in listed
+    assert {"rpi4", "host"} <= {board["name"] for board in edgepress("targets", "--json").data}
+    assert "cortex-a72" in edgepress("targets", "rpi4").out
+    assert edgepress("targets", "rpi4", "--json").data["cpu"]["model"] == "cortex-a72"
+
+
+def test_an_unknown_board_names_near_ones(edgepress: Command) -> None:
+    ended = edgepress("targets", "rpi44")
+    assert ended.code == 5
+    assert "rpi4" in ended.err
+
+
+def test_doctor(edgepress: Command) -> None:
+    pieces = {piece["name"]: piece for piece in edgepress("doctor", "--json").data["pieces"]}
+    assert pieces["numpy"]["found"]
+    assert "qemu-aarch64-static" in pieces
+    assert "extra build" in edgepress("doctor").out
+
+
+def test_doctor_says_what_a_missing_piece_would_enable(edgepress: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgepress.cli.doctor._version", lambda name: None)
+    monkeypatch.setenv("PATH", "")
+    ended = edgepress("doctor")
+    assert ended.code == 0
+    assert "would enable" in ended.out
+    assert "pip install 'edgepress[build]'" in ended.out
+
+
+def fill(size: int, name: str) -> Path:
+    """A finished step of ``size`` bytes."""
+    return StepCache.default().make("export", name, lambda folder: (folder / "file").write_bytes(bytes(size)) and None)
+
+
+def test_cache(edgepress: Command, own_cache: Path) -> None:
+    fill(3000, "one")
+    data = edgepress("cache", "--json").data
+    assert data["folder"] == str(own_cache)
+    assert data["bytes"]["steps"] == 3000
+    assert str(own_cache) in edgepress("cache").out
+
+
+def test_clean(edgepress: Command, own_cache: Path) -> None:
+    old, new = fill(10, "old"), fill(10, "new")
+    os.utime(old, (time.time() - 10 * 86400,) * 2)
+    verified.trust("a" * 64)
+    (own_cache / "mine.txt").write_text("not edgepress's")
+    assert "removed 1 entries" in edgepress("cache", "clean", "--older-than", 5).out
+    assert not old.exists() and new.exists()
+    edgepress("cache", "clean")
+    assert not new.exists()
+    assert verified.trusted("a" * 64)
+    assert (own_cache / "mine.txt").exists()
+
+
+def test_clean_follows_no_link_and_leaves_running_builds(edgepress: Command, own_cache: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("")
+    folder = own_cache / "steps" / "export"
+    folder.mkdir(parents=True)
+    (folder / "link").symlink_to(outside)
+    running = folder / f".key.{os.getpid()}"
+    running.mkdir()
+    edgepress("cache", "clean")
+    assert (outside / "kept").exists()
+    assert not (folder / "link").exists()
+    assert running.exists()
+
+
+def test_an_empty_cache(edgepress: Command) -> None:
+    assert edgepress("cache").code == 0
+    assert "removed 0 entries" in edgepress("cache", "clean").out
