@@ -81,8 +81,8 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
         if error.errno == errno.ENOSPC:
             return _say("no space is left on the disk; free some", StorageError.exit_code, debug)
         return _unexpected(error, debug)
-    except SystemExit as error:  # click itself ends like this after a broken pipe, and after completion
-        if isinstance(error.__context__, BrokenPipeError):
+    except SystemExit:  # click itself ends like this after completion, and after a closed pipe
+        if sys.stdout is not output:  # which it marks by wrapping the stream
             return _close_output()
         raise
     except Exception as error:

@@ -52,7 +52,7 @@ def test_another_board(edgepress: Command, tmp_path: Path) -> None:
         (("--on", "ssh://pi@board"), 2, "'local'"),
         (("--engines", "ort,ort"), 2, "twice"),
         (("--engines", "aot"), 2, "no engine 'aot'"),
-        (("--engines", ","), 2, "no engine"),
+        (("--engines", "ort,"), 2, "no engine"),
         (("--runs", "10"), 2, "50"),
         (("--seconds", "0"), 2, "seconds"),
         (("--threads", "0"), 2, "threads"),
