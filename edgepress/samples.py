@@ -13,16 +13,11 @@ import numpy as np
 
 from edgepress.errors import DataError, MissingExtraError
 from edgepress.inputs import ImageInput, InputKind, prepare
+from edgepress.inputs.labelled import LabelledFiles, find_labelled
 from edgepress.tensor import TensorSpec
 
 Feed = dict[str, np.ndarray[Any, Any]]
 
-_SUFFIXES = {
-    "image": (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".ppm"),
-    "audio": (".wav",),
-    "array": (".npy",),
-    "text": (".txt",),
-}
 # Photographs inside the scikit-image wheel; drawings and microscope pictures are left out.
 _PHOTOGRAPHS = (
     "astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg",
@@ -39,49 +34,65 @@ class Samples:
         origin: what they are, for people.
         count: how many.
         load: gives them, each a mapping from tensor name to array.
+        classes: the right class of each, where the examples tell.
     """
 
     digest: str
     origin: str
     count: int
     load: Callable[[], list[Feed]]
+    classes: tuple[int, ...] = ()
 
 
 def from_folder(
-    folder: Path, inputs: Sequence[TensorSpec], kinds: Mapping[str, InputKind], count: int, half: int = 0
+    folder: Path,
+    inputs: Sequence[TensorSpec],
+    kinds: Mapping[str, InputKind],
+    count: int,
+    half: int = 0,
+    names: Sequence[str] = (),
+    classes: int = 0,
 ) -> Samples:
-    """Take examples from a folder, evenly spread over its files in the order of their names.
+    """Take examples from a folder, evenly spread over its files.
 
-    A model with one input takes files of the input's kind; one with several takes ``.npz`` files that hold
-    an array for each input.
+    A model with one input takes files of the input's kind (:mod:`edgepress.inputs.labelled` says how labels are
+    found); one with several takes ``.npz`` files that hold an array for each input.
 
     Args:
         half: 0 or 1; where there are twice as many files, the two halves share none.
+        names, classes: the classes' names and their number, where the model gives class scores.
 
     Raises:
         DataError: the folder is missing, or holds no such files.
     """
     several = len(inputs) > 1
-    suffixes = (".npz",) if several else _SUFFIXES[kinds[inputs[0].name].kind]
-    if not folder.is_dir():
-        raise DataError(f"{folder} is no folder; give one that holds {', '.join(suffixes)} files")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
-    if not files:
-        raise DataError(f"{folder} holds no {', '.join(suffixes)} files; give a folder that does")
-    wanted = min(2 * count, len(files))
-    spread = [files[index * len(files) // wanted] for index in range(wanted)]
-    kept = spread[half::2] if wanted == 2 * count else spread[:count]
-    digest = hashlib.sha256(repr((inputs, kinds)).encode())
-    for path in kept:
+    found = _archives(folder) if several else find_labelled(folder, kinds[inputs[0].name].kind, names, classes)
+    kept = _half(found.spread(2 * count), half) if len(found.files) >= 2 * count else found.spread(count)
+    digest = hashlib.sha256(repr((inputs, kinds, kept.classes)).encode())
+    for path in kept.files:
         digest.update(hashlib.sha256(path.read_bytes()).digest())
 
     def load() -> list[Feed]:
         if several:
-            return [_read_npz(path, inputs, kinds) for path in kept]
+            return [_read_npz(path, inputs, kinds) for path in kept.files]
         name = inputs[0].name
-        return [{name: prepare(kinds[name], path, inputs[0])} for path in kept]
+        return [{name: prepare(kinds[name], path, inputs[0])} for path in kept.files]
 
-    return Samples(digest.hexdigest(), f"{len(kept)} files of {folder.name}", len(kept), load)
+    origin = f"{len(kept.files)} files of {folder.resolve().name}"
+    return Samples(digest.hexdigest(), origin, len(kept.files), load, kept.classes)
+
+
+def _half(found: LabelledFiles, half: int) -> LabelledFiles:
+    return LabelledFiles(found.files[half::2], found.classes[half::2], found.origin)
+
+
+def _archives(folder: Path) -> LabelledFiles:
+    if not folder.is_dir():
+        raise DataError(f"{folder} is no folder; give one that holds .npz files")
+    files = tuple(sorted(path for path in folder.rglob("*.npz") if path.is_file()))
+    if not files:
+        raise DataError(f"{folder} holds no .npz files; save examples there with numpy.savez, an array for each input")
+    return LabelledFiles(files)
 
 
 def built_in(inputs: Sequence[TensorSpec], kinds: Mapping[str, InputKind], count: int, seed: int) -> Samples:

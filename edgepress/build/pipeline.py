@@ -21,8 +21,9 @@ from edgepress.build.press import calibration_samples, choose_network, specs
 from edgepress.bundle import Check, Manifest, verified
 from edgepress.bundle.reader import open_bundle
 from edgepress.bundle.writer import remove_partials, write_bundle
-from edgepress.errors import MissingExtraError, UsageError
+from edgepress.errors import DataError, MissingExtraError, UsageError
 from edgepress.inputs import ArrayInput, InputKind
+from edgepress.methods import method_names
 from edgepress.outputs import ArrayOutput, OutputKind, ScoresOutput
 from edgepress.recipe import Recipe
 from edgepress.records import encode, near
@@ -121,6 +122,11 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
         raise UsageError(f"--on {recipe.on!r} is no device that can measure here; local is this machine")
     if recipe.samples < 1 or recipe.golden < 1:
         raise UsageError("samples and golden must be at least 1")
+    if recipe.method != "auto" and recipe.method not in method_names():
+        hint = near(recipe.method, method_names()) or f"; choose auto, {', '.join(method_names())}"
+        raise UsageError(f"there is no method {recipe.method!r}{hint}")
+    if recipe.data and not Path(recipe.data).is_dir():
+        raise DataError(f"{recipe.data} is no folder; give one that holds examples with --data")
     target = load_target(recipe.target)
     given = tuple(TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape)
     source = _described(resolve(recipe.model, given), recipe)
@@ -128,7 +134,9 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     output = Path(recipe.output or f"{name}-{target.name}.edge")
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name the bundle's file with -o")
-    return Job(recipe, source, target, cache, listener), output
+    job = Job(recipe, source, target, cache, listener)
+    wanted_engines(job)  # a wrong name is said before an hour's work, not after
+    return job, output
 
 
 def _described(source: Source, recipe: Recipe) -> Source:
@@ -149,8 +157,8 @@ def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
             raise MissingExtraError("building a bundle", package, "build")
     exported, inputs, outputs = _export(job)
     kinds, meaning = _meaning(job, inputs, outputs)
-    has_scores = any(isinstance(kind, ScoresOutput) for kind in meaning.values())
-    network = choose_network(job, exported, kinds, has_scores)
+    scores = next((name for name, kind in meaning.items() if isinstance(kind, ScoresOutput)), "")
+    network = choose_network(job, exported, kinds, scores)
     samples = calibration_samples(job, network.inputs, kinds, half=1)
     graph = network.step.folder / steps.GRAPH
     golden = job.step(

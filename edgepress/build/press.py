@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from edgepress.build import steps
@@ -36,16 +37,19 @@ class PressedNetwork:
     facts: dict[str, Any]
 
 
-def calibration_samples(job: Job, inputs: tuple[TensorSpec, ...], kinds: dict[str, InputKind], half: int) -> Samples:
-    """Examples to calibrate with (half 0) or to check with (half 1)."""
+def calibration_samples(
+    job: Job, inputs: tuple[TensorSpec, ...], kinds: dict[str, InputKind], half: int, scores: TensorSpec | None = None
+) -> Samples:
+    """Examples to calibrate with (half 0) or to check with (half 1), with their classes where ``scores`` is given."""
     if job.recipe.data:
-        from pathlib import Path
-
-        return from_folder(Path(job.recipe.data), inputs, kinds, job.recipe.samples, half)
+        classes = scores.shape[-1] if scores is not None and scores.shape else 0
+        return from_folder(
+            Path(job.recipe.data), inputs, kinds, job.recipe.samples, half, job.source.labels if classes else (), classes
+        )
     return built_in(inputs, kinds, job.recipe.samples, seed=half)
 
 
-def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], has_scores: bool) -> PressedNetwork:
+def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], scores: str) -> PressedNetwork:
     """Press by the recipe's method; ``auto`` keeps int8 where the gate lets it pass and it is not slower.
 
     Raises:
@@ -56,7 +60,7 @@ def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], has_sc
         network = _press(job, exported, wanted, job.recipe.options, kinds)
         if wanted == "none":
             return network
-        passed, sentence = _gate(job, exported, network, kinds, has_scores)
+        passed, sentence = _gate(job, exported, network, kinds, scores)
         if not passed:
             raise CheckError(f"{sentence}; allow more under [gate] in the recipe, calibrate with more --data, or use --method auto")
         return dataclasses.replace(network, facts={**network.facts, "gate": sentence})
@@ -64,7 +68,7 @@ def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], has_sc
         raise UsageError("options need a method by name, not auto; write for example method = 'int8' in the recipe")
     plain = _press(job, exported, "none", {}, kinds)
     network = _press(job, exported, "int8", {}, kinds)
-    passed, sentence = _gate(job, exported, network, kinds, has_scores)
+    passed, sentence = _gate(job, exported, network, kinds, scores)
     if not passed:
         job.listener.note(f"kept in float: {sentence}")
         return dataclasses.replace(plain, facts={**plain.facts, "auto": f"kept in float: {sentence}"})
@@ -103,14 +107,15 @@ def _press(job: Job, exported: Done, name: str, options: dict[str, Any], kinds: 
     return PressedNetwork(name, done, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described)
 
 
-def _gate(job: Job, exported: Done, network: PressedNetwork, kinds: dict[str, InputKind], has_scores: bool) -> tuple[bool, str]:
-    samples = calibration_samples(job, network.inputs, kinds, half=1)
+def _gate(job: Job, exported: Done, network: PressedNetwork, kinds: dict[str, InputKind], scores: str) -> tuple[bool, str]:
+    tensor = next((spec for spec in network.outputs if spec.name == scores), None)
+    samples = calibration_samples(job, network.inputs, kinds, half=1, scores=tensor)
 
     def work(folder: Any, progress: Any) -> None:
         from edgepress.build.gate import judge
 
         judgement = judge(
-            exported.folder / steps.GRAPH, network.step.folder / steps.GRAPH, samples, job.recipe.gate, has_scores, progress
+            exported.folder / steps.GRAPH, network.step.folder / steps.GRAPH, samples, job.recipe.gate, scores, progress
         )
         steps.write_facts(folder, encode(judgement))
 
@@ -122,7 +127,7 @@ def _gate(job: Job, exported: Done, network: PressedNetwork, kinds: dict[str, In
             "pressed": network.step.key,
             "samples": samples.digest,
             "limits": encode(job.recipe.gate),
-            "scores": has_scores,
+            "scores": scores,
         },
         work,
         lambda folder: str(steps.read_facts(folder)["sentence"]),

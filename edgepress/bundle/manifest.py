@@ -196,5 +196,8 @@ class Manifest:
                     end = tensor.offset + tensor.length
                     if not graph.weights or tensor.offset < 0 or tensor.length < 0 or end > self.members[graph.weights].bytes:
                         raise BundleError(f"the tensor {tensor.name!r} of {where} lies outside its weights")
+            takes, gives = {tensor.name for tensor in part.inputs}, {tensor.name for tensor in part.outputs}
+            if part.prepare.keys() != takes or not part.meaning.keys() <= gives:
+                raise BundleError(f"the part {name} of {where} does not say how each of its inputs is made")
             if part.engine not in part.engines or part.target not in self.targets:
                 raise BundleError(f"the part {name} of {where} names an engine or a target that the bundle does not hold")

@@ -6,6 +6,7 @@ import hashlib
 import mmap
 import struct
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -117,7 +118,7 @@ def open_bundle(path: str | Path, verify: bool | None = None) -> Bundle:
         with path.open("rb") as file:
             state = verified.file_state(file.fileno())
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            places = _index(file, len(mapped), mapped, path)
+            places, checksum = _index(file, len(mapped), mapped, path)
     except FileNotFoundError:
         raise BundleError(f"{path} does not exist; check the path") from None
     except (OSError, ValueError) as error:
@@ -127,6 +128,8 @@ def open_bundle(path: str | Path, verify: bool | None = None) -> Bundle:
     if length > _LARGEST_MANIFEST:
         raise BundleError(f"{path} is an archive, but no edgepress bundle; give a file that edgepress build wrote")
     text = mapped[offset : offset + length]
+    if zlib.crc32(text) != checksum:
+        raise BundleError(f"{path} is damaged: its manifest has another checksum; copy or build it again")
     manifest = Manifest.from_bytes(text, str(path))
     found = {name: size for name, (_, size) in places.items() if name != MANIFEST}
     listed = {name: member.bytes for name, member in manifest.members.items()}
@@ -139,8 +142,8 @@ def open_bundle(path: str | Path, verify: bool | None = None) -> Bundle:
     return bundle
 
 
-def _index(file: Any, size: int, mapped: mmap.mmap, path: Path) -> dict[str, tuple[int, int]]:
-    """Where each member's bytes lie, from the archive's directory, every offset checked."""
+def _index(file: Any, size: int, mapped: mmap.mmap, path: Path) -> tuple[dict[str, tuple[int, int]], int]:
+    """Where each member's bytes lie, from the archive's directory, every offset checked; the manifest's CRC-32."""
     damaged = f"{path} is no edgepress bundle, or a truncated one; copy or build it again"
     try:
         with zipfile.ZipFile(file) as archive:
@@ -162,4 +165,4 @@ def _index(file: Any, size: int, mapped: mmap.mmap, path: Path) -> dict[str, tup
         if header[0] != b"PK\x03\x04" or start + entry.file_size > size:
             raise BundleError(damaged)
         places[entry.filename] = (start, entry.file_size)
-    return places
+    return places, next((entry.CRC for entry in entries if entry.filename == MANIFEST), 0)

@@ -65,6 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def guarded(work: Callable[[], object], debug: bool) -> int:
     """Do ``work``, turn every exception into one sentence, and give the exit code."""
+    output = sys.stdout
     try:
         code = work()
         sys.stdout.flush()

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import edgepress.runtimes
 from edgepress.errors import CompileError
-from edgepress.targets.compilers.zig import CCompiler, c_compiler, invoke
+from edgepress.targets.compilers.zig import OPTIONS, CCompiler, c_compiler, invoke, static_command
 from edgepress.targets.description import Target
 
 _CORE = ("ep_run.c",)
@@ -30,10 +30,6 @@ _SUPPORT = ("ep_mem.c", "ep_math.c", "ep_math_round.c")
 _THREADS = ("ep_threads.c",)
 _HEADERS = ("ep.h", "ep_os.h", "ep_pool.h", "ep_threads.h", "ep_math.h")
 
-_COMMON = (
-    "-O3", "-std=c11", "-g0", "-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables",
-    "-fno-math-errno", "-fvisibility=hidden",
-)  # fmt: skip
 _FREESTANDING = ("-ffreestanding", "-fno-builtin", "-ffp-contract=off")
 _PAGE = 16384
 """Android from 15 on, the Raspberry Pi 5 and Apple's chips use pages of 16 KiB."""
@@ -91,7 +87,9 @@ def runtime_folder() -> Path:
     return Path(next(iter(edgepress.runtimes.__path__))).resolve() / "c"
 
 
-def link(files: Sequence[Path], target: Target, out: Path, name: str = "model") -> Linked:
+def link(
+    files: Sequence[Path], target: Target, out: Path, name: str = "model", *, executable: bool = True
+) -> Linked:
     """Link kernels and a model description with the C runtime.
 
     Args:
@@ -99,6 +97,7 @@ def link(files: Sequence[Path], target: Target, out: Path, name: str = "model") 
         target: the board.
         out: the folder that the results go to; made where it is missing.
         name: names the results: ``lib<name>.so`` and so on.
+        executable: also link the static executable; its first one for a target compiles a libc.
 
     Raises:
         CompileError: a file does not compile, a symbol is missing, or the linker failed.
@@ -120,14 +119,14 @@ def link(files: Sequence[Path], target: Target, out: Path, name: str = "model") 
         # Not on Android, whose libc headers no compiler here has, nor where there are no threads.
         threads = _compile_runtime(_THREADS, job) if target.kind in ("linux", "host") else []
         archive = _archive([*objects, *runtime, *threads], job)
-        executable = _executable([*objects, *runtime, *support], job)
-    return Linked(shared, archive, executable, (), headers, compiler.name)
+        program = _executable([*objects, *runtime, *support], job) if executable else None
+    return Linked(shared, archive, program, (), headers, compiler.name)
 
 
 def _kernel_flags() -> tuple[str, ...]:
     """For what a build emitted: no libc, so ``math.h`` and ``string.h`` are the runtime's."""
     own = runtime_folder()
-    return (*_COMMON, "-ffreestanding", "-I.", f"-I{own}", "-isystem", str(own / "freestanding"))
+    return (*OPTIONS, "-ffreestanding", "-I.", f"-I{own}", "-isystem", str(own / "freestanding"))
 
 
 def _gather(files: Sequence[Path], job: _Job) -> list[str]:
@@ -171,7 +170,7 @@ def _compile(units: Sequence[str], flags: tuple[str, ...], job: _Job) -> list[st
 def _compile_runtime(names: Sequence[str], job: _Job) -> list[str]:
     for name in (*names, *_HEADERS):
         shutil.copyfile(runtime_folder() / name, job.work / name)
-    flags = (*_COMMON, "-I.", *(() if names == _THREADS else _FREESTANDING))
+    flags = (*OPTIONS, "-I.", *(() if names == _THREADS else _FREESTANDING))
     return _compile(names, flags, job)
 
 
@@ -211,10 +210,8 @@ def _executable(objects: Sequence[str], job: _Job) -> Path | None:
     # Memory functions are the libc's here; mathematics stays ours, so that an emulator checks the same code.
     # WASI's libc brings its mathematics whole, so there it is the libc's.
     theirs = ("ep_mem.o", "ep_math.o", "ep_math_round.o") if job.wasm else ("ep_mem.o",)
-    command = [*job.compiler.static_cc, *_COMMON, f"-ffile-prefix-map={job.work}=.", "-I.", "-static", "-s"]
-    if not job.wasm:
-        command += ["-Wl,--build-id=none", "-Wl,--gc-sections"]
-    command += ["ep_main.c", *(unit for unit in objects if unit not in theirs), "-o", job.name]
+    own = [unit for unit in objects if unit not in theirs]
+    command = (*static_command(job.compiler, job.work), "ep_main.c", *own, "-o", job.name)
     invoke(command, f"linking the static executable for {job.target.name}", job.work)
     return job.deliver(job.name)
 

@@ -16,6 +16,12 @@ from edgepress.errors import CompileError, MissingExtraError
 from edgepress.paths import cache_dir
 from edgepress.targets.description import Target
 
+OPTIONS = (
+    "-O3", "-std=c11", "-g0", "-ffunction-sections", "-fdata-sections", "-fno-asynchronous-unwind-tables",
+    "-fno-math-errno", "-fvisibility=hidden",
+)  # fmt: skip
+"""Options of every compilation. Zig builds a libc for each set of them, so what warms it up has these too."""
+
 _LONGEST_S = 900.0
 """A run of the compiler may take this long: its first one for a target compiles a libc."""
 
@@ -34,7 +40,8 @@ class CCompiler:
     Attributes:
         name: ``ziglang`` or the program's name, for messages and manifests.
         cc: the command that compiles and links, with the flags that choose the target.
-        static_cc: the same for a static executable, or empty where there is none.
+        static_cc: the same for a static executable, or empty where there is none. It names no processor
+            model: the kernels are objects already, and so all boards of an architecture share one libc.
         ar: the command that makes archives.
     """
 
@@ -72,7 +79,7 @@ def _zig(target: Target) -> CCompiler:
     return CCompiler(
         "ziglang",
         (*zig, "cc", "-target", toolchain.zig_target, *cpu),
-        (*zig, "cc", "-target", static, *cpu) if static else (),
+        (*zig, "cc", "-target", static) if static else (),
         (*zig, "ar"),
     )
 
@@ -142,6 +149,12 @@ def first_useful_line(output: str, status: int) -> str:
     return lines[-1] if lines else f"the compiler ended with status {status} and no message"
 
 
+def static_command(compiler: CCompiler, folder: Path) -> tuple[str, ...]:
+    """The command that links a static executable in ``folder``; sources, objects and ``-o`` follow."""
+    bare = () if "wasm" in "".join(compiler.static_cc) else ("-Wl,--build-id=none", "-Wl,--gc-sections")
+    return (*compiler.static_cc, *OPTIONS, f"-ffile-prefix-map={folder}=.", "-I.", "-static", "-s", *bare)
+
+
 def warm_toolchain(target: Target) -> None:
     """Let the compiler build its own support code for a target once, so that the next link is quick.
 
@@ -154,7 +167,7 @@ def warm_toolchain(target: Target) -> None:
         source = Path(folder) / "main.c"
         if compiler.static_cc:
             source.write_text('#include <stdio.h>\nint main(void) { return puts("") < 0; }\n')
-            command = (*compiler.static_cc, "-O3", "-static", "main.c", "-o", "main")
+            command = (*static_command(compiler, Path(folder)), "main.c", "-o", "main")
         else:
             source.write_text("int edgepress_warm(void) { return 0; }\n")
             command = (*compiler.cc, "-O3", "-ffreestanding", "-c", "main.c", "-o", "main.o")

@@ -2,7 +2,9 @@
 
 GPTQ (Frantar et al. 2023, arXiv:2210.17323), for convolutions as well: the error that matters is that of the
 output, E‖(w − ŵ)·(x − mean)‖², because the bias takes up the mean. It needs the covariance of the patches that a
-layer reads, which :func:`gather` samples from the calibration inputs.
+layer reads, which :func:`gather` samples from the calibration inputs. The patches are taken as the integers of
+the tensor stand for them, so that the bias also takes up what rounding the activations moves on average (Nagel et
+al. 2019, arXiv:1906.04721, section 4.2).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import onnx
 
 from edgepress.graph.index import Index, attribute
 from edgepress.methods import Feeds
+from edgepress.methods.int8.ranges import Quantisation
 from edgepress.methods.int8.statistics import open_session, run
 from edgepress.methods.int8.weights import IntegerWeight, channel_axis
 from edgepress.progress import Progress
@@ -27,15 +30,27 @@ DAMPING = 0.01
 
 @dataclass
 class Patches:
-    """Moments of what a layer reads: ``total`` [G, K] and ``products`` [G, K, K] over ``count`` patches."""
+    """Sums over ``count`` patches of what a layer reads.
+
+    Attributes:
+        count: how many patches.
+        exact: their sum in the float network, [G, K].
+        total: their sum as integers stand for them, [G, K].
+        products: the sum of their outer products as integers stand for them, [G, K, K].
+    """
 
     count: int
+    exact: np.ndarray
     total: np.ndarray
     products: np.ndarray
 
     def mean(self) -> np.ndarray:
-        """Mean patch of each group, [G, K]."""
+        """Mean patch of each group as the integers stand for it, [G, K]."""
         return np.asarray(self.total / max(1, self.count))
+
+    def exact_mean(self) -> np.ndarray:
+        """Mean patch of each group in the float network, [G, K]."""
+        return np.asarray(self.exact / max(1, self.count))
 
     def covariance(self) -> np.ndarray:
         """Covariance of each group's patches, [G, K, K]."""
@@ -44,9 +59,16 @@ class Patches:
 
 
 def gather(
-    model: onnx.ModelProto, nodes: Sequence[onnx.NodeProto], calibration: Sequence[Feeds], progress: Progress
+    model: onnx.ModelProto,
+    nodes: Sequence[onnx.NodeProto],
+    ranges: Mapping[str, Quantisation],
+    calibration: Sequence[Feeds],
+    progress: Progress,
 ) -> dict[str, Patches]:
-    """Moments of the patches that each node's weights meet, by the node's first output; the float graph runs."""
+    """Moments of the patches that each node's weights meet, by the node's first output.
+
+    The float graph runs; ``ranges`` has the integers of every tensor that the nodes read.
+    """
     index = Index.of(model.graph)
     sources = tuple(dict.fromkeys(node.input[0] for node in nodes))
     session = open_session(model, sources)
@@ -56,14 +78,16 @@ def gather(
         values = run(session, sources, feed)
         for node in nodes:
             patches = _patches(node, values[node.input[0]], index, generator)
-            groups, _, columns = patches.shape
+            groups, count, columns = patches.shape
             if node.output[0] not in found:
                 shape = (groups, columns, columns)
-                found[node.output[0]] = Patches(0, np.zeros(shape[:2]), np.zeros(shape))
+                found[node.output[0]] = Patches(0, np.zeros(shape[:2]), np.zeros(shape[:2]), np.zeros(shape))
             moments = found[node.output[0]]
-            moments.count += patches.shape[1]
-            moments.total += patches.sum(axis=1, dtype=np.float64)
-            moments.products += patches.transpose(0, 2, 1) @ patches
+            moments.count += count
+            moments.exact += patches.sum(axis=1, dtype=np.float64)
+            rounded = through_integers(patches, ranges[node.input[0]])
+            moments.total += rounded.sum(axis=1, dtype=np.float64)
+            moments.products += rounded.transpose(0, 2, 1) @ rounded
         progress(i + 1, len(calibration), "gathering what layers read")
     return found
 
@@ -87,8 +111,7 @@ def compensated(
     table = rows.reshape(groups, -1, rows.shape[1])
     step = scale.astype(np.float64).reshape(groups, -1)
     q = _solve(table, step, patches.covariance(), top)
-    error = table - q * step[:, :, None]
-    shift = np.einsum("gok,gk->go", error, patches.mean()).reshape(-1)
+    shift = _shift(table, q * step[:, :, None], patches)
     moved = np.moveaxis(weight, axis, 0).shape
     integers = np.moveaxis(q.reshape(moved), 0, axis)
     return IntegerWeight(np.ascontiguousarray(integers).astype(np.int8), scale, axis), shift.astype(np.float32)
@@ -196,16 +219,27 @@ def _padding(
     return result
 
 
-def shifts_only(
-    weight: np.ndarray, rounded: IntegerWeight, patches: Patches
-) -> np.ndarray:
-    """What rounding took from the mean output of each channel: what a bias correction adds back."""
-    axis = rounded.axis
-    rows = np.moveaxis(weight - rounded.dequantised(), axis, 0).reshape(weight.shape[axis], -1)
-    groups = patches.total.shape[0]
-    return np.asarray(
-        np.einsum("gok,gk->go", rows.reshape(groups, -1, rows.shape[1]), patches.mean()).reshape(-1), np.float32
-    )
+def mean_shift(weight: np.ndarray, rounded: IntegerWeight, patches: Patches) -> np.ndarray:
+    """What to add to the bias of a layer with rounded weights so that its mean output stays."""
+    tables = []
+    for values in (weight, rounded.dequantised()):
+        rows = np.moveaxis(values, rounded.axis, 0).reshape(weight.shape[rounded.axis], -1).astype(np.float64)
+        tables.append(rows.reshape(patches.total.shape[0], -1, rows.shape[1]))
+    return _shift(tables[0], tables[1], patches)
+
+
+def _shift(exact: np.ndarray, rounded: np.ndarray, patches: Patches) -> np.ndarray:
+    wanted = np.einsum("gok,gk->go", exact, patches.exact_mean())
+    given = np.einsum("gok,gk->go", rounded, patches.mean())
+    return np.asarray((wanted - given).reshape(-1), np.float32)
+
+
+def through_integers(values: np.ndarray, by: Quantisation) -> np.ndarray:
+    """The values that the integers nearest to ``values`` stand for, in float32."""
+    least, most = by.limits
+    q = np.rint(values * np.float32(1 / by.scale))
+    np.clip(q, least - by.zero_point, most - by.zero_point, out=q)
+    return np.asarray(q * np.float32(by.scale), np.float32)
 
 
 def weighted_nodes(model: onnx.ModelProto, keys: Mapping[str, object]) -> list[onnx.NodeProto]:

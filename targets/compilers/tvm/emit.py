@@ -120,7 +120,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
     seen: dict[str, int] = {}
     done = []
     for name in names:
-        stem = re.sub(r"^fused_|\d+$", "", name) or "op"
+        stem = re.sub(r"^fused_|(?<!int)\d+$", "", name) or "op"
         seen[stem] = seen.get(stem, 0) + 1
         done.append(f"{stem}_{seen[stem]}")
     return done

@@ -11,6 +11,7 @@ import tvm_ffi
 from tvm import s_tir, tirx
 
 from edgepress.errors import CompileError
+from edgepress.targets.compilers.tvm.expressions import dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Frame
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.opaque import opaque_kernel
@@ -74,7 +75,7 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
         arguments = [step.arguments[buffer] for buffer in buffers if buffer in step.arguments]
         if step.nest is None:
             arguments += _scratch(program, buffers[len(arguments) :])
-        calls.append(KernelCall(step.name, index, tuple(program.root(a) for a in arguments), macs))
+        calls.append(KernelCall(_label(step), index, tuple(program.root(a) for a in arguments), macs))
     return kernels, functions, calls
 
 
@@ -83,9 +84,15 @@ def tvm_hash(func: Any) -> int:
     return int(tvm_ffi.structural_hash(func))
 
 
-def _scratch(program: Program, buffers: list[Any]) -> list[int]:
-    from edgepress.targets.compilers.tvm.expressions import dtype_of, shape_of
+def _label(step: Step) -> str:
+    """What profiles call a step: its anchor's operator, or the fused function's name."""
+    if step.nest is None or step.nest.anchor is None:
+        return step.name
+    quantised = dtype_of(step.nest.anchor.buffer) == "int32" and dtype_of(step.nest.stage.buffer).endswith("int8")
+    return step.nest.anchor.name + ("_int8" if quantised else "")
 
+
+def _scratch(program: Program, buffers: list[Any]) -> list[int]:
     return [program.value(shape_of(buffer), dtype_of(buffer)) for buffer in buffers]
 
 
@@ -100,8 +107,6 @@ def _function(step: Step, machine: Machine) -> tuple[Any, list[Any], int, tuple[
         macs = 1
         for axis in step.nest.anchor.axes if step.nest.anchor else ():
             macs *= axis.extent
-    from edgepress.targets.compilers.tvm.expressions import dtype_of
-
     return frame.function(body), frame.buffers, body.extent, tuple(dtype_of(b) for b in frame.buffers), macs
 
 

@@ -6,37 +6,16 @@ Row tiles are balanced (7 rows are 4 + 3, never 6 + 1); columns left over take n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
 
-from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.schedule.contraction import (
-    Contraction,
-    RowSpace,
-    read_contraction,
-    row_space,
-    steps_by_one,
-)
-from edgepress.targets.compilers.tvm.stages import Axis, Nest
-
-_WEIGHTS_STAY = 96 * 1024  # bytes of the column operand up to which rows are the outer loop
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The tile of one contraction: rows, and the panel of columns with its vectors."""
-
-    nest: Nest
-    contraction: Contraction
-    space: RowSpace
-    lanes: int
-    panel: int
-    rows: int
-    by_element: bool
+from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space, steps_by_one
+from edgepress.targets.compilers.tvm.schedule.tiling import Plan, contiguous_columns, tiled
+from edgepress.targets.compilers.tvm.stages import Nest
 
 
 def panel_width(machine: Machine) -> int:
@@ -67,71 +46,13 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     space = row_space(nest, frame, contraction)
     panel = panel_width(machine)
     columns = nest.anchor.spatial[-1]
-    if not _contiguous(frame, contraction, columns, panel):
+    if not contiguous_columns(frame, contraction, columns, panel):
         return None
     plan = Plan(nest, contraction, space, machine.lanes, panel, tile_rows(machine), machine.by_element)
-    return _tiled(plan, frame, columns)
+    return tiled(plan, frame, columns, _tile)
 
 
-def _contiguous(frame: Frame, contraction: Contraction, columns: Axis, panel: int) -> bool:
-    stage = contraction.stage
-    variables: dict[Any, Expr] = {
-        axis.var: frame.axis("t", axis.extent) for axis in stage.axes if not axis.var.same_as(columns.var)
-    }
-    base = frame.axis("t", max(1, columns.extent // panel)) * const(panel)
-    return steps_by_one(frame, contraction.column, variables, columns.var, base, min(panel, columns.extent))
-
-
-def _tiled(plan: Plan, frame: Frame, columns: Axis) -> Body:
-    """The loops around the tiles; the longer-lived operand decides which loop is outside."""
-    bytes_of_columns = 4
-    for extent in shape_of(plan.contraction.column.source):
-        bytes_of_columns *= extent
-    full, left = divmod(columns.extent, plan.panel)
-    tiles = -(-plan.space.rows // plan.rows)
-    rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= _WEIGHTS_STAY
-    if rows_outside:
-        outer = plan.space.blocks * tiles
-        part = frame.axis("r", outer)
-        block, tile = frame.simplify(tirx.floordiv(part, const(tiles))), frame.simplify(tirx.floormod(part, const(tiles)))
-        statements = []
-        if full:
-            panel = frame.axis("c", full)
-            statements.append(loop(panel, full, _row_tile(plan, frame, block, tile, tiles, panel, plan.panel)))
-        if left:
-            statements.append(_row_tile(plan, frame, block, tile, tiles, const(full), left))
-        return Body(frame.part_loop(part, sequence(statements)), outer)
-
-    outer = full + (1 if left else 0)
-    part = frame.axis("c", outer)
-
-    def all_rows(panel: Expr, width: int) -> Any:
-        block = frame.axis("o", plan.space.blocks)
-        tile = frame.axis("r", tiles)
-        return loop(block, plan.space.blocks, loop(tile, tiles, _row_tile(plan, frame, block, tile, tiles, panel, width)))
-
-    if not left:
-        return Body(frame.part_loop(part, all_rows(part, plan.panel)), outer)
-    if not full:
-        return Body(frame.part_loop(part, all_rows(const(0), left)), outer)
-    inside = frame.axis("c", full)
-    whole = tirx.For(inside, frame.begin, tirx.min(frame.end, const(full)) - frame.begin, tirx.ForKind.SERIAL,
-                     all_rows(inside, plan.panel))  # fmt: skip
-    rest = tirx.IfThenElse(tirx.EQ(frame.end, const(outer)), all_rows(const(full), left), None)
-    return Body(sequence([whole, rest]), outer)
-
-
-def _row_tile(plan: Plan, frame: Frame, block: Expr, tile: Expr, tiles: int, panel: Expr, width: int) -> Any:
-    """One tile; the first ``rows mod tiles`` tiles have one row more than the others."""
-    small, extra = divmod(plan.space.rows, tiles)
-    if not extra:
-        return _tile(plan, frame, block, tile * const(small), small, panel, width)
-    large = _tile(plan, frame, block, tile * const(small + 1), small + 1, panel, width)
-    rest = _tile(plan, frame, block, tile * const(small) + const(extra), small, panel, width)
-    return tirx.IfThenElse(tirx.LT(tile, const(extra)), large, rest)
-
-
-def _chunks(width: int, lanes: int) -> list[tuple[int, int]]:
+def chunks_of(width: int, lanes: int) -> list[tuple[int, int]]:
     """Vectors that cover ``width`` columns: (first column, lanes), whole ones first."""
     chunks, at = [], 0
     while at < width:
@@ -145,14 +66,14 @@ def _chunks(width: int, lanes: int) -> list[tuple[int, int]]:
 def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int) -> Any:
     stage = plan.contraction.stage
     column = stage.spatial[-1].var
-    chunks = _chunks(width, plan.lanes)
+    chunks = chunks_of(width, plan.lanes)
     places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
     sums = [[local(f"s{r}_{c}", lanes, "float32") for c, (_, lanes) in enumerate(chunks)] for r in range(rows)]
     statements: list[Any] = []
     for r in range(rows):
         for c, (_, lanes) in enumerate(chunks):
             statements.append(tirx.AllocBuffer(sums[r][c]))
-            statements.append(_put(sums[r][c], lanes, _spread(tirx.FloatImm("float32", 0.0), lanes)))
+            statements.append(_put(sums[r][c], lanes, spread(tirx.FloatImm("float32", 0.0), lanes)))
 
     reduction = stage.reduction
     inner = reduction[-1]
@@ -193,7 +114,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     number = tirx.Var("x", "float32")
                     done.append(tirx.Bind(number, frame.element(plan.contraction.row.source, offset)))
                 for c, (_, lanes) in enumerate(chunks):
-                    product = _spread(number, lanes) * weights[c]
+                    product = spread(number, lanes) * weights[c]
                     done.append(_put(sums[r][c], lanes, _get(sums[r][c], lanes) + product))
         return done
 
@@ -222,7 +143,8 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
     return sequence(statements)
 
 
-def _spread(value: Expr, lanes: int) -> Expr:
+def spread(value: Expr, lanes: int) -> Expr:
+    """One number in every lane."""
     return tirx.Broadcast(value, lanes) if lanes > 1 else value
 
 

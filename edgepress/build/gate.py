@@ -1,0 +1,106 @@
+"""The accuracy gate: a pressed network is held against the float one before it may ship."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgepress.build.reference import run_graph
+from edgepress.metrics.signal import sqnr_db
+from edgepress.progress import Progress
+from edgepress.recipe import GateLimits
+from edgepress.samples import Feed, Samples
+
+_BLOCK = 16
+
+
+@dataclass(frozen=True)
+class GateFigure:
+    """One figure judged: what it is, its value, its limit, its unit, and whether it passed."""
+
+    name: str
+    value: float
+    limit: float
+    unit: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Whether the pressed network passes, why in one sentence, and the figures."""
+
+    passed: bool
+    sentence: str
+    figures: tuple[GateFigure, ...]
+
+
+def judge(
+    plain: Path, pressed: Path, samples: Samples, limits: GateLimits, scores: str, progress: Progress
+) -> Judgement:
+    """Compare two graphs on examples.
+
+    With labelled examples and class scores the limit is on accuracy lost; with class scores alone it is on
+    agreement of the first choice; otherwise on the signal-to-noise ratio of each output.
+
+    Args:
+        plain, pressed: the float graph and the pressed one.
+        samples: the examples.
+        limits: what may be lost.
+        scores: the output that holds class scores, or empty.
+        progress: told of each block of examples.
+    """
+    expected: list[Feed] = []
+    given: list[Feed] = []
+    feeds = samples.load()
+    for start in range(0, len(feeds), _BLOCK):
+        block = feeds[start : start + _BLOCK]
+        expected += run_graph(plain, block)
+        given += run_graph(pressed, block)
+        progress(min(start + _BLOCK, len(feeds)), len(feeds), "comparing")
+    if scores and samples.classes:
+        figures = [_accuracy_lost(expected, given, samples.classes, scores, limits), _agreement(expected, given, scores, None)]
+    elif scores:
+        figures = [_agreement(expected, given, scores, limits)]
+    else:
+        figures = [_noise(name, expected, given, limits) for name in expected[0]]
+    passed = all(figure.passed for figure in figures)
+    worst = next((figure for figure in figures if not figure.passed), figures[0])
+    basis = f"{len(feeds)} examples ({samples.origin})"
+    if scores and not samples.classes:
+        basis += ", no labels: agreement stands in for accuracy"
+    verdict = "passes" if passed else "does not pass"
+    sentence = f"int8 {verdict}: {worst.name} {_show(worst.value, worst.unit)}, limit {_show(worst.limit, worst.unit)}, on {basis}"
+    return Judgement(passed, sentence, tuple(figures))
+
+
+def _first(outputs: Feed, scores: str) -> int:
+    return int(np.argmax(outputs[scores].reshape(-1)))
+
+
+def _agreement(expected: list[Feed], given: list[Feed], scores: str, limits: GateLimits | None) -> GateFigure:
+    same = [_first(a, scores) == _first(b, scores) for a, b in zip(expected, given, strict=True)]
+    share = sum(same) / len(same)
+    limit = limits.agreement if limits else 0.0
+    return GateFigure("agreement with the float network", share, limit, "share", share >= limit)
+
+
+def _accuracy_lost(
+    expected: list[Feed], given: list[Feed], classes: tuple[int, ...], scores: str, limits: GateLimits
+) -> GateFigure:
+    def accuracy(outputs: list[Feed]) -> float:
+        return sum(_first(one, scores) == label for one, label in zip(outputs, classes, strict=True)) / len(classes)
+
+    lost = accuracy(expected) - accuracy(given)
+    return GateFigure("accuracy lost", lost, limits.accuracy_drop, "share", lost <= limits.accuracy_drop)
+
+
+def _noise(name: str, expected: list[Feed], given: list[Feed], limits: GateLimits) -> GateFigure:
+    ratio = sqnr_db(np.stack([one[name] for one in expected]), np.stack([one[name] for one in given]))
+    value = min(ratio, 200.0)  # no difference at all is infinite, which JSON does not know
+    return GateFigure(f"signal-to-noise ratio of {name}", value, limits.sqnr_db, "dB", value >= limits.sqnr_db)
+
+
+def _show(value: float, unit: str) -> str:
+    return f"{value:.1%}" if unit == "share" else f"{value:.1f} {unit}"

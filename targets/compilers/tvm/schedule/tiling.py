@@ -1,0 +1,101 @@
+"""The loops around the tiles of a contraction, whatever arithmetic a tile does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
+from edgepress.targets.compilers.tvm.kernel import Body, Frame, loop, sequence
+from edgepress.targets.compilers.tvm.schedule.contraction import Contraction, RowSpace, steps_by_one
+from edgepress.targets.compilers.tvm.stages import Axis, Nest
+
+_WEIGHTS_STAY = 96 * 1024  # bytes of the column operand up to which rows are the outer loop
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The tile of one contraction.
+
+    Attributes:
+        nest, contraction, space: what is computed, its operands, its rows.
+        lanes: elements of one vector of sums.
+        panel: columns of a tile.
+        rows: the most rows of a tile.
+        by_element: whether a multiply-add takes one lane of a register.
+    """
+
+    nest: Nest
+    contraction: Contraction
+    space: RowSpace
+    lanes: int
+    panel: int
+    rows: int
+    by_element: bool
+
+
+# (plan, frame, trip of the outer loop, first row, rows, panel, columns) → statement
+Tile = Callable[[Plan, Frame, Expr, Expr, int, Expr, int], Any]
+
+
+def contiguous_columns(frame: Frame, contraction: Contraction, columns: Axis, panel: int) -> bool:
+    """Whether a panel of the column operand lies together in memory."""
+    stage = contraction.stage
+    variables: dict[Any, Expr] = {
+        axis.var: frame.axis("t", axis.extent) for axis in stage.axes if not axis.var.same_as(columns.var)
+    }
+    base = frame.axis("t", max(1, columns.extent // panel)) * const(panel)
+    return steps_by_one(frame, contraction.column, variables, columns.var, base, min(panel, columns.extent))
+
+
+def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
+    """The loops around the tiles; the longer-lived operand decides which loop is outside."""
+    bytes_of_columns = np.dtype(dtype_of(plan.contraction.column.source)).itemsize
+    for extent in shape_of(plan.contraction.column.source):
+        bytes_of_columns *= extent
+    full, left = divmod(columns.extent, plan.panel)
+    tiles = -(-plan.space.rows // plan.rows)
+    rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= _WEIGHTS_STAY
+    if rows_outside:
+        outer = plan.space.blocks * tiles
+        part = frame.axis("r", outer)
+        block, tile = frame.simplify(tirx.floordiv(part, const(tiles))), frame.simplify(tirx.floormod(part, const(tiles)))
+        statements = []
+        if full:
+            panel = frame.axis("c", full)
+            statements.append(loop(panel, full, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, plan.panel)))
+        if left:
+            statements.append(_row_tile(make_tile, plan, frame, block, tile, tiles, const(full), left))
+        return Body(frame.part_loop(part, sequence(statements)), outer)
+
+    outer = full + (1 if left else 0)
+    part = frame.axis("c", outer)
+
+    def all_rows(panel: Expr, width: int) -> Any:
+        block = frame.axis("o", plan.space.blocks)
+        tile = frame.axis("r", tiles)
+        return loop(block, plan.space.blocks, loop(tile, tiles, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, width)))
+
+    if not left:
+        return Body(frame.part_loop(part, all_rows(part, plan.panel)), outer)
+    if not full:
+        return Body(frame.part_loop(part, all_rows(const(0), left)), outer)
+    inside = frame.axis("c", full)
+    whole = tirx.For(inside, frame.begin, tirx.min(frame.end, const(full)) - frame.begin, tirx.ForKind.SERIAL,
+                     all_rows(inside, plan.panel))  # fmt: skip
+    rest = tirx.IfThenElse(tirx.EQ(frame.end, const(outer)), all_rows(const(full), left), None)
+    return Body(sequence([whole, rest]), outer)
+
+
+def _row_tile(make_tile: Tile, plan: Plan, frame: Frame, block: Expr, tile: Expr, tiles: int, panel: Expr, width: int) -> Any:
+    """One tile; the first ``rows mod tiles`` tiles have one row more than the others."""
+    small, extra = divmod(plan.space.rows, tiles)
+    if not extra:
+        return make_tile(plan, frame, block, tile * const(small), small, panel, width)
+    large = make_tile(plan, frame, block, tile * const(small + 1), small + 1, panel, width)
+    rest = make_tile(plan, frame, block, tile * const(small) + const(extra), small, panel, width)
+    return tirx.IfThenElse(tirx.LT(tile, const(extra)), large, rest)
