@@ -68,8 +68,8 @@ def evaluate(
         path: the bundle.
         data: the folder; see :mod:`edgepress.inputs.labelled` for how labels are found.
         labels: a CSV file with ``file,label``.
-        original: the float network to compare with, as an ONNX file; ``auto`` takes the one that the build cache
-            kept; empty compares only where there are no labels.
+        original: the float network to compare with, as an ONNX file; ``auto`` takes the one that the build
+            cache kept; empty compares only where there are no labels.
         part, engine, trust, threads: as for :func:`edgepress.load`.
         limit: at most so many examples, evenly spread.
         progress: told of each example.
@@ -81,7 +81,9 @@ def evaluate(
     """
     with load(path, part=part, engine=engine, trust=trust, threads=threads) as session:
         if len(session.part.inputs) != 1:
-            raise UsageError(f"{path} has several inputs; evaluate takes models with one, use edgepress run for it")
+            raise UsageError(
+                f"{path} has several inputs; evaluate takes models with one, use edgepress run for it"
+            )
         scores, count, names = _scores(session)
         kind = session.part.prepare[session.part.inputs[0].name].kind
         found = find_labelled(data, kind, names, count, labels).spread(limit)
@@ -92,7 +94,8 @@ def evaluate(
             raise DataError(_nothing_kept(bool(found.classes)))
         tally, unreadable = _run_all(session, found, graph, scores, threads, progress)
         if not tally.examples:
-            raise DataError(f"none of the {len(found.files)} files of {data} can be used; the first: {next(iter(unreadable.values()))}")
+            first = next(iter(unreadable.values()))
+            raise DataError(f"none of the {len(found.files)} files of {data} can be used; the first: {first}")
         how = f"{tally.examples} examples, engine {session.engine_name}"
         return Evaluation(
             str(path), session.part_name, session.engine_name, session.note, tally.examples, found.origin,
@@ -119,12 +122,20 @@ class FloatNetwork:
         if not path.is_file():
             raise SourceError(f"{path} does not exist; give the float network as an ONNX file")
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # ONNX Runtime's own exceptions share no base class but Exception
-            raise SourceError(f"{path} cannot be run by ONNX Runtime ({_first_line(error)}); give the float network's file") from None
+            raise SourceError(
+                f"{path} cannot be run by ONNX Runtime ({_first_line(error)}); give the float network's file"
+            ) from None
         self._path = path
-        self._inputs = _match([tensor.name for tensor in session.part.inputs], self._session.get_inputs(), path)
-        self._outputs = _match([tensor.name for tensor in session.part.outputs], self._session.get_outputs(), path)
+        self._inputs = _match(
+            [tensor.name for tensor in session.part.inputs], self._session.get_inputs(), path
+        )
+        self._outputs = _match(
+            [tensor.name for tensor in session.part.outputs], self._session.get_outputs(), path
+        )
 
     def run(self, inputs: Arrays) -> Arrays:
         """Run once; outputs by the bundle's names."""
@@ -133,7 +144,9 @@ class FloatNetwork:
                 list(self._outputs.values()), {self._inputs[name]: array for name, array in inputs.items()}
             )
         except Exception as error:
-            raise SourceError(f"{self._path} does not take the bundle's inputs ({_first_line(error)})") from None
+            raise SourceError(
+                f"{self._path} does not take the bundle's inputs ({_first_line(error)})"
+            ) from None
         return dict(zip(self._outputs, map(np.asarray, results), strict=True))
 
 
@@ -179,14 +192,18 @@ class Tally:
             if self.compared:
                 found.append(self._share("top-1 accuracy of the float network", self.original_right, how))
         if self.compared and classes:
-            found.append(self._share("agreement with the float network", self.agree, f"{how}, same first class"))
+            found.append(
+                self._share("agreement with the float network", self.agree, f"{how}, same first class")
+            )
         if self.compared:
             found.append(self._ratio(f"{how}, all outputs together"))
         return found
 
     def _share(self, name: str, count: int, how: str) -> Measurement:
         low, high = wilson_interval(count, self.examples)
-        return Measurement(name, count / self.examples, "share", "measured", f"{how}; 95 % Wilson interval", low, high)
+        return Measurement(
+            name, count / self.examples, "share", "measured", f"{how}; 95 % Wilson interval", low, high
+        )
 
     def _ratio(self, how: str) -> Measurement:
         name = "signal-to-noise ratio against the float network"
@@ -197,7 +214,12 @@ class Tally:
 
 
 def _run_all(
-    session: Session, found: LabelledFiles, graph: Path | None, scores: str, threads: int | None, progress: Progress
+    session: Session,
+    found: LabelledFiles,
+    graph: Path | None,
+    scores: str,
+    threads: int | None,
+    progress: Progress,
 ) -> tuple[Tally, dict[str, str]]:
     network = FloatNetwork(graph, session, threads) if graph is not None else None
     classes: Sequence[int | None] = found.classes or [None] * len(found.files)
@@ -214,7 +236,7 @@ def _run_all(
 
 
 def _scores(session: Session) -> tuple[str, int, list[str]]:
-    """The output with class scores of one result, how many classes, and their names; empty where there is none."""
+    """The output with the class scores of one result, how many classes, their names; empty where none is."""
     for tensor in session.part.outputs:
         kind = session.part.meaning.get(tensor.name)
         if isinstance(kind, ScoresOutput) and tensor.shape and tensor.elements == tensor.shape[-1]:
@@ -233,9 +255,7 @@ def _original(original: str, manifest: Manifest) -> Path | None:
 
 
 def _nothing_kept(labelled: bool) -> str:
-    sentence = (
-        "the float network is not in this machine's cache (the bundle was built elsewhere, or the cache was cleaned)"
-    )
+    sentence = "the float network is not in this machine's cache (built elsewhere, or the cache was cleaned)"
     mend = "leave --original out" if labelled else "give labels (sub-folders, --labels, or numbered files)"
     return f"{sentence}; name it with --original FILE.onnx, or {mend}"
 
@@ -245,7 +265,9 @@ def _match(names: Sequence[str], others: Sequence[Any], path: Path) -> dict[str,
     if set(names) <= set(theirs):
         return {name: name for name in names}
     if len(names) != len(theirs):
-        raise SourceError(f"{path} has {len(theirs)} tensors where the bundle has {len(names)}; is it the same network?")
+        raise SourceError(
+            f"{path} has {len(theirs)} tensors where the bundle has {len(names)}; is it the same network?"
+        )
     return dict(zip(names, theirs, strict=True))
 
 

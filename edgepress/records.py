@@ -107,7 +107,7 @@ def _convert_union(choices: Sequence[Any], data: Any, where: str) -> Any:
     if tagged and isinstance(data, Mapping):
         kinds = {typing.get_args(literal)[0]: choice for literal, choice in tagged.items()}
         kind = data.get("kind")
-        if kind not in kinds:
+        if kind not in list(kinds):  # a list, because what is not hashable may stand here
             raise RecordError(f"{_join(where, 'kind')!r} must be one of {', '.join(map(repr, kinds))}, not {kind!r}")
         return decode(kinds[kind], data, where)
     for choice in rest:

@@ -48,20 +48,35 @@ def start_fresh(bundle: Path, part: str, engine: str, threads: int, trust: bool)
     """
     home = str(Path(edgepress.__file__).parent.parent)
     paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
-    task = {"bundle": str(bundle.absolute()), "part": part, "engine": engine, "threads": threads, "trust": trust}
+    task = {
+        "bundle": str(bundle.absolute()),
+        "part": part,
+        "engine": engine,
+        "threads": threads,
+        "trust": trust,
+    }
     command = [sys.executable, "-P", "-m", "edgepress.hardware.fresh", json.dumps(task)]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_LONGEST, check=False, env={**os.environ, "PYTHONPATH": paths}
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_LONGEST,
+            check=False,
+            env={**os.environ, "PYTHONPATH": paths},
         )
     except subprocess.TimeoutExpired:
-        raise EdgepressError(f"a fresh process did not run {bundle} within an hour; measure with fewer threads or another engine") from None
+        raise EdgepressError(
+            f"a fresh process did not run {bundle} within an hour; measure with another engine"
+        ) from None
     lines = done.stdout.strip().splitlines()
     try:
         found = json.loads(lines[-1])
     except (IndexError, ValueError):
         cause = (done.stderr.strip().splitlines() or ["no message"])[-1][:300]
-        raise EdgepressError(f"a fresh process could not run {bundle} (exit status {done.returncode}: {cause})") from None
+        raise EdgepressError(
+            f"a fresh process could not run {bundle} (exit status {done.returncode}: {cause})"
+        ) from None
     if "error" in found:
         raise EdgepressError(found["error"])
     return FreshStart(**found)

@@ -20,7 +20,7 @@ _WARMUP = 3
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer as the engine runs it (fused, where it fuses): its name, its operator, its median milliseconds.
+    """One layer as the engine runs it (fused, where it fuses): name, operator, median milliseconds.
 
     ``share`` is its part of the sum over all layers, from 0 to 1.
     """

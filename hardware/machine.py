@@ -33,6 +33,11 @@ class Machine:
     temperature_c: float | None = None
     system: str = ""
 
+    @property
+    def busy(self) -> bool:
+        """Whether other work takes more than half of the cores, so that times say little."""
+        return self.load is not None and self.load > self.cores / 2
+
     def __str__(self) -> str:
         state = [f"{self.cores} cores", f"governor {self.governor or 'unknown'}"]
         if self.load is not None:
@@ -53,7 +58,9 @@ def this_machine(root: Path = Path("/")) -> Machine:
     with contextlib.suppress(OSError):
         load = os.getloadavg()[0]
     clock = _number(frequency / "scaling_cur_freq")
-    hottest = max(filter(None, map(_number, sorted(root.glob("sys/class/thermal/thermal_zone*/temp")))), default=None)
+    hottest = max(
+        filter(None, map(_number, sorted(root.glob("sys/class/thermal/thermal_zone*/temp")))), default=None
+    )
     return Machine(
         cpu=_cpu(root) or platform.processor() or platform.machine(),
         arch=platform.machine(),

@@ -1,4 +1,4 @@
-"""The measuring protocol: warm up, then take turns in short blocks, so that a drift of the machine hits all alike.
+"""The measuring protocol: warm up, then take turns in short blocks, so that a drift hits all alike.
 
 Before each block one run is thrown away: it pays for what the engine before left in the caches, and for
 threads of its pool that still spin.
@@ -52,19 +52,20 @@ class Timing:
         return [float(np.median(block)) for block in self.blocks]
 
     def figures(self, how: str) -> list[Measurement]:
-        """Median (its range: the blocks' medians), 90th and 99th percentile, and the runs a second."""
+        """The fastest run, the median (its range: the blocks' medians), the 90th and the 99th percentile."""
         runs = self.runs
         how = f"{len(runs)} runs; {how}"
         p50, p90, p99 = (float(np.percentile(runs, rank)) for rank in (50, 90, 99))
         low, high = interval(self.medians)
         return [
+            Measurement("latency least", min(runs), "ms", "measured", how),
             Measurement("latency p50", p50, "ms", "measured", how, min(low, p50), max(high, p50)),
             Measurement("latency p90", p90, "ms", "measured", how),
             Measurement("latency p99", p99, "ms", "measured", how),
         ]
 
     def ratio_to(self, base: Timing, how: str) -> Measurement:
-        """How many times ``base``'s time this takes: the median of the ratios of blocks measured side by side."""
+        """This time over ``base``'s: the median of the ratios of blocks measured side by side."""
         ratios = [mine / other for mine, other in zip(self.medians, base.medians, strict=True)]
         low, high = interval(ratios)
         return Measurement("latency ratio", float(np.median(ratios)), "times", "measured", how, low, high)
@@ -101,7 +102,11 @@ def take_turns(
             if done >= rounds:
                 break
         else:
-            progress(min(int(spent * 10), int(protocol.seconds * 10)), max(1, int(protocol.seconds * 10)), "measuring")
+            progress(
+                min(int(spent * 10), int(protocol.seconds * 10)),
+                max(1, int(protocol.seconds * 10)),
+                "measuring",
+            )
             if done and spent >= protocol.seconds:
                 break
         turn = done % len(names)
@@ -112,7 +117,7 @@ def take_turns(
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """A 95 % interval for the median of ``values``, from their order alone (normal approximation of the ranks)."""
+    """A 95 % interval for the median of ``values``, from their ranks (normal approximation)."""
     ordered = sorted(values)
     count = len(ordered)
     skip = max(0, math.floor((count - 1.96 * math.sqrt(count)) / 2))

@@ -101,7 +101,9 @@ def profile(
         fresh = {}
         for number, choice in enumerate(choices):
             progress(number, len(choices), f"fresh starts of {choice.engine}")
-            fresh[choice.engine] = [start_fresh(path, name, choice.engine, count, trust) for _ in range(_STARTS)]
+            fresh[choice.engine] = [
+                start_fresh(path, name, choice.engine, count, trust) for _ in range(_STARTS)
+            ]
         running = {choice.engine: choice.start(bundle, name, count) for choice in choices}
         calls = {engine: partial(model.run, inputs) for engine, model in running.items()}
         timings = take_turns(calls, protocol, progress)
@@ -111,18 +113,25 @@ def profile(
         for engine, timing in timings.items():
             beside = [other for other in timings if other != engine]
             turns = f"{how}, in turns with {', '.join(beside)}" if beside else how
-            ratio = timing.ratio_to(timings[first], f"{turns}; {engine} over {first}") if engine != first else None
+            ratio = (
+                timing.ratio_to(timings[first], f"{turns}; {engine} over {first}")
+                if engine != first
+                else None
+            )
             figures = (*_fresh_figures(fresh[engine], how), *timing.figures(turns))
             timed = _layers(bundle, name, engine, running[engine], protocol.runs, count) if layers else []
             found.append(EngineProfile(engine, figures, ratio, tuple(timed)))
         record = bundle.manifest.parts[name]
         return Profile(
-            str(path), name, record.target, machine, why_not_target(bundle.manifest.targets[record.target]), count,
-            choices[0].note, _bundle_figures(bundle, name), tuple(found), left_out, this_machine().load,
+            str(path), name, record.target, machine,
+            why_not_target(bundle.manifest.targets[record.target]), count, choices[0].note,
+            _bundle_figures(bundle, name), tuple(found), left_out, this_machine().load,
         )  # fmt: skip
 
 
-def _choices(bundle: Bundle, part: str, engines: Sequence[str], trust: bool) -> tuple[list[Choice], dict[str, str]]:
+def _choices(
+    bundle: Bundle, part: str, engines: Sequence[str], trust: bool
+) -> tuple[list[Choice], dict[str, str]]:
     if not engines:
         return [choose(bundle, part, None, trust)], {}
     known = [*bundle.manifest.parts[part].engines, PORTABLE]
@@ -149,7 +158,12 @@ def _fresh_figures(starts: Sequence[FreshStart], how: str) -> list[Measurement]:
 
     added = [start.model_bytes for start in starts if start.model_bytes is not None]
     memory = (
-        figure("memory of the model", added, "bytes", "peak above what the process held before the bundle was opened")
+        figure(
+            "memory of the model",
+            added,
+            "bytes",
+            "peak above what the process held before the bundle was opened",
+        )
         if added
         else Measurement("memory of the model", None, "bytes", "unavailable", "this system does not tell")
     )
@@ -157,21 +171,29 @@ def _fresh_figures(starts: Sequence[FreshStart], how: str) -> list[Measurement]:
         figure("runtime import", [start.import_ms for start in starts], "ms"),
         figure("load", [start.load_ms for start in starts], "ms"),
         figure("first inference", [start.first_ms for start in starts], "ms"),
-        figure("peak memory", [start.peak_bytes for start in starts], "bytes", "the whole process, interpreter included"),
+        figure(
+            "peak memory",
+            [start.peak_bytes for start in starts],
+            "bytes",
+            "the whole process, interpreter included",
+        ),
         memory,
     ]
 
 
 def _bundle_figures(bundle: Bundle, part: str) -> tuple[Measurement, ...]:
     """Sizes are read from the file; instructions were counted in an emulator when the bundle was built."""
-    found = [Measurement("bundle size", bundle.path.stat().st_size, "bytes", "measured", "length of the file")]
+    found = [
+        Measurement("bundle size", bundle.path.stat().st_size, "bytes", "measured", "length of the file")
+    ]
     for engine, files in bundle.manifest.parts[part].engines.items():
         if files.arena_bytes is not None:
             how = f"{engine}: the memory plan in the manifest"
             found.append(Measurement("arena", files.arena_bytes, "bytes", "measured", how))
         instructions = files.facts.get("instructions")
         if isinstance(instructions, (int, float)) and not isinstance(instructions, bool):
-            how = f"{engine} on {bundle.manifest.parts[part].target}, one inference, counted in an emulator while building"
+            board = bundle.manifest.parts[part].target
+            how = f"{engine} on {board}, one inference, counted in an emulator while building"
             found.append(Measurement("instructions", float(instructions), "instructions", "emulated", how))
     return tuple(found)
 

@@ -8,6 +8,8 @@ glibc, musl and Android.
 from __future__ import annotations
 
 import ctypes
+import itertools
+import os
 import platform
 import threading
 import time
@@ -26,6 +28,7 @@ Array = np.ndarray[Any, Any]
 
 _MOST_THREADS = 256
 _POOL_BYTES = 256
+_serial = itertools.count(1)
 _ELF_MACHINES = {62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm"}
 
 
@@ -210,18 +213,18 @@ def _weights(weights: Any, need: int) -> Array:
 
 def _load(path: Path) -> ctypes.CDLL:
     """Open the library and describe its functions to ctypes."""
+    machine = None
     try:
         with path.open("rb") as file:
-            head = file.read(20)
-        library = ctypes.CDLL(str(path.absolute()))
+            machine = _ELF_MACHINES.get(int.from_bytes(file.read(20)[18:20], "little"))
+        library = ctypes.CDLL(_fresh_name(path))
     except OSError as error:
-        machine = _ELF_MACHINES.get(int.from_bytes(head[18:20], "little")) if "head" in locals() else None
         if machine is not None and machine != _this_machine():
             raise TargetError(
-                f"{path.name} is machine code for {machine} and this machine is {_this_machine()}; "
+                f"the library is machine code for {machine} and this machine is {_this_machine()}; "
                 "run the portable graph instead"
             ) from None
-        raise BundleError(f"{path.name} cannot be loaded ({error}); build the bundle again") from None
+        raise BundleError(f"the library cannot be loaded ({error}); build the bundle again") from None
     try:
         library.ep_get_model.argtypes = ()
         library.ep_get_model.restype = ctypes.c_void_p
@@ -230,7 +233,7 @@ def _load(path: Path) -> ctypes.CDLL:
         library.ep_status_text.argtypes = (ctypes.c_int,)
         library.ep_status_text.restype = ctypes.c_char_p
     except AttributeError:
-        raise BundleError(f"{path.name} is no compiled model; build the bundle again") from None
+        raise BundleError("the library is no compiled model; build the bundle again") from None
     if hasattr(library, "ep_pool_serve"):
         for name in ("ep_pool_serve", "ep_pool_stop", "ep_pool_workers"):
             getattr(library, name).argtypes = (ctypes.c_void_p,)
@@ -241,6 +244,17 @@ def _load(path: Path) -> ctypes.CDLL:
         )  # fmt: skip
         library.ep_profile.restype = ctypes.c_int
     return library
+
+
+def _fresh_name(path: Path) -> str:
+    """A name for the file that this process has not loaded under yet.
+
+    The system's loader takes a name that it knows for the library that it has, even when another file is
+    there now (a new build, or a reused descriptor). So the path carries a serial number: ``/.`` is a one.
+    """
+    bits = f"{next(_serial):032b}".replace("0", "/").replace("1", "/.")
+    whole = os.path.abspath(path)  # not resolved: a descriptor of /proc leads to no name
+    return os.path.join(os.path.dirname(whole) + bits, os.path.basename(whole))
 
 
 def _this_machine() -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgepress.bundle import Bundle, Part, open_bundle
-from edgepress.errors import DataError, UsageError
+from edgepress.errors import BundleError, DataError, UsageError
 from edgepress.inputs import Value, prepare
 from edgepress.outputs import Label, ScoresOutput, top
 from edgepress.records import near
@@ -70,7 +70,7 @@ class Session:
         Raises:
             DataError: an input is missing, damaged, or does not fit.
         """
-        outputs = self._engine.run(self.prepare(value))
+        outputs = self.run_tensors(self.prepare(value))
         for name, labels in self._labels.items():
             kind = self.part.meaning[name]
             if isinstance(kind, ScoresOutput) and outputs[name].shape[:-1] in ((), (1,)):
@@ -95,8 +95,16 @@ class Session:
         return {tensor.name: prepare(self.part.prepare[tensor.name], value[tensor.name], tensor) for tensor in inputs}
 
     def run_tensors(self, inputs: Arrays) -> Arrays:
-        """Run once on tensors that are already prepared."""
-        return self._engine.run(inputs)
+        """Run once on tensors that are already prepared.
+
+        Raises:
+            BundleError: the engine does not give what the manifest lists.
+        """
+        outputs = self._engine.run(inputs)
+        for tensor in self.part.outputs:
+            if tensor.name not in outputs:
+                raise BundleError(f"{self.bundle.path} does not give the output {tensor.name!r} it lists; build it again")
+        return outputs
 
     def __enter__(self) -> Session:
         return self

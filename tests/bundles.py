@@ -32,7 +32,9 @@ def tiny_graph(seed: int = 0) -> onnx.ModelProto:
     kernel = generator.standard_normal((8, 3, 3, 3), np.float32) * np.float32(0.4)
     matrix = generator.standard_normal((8, CLASSES), np.float32)
     nodes = [
-        helper.make_node("Conv", ["image", "kernel"], ["features"], "conv", pads=[1, 1, 1, 1], strides=[2, 2]),
+        helper.make_node(
+            "Conv", ["image", "kernel"], ["features"], "conv", pads=[1, 1, 1, 1], strides=[2, 2]
+        ),
         helper.make_node("Relu", ["features"], ["active"], "relu"),
         helper.make_node("GlobalAveragePool", ["active"], ["pooled"], "pool"),
         helper.make_node("Flatten", ["pooled"], ["flat"], "flatten"),
@@ -43,14 +45,21 @@ def tiny_graph(seed: int = 0) -> onnx.ModelProto:
 
 
 def model(
-    nodes: list[onnx.NodeProto], inputs: list[TensorSpec], outputs: list[TensorSpec], constants: list[Any] | None = None
+    nodes: list[onnx.NodeProto],
+    inputs: list[TensorSpec],
+    outputs: list[TensorSpec],
+    constants: list[Any] | None = None,
 ) -> onnx.ModelProto:
     """A checked model of opset 17."""
 
     def value(spec: TensorSpec) -> onnx.ValueInfoProto:
-        return helper.make_tensor_value_info(spec.name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), spec.shape)
+        return helper.make_tensor_value_info(
+            spec.name, helper.np_dtype_to_tensor_dtype(np.dtype(spec.dtype)), spec.shape
+        )
 
-    graph = helper.make_graph(nodes, "tiny", [value(s) for s in inputs], [value(s) for s in outputs], constants or [])
+    graph = helper.make_graph(
+        nodes, "tiny", [value(s) for s in inputs], [value(s) for s in outputs], constants or []
+    )
     made = helper.make_model(graph, ir_version=9, opset_imports=[helper.make_opsetid("", 17)])
     onnx.checker.check_model(made, full_check=True)
     return made
@@ -73,7 +82,9 @@ def outside(made: onnx.ModelProto) -> tuple[onnx.ModelProto, bytes, tuple[Stored
     return moved, bytes(data), tuple(stored)
 
 
-def run_model(made: onnx.ModelProto, inputs: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, np.ndarray[Any, Any]]:
+def run_model(
+    made: onnx.ModelProto, inputs: Mapping[str, np.ndarray[Any, Any]]
+) -> dict[str, np.ndarray[Any, Any]]:
     """What ONNX Runtime gives."""
     session = onnxruntime.InferenceSession(made.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
@@ -102,7 +113,7 @@ def write_tiny(
     path: Path, *, arch: str = "x86_64", kind: str = "linux", features: tuple[str, ...] = (), seed: int = 0,
     parts: tuple[str, ...] = ("main",), source: dict[str, Any] | None = None, library: bytes = b"",
 ) -> Path:  # fmt: skip
-    """Write the ten-class picture bundle; ``library`` adds an engine ``aot`` with these bytes and chooses it."""
+    """Write the ten-class picture bundle; ``library`` adds the engine ``aot`` with these bytes."""
     made = tiny_graph(seed)
     moved, weights, stored = outside(made)
     members: dict[str, bytes] = {}
@@ -124,12 +135,20 @@ def write_tiny(
                 files={"library": f"{part}/aot/library.so"}, arena_bytes=4096, facts={"instructions": 123456}
             )
         records[part] = Part(
-            "board", graph, (IMAGE,), (SCORES,), {"image": PREPARE}, {"scores": ScoresOutput(labels=f"{part}/labels.txt")},
+            "board", graph, (IMAGE,), (SCORES,), {"image": PREPARE},
+            {"scores": ScoresOutput(labels=f"{part}/labels.txt")},
             engines, "aot" if library else "ort", "the only one", tuple(examples),
         )  # fmt: skip
-    board = {"name": "board", "title": "A board", "kind": kind, "cpu": {"arch": arch, "model": "generic", "cores": 1}}
+    board = {
+        "name": "board",
+        "title": "A board",
+        "kind": kind,
+        "cpu": {"arch": arch, "model": "generic", "cores": 1},
+    }
     board["cpu"]["features"] = list(features)  # type: ignore[index]
-    manifest = Manifest("tiny", source or {"kind": "test"}, {"name": "none"}, {"board": board}, records, (), {"onnx": "1"}, {})
+    manifest = Manifest(
+        "tiny", source or {"kind": "test"}, {"name": "none"}, {"board": board}, records, (), {"onnx": "1"}, {}
+    )
     write_bundle(path, manifest, members)
     return path
 
@@ -142,9 +161,17 @@ def write_plain(
     part = Part(
         "board", Graph("main/graph.onnx", 9, 17), inputs, outputs,
         dict(prepares) if prepares else {spec.name: ArrayInput() for spec in inputs},
-        {spec.name: ArrayOutput() for spec in outputs}, {"ort": EngineFiles(graph=Graph("main/graph.onnx", 9, 17))}, "ort", "",
+        {spec.name: ArrayOutput() for spec in outputs},
+        {"ort": EngineFiles(graph=Graph("main/graph.onnx", 9, 17))}, "ort", "",
     )  # fmt: skip
-    board = {"name": "board", "title": "A board", "kind": "linux", "cpu": {"arch": "x86_64", "model": "generic", "cores": 1}}
-    manifest = Manifest("plain", {"kind": "test"}, {"name": "none"}, {"board": board}, {"main": part}, (), {}, {})
+    board = {
+        "name": "board",
+        "title": "A board",
+        "kind": "linux",
+        "cpu": {"arch": "x86_64", "model": "generic", "cores": 1},
+    }
+    manifest = Manifest(
+        "plain", {"kind": "test"}, {"name": "none"}, {"board": board}, {"main": part}, (), {}, {}
+    )
     write_bundle(path, manifest, {"main/graph.onnx": made.SerializeToString(deterministic=True)})
     return path

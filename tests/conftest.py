@@ -17,7 +17,9 @@ from tests.bundles import picture, write_tiny
 def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Each test has a cache of its own, so that none sees what another, or the user, kept."""
     folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("ZIG_GLOBAL_CACHE_DIR", os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(cache_dir() / "zig")))
+    monkeypatch.setenv(
+        "ZIG_GLOBAL_CACHE_DIR", os.environ.get("ZIG_GLOBAL_CACHE_DIR", str(cache_dir() / "zig"))
+    )
     monkeypatch.setenv("EDGEPRESS_CACHE", str(folder))
     yield folder
 

@@ -31,7 +31,9 @@ def extract_part(bundle: Bundle, part: str, output: Path) -> Manifest:
     """
     parts = bundle.manifest.parts
     if part not in parts:
-        raise UsageError(f"{bundle.path} has no part {part!r}{near(part, parts)}; choose one of {', '.join(parts)}")
+        raise UsageError(
+            f"{bundle.path} has no part {part!r}{near(part, parts)}; choose one of {', '.join(parts)}"
+        )
     if output.exists() and output.samefile(bundle.path):
         raise UsageError(f"{output} is the bundle itself; choose another name with -o")
     record = parts[part]
@@ -50,5 +52,7 @@ def members_of(part: Part) -> list[str]:
     names = {name for graph in graphs for name in (graph.member, graph.weights) if name}
     names |= {member for files in part.engines.values() for member in files.files.values()}
     names |= {kind.labels for kind in part.meaning.values() if kind.kind == "scores" and kind.labels}
-    names |= {member for golden in part.golden for member in (*golden.inputs.values(), *golden.outputs.values())}
+    names |= {
+        member for golden in part.golden for member in (*golden.inputs.values(), *golden.outputs.values())
+    }
     return sorted(names | set(part.tables.values()))

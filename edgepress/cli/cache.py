@@ -40,7 +40,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 
 @command.command()
-@click.option("--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what was last used before that.")
+@click.option(
+    "--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what was last used before that."
+)
 def clean(older_than: float | None) -> None:
     """Remove what the cache holds; the next build makes it again.
 
@@ -58,7 +60,9 @@ def clean(older_than: float | None) -> None:
             except FileNotFoundError:
                 continue  # another process was faster
             except OSError as error:
-                raise StorageError(f"{entry} cannot be removed ({error.strerror}); check whose it is") from None
+                raise StorageError(
+                    f"{entry} cannot be removed ({error.strerror}); check whose it is"
+                ) from None
             count, freed = count + 1, freed + taken
     click.echo(f"removed {count} entries, {size(freed)}")
 
@@ -72,7 +76,12 @@ def _entries(folder: Path) -> list[Path]:
         return []
     found = sorted(folder.iterdir())
     if folder.name == "steps":
-        found = [entry for step in found if step.is_dir() and not step.is_symlink() for entry in sorted(step.iterdir())]
+        found = [
+            entry
+            for step in found
+            if step.is_dir() and not step.is_symlink()
+            for entry in sorted(step.iterdir())
+        ]
     return [entry for entry in found if not _being_written(entry)]
 
 

@@ -26,6 +26,7 @@ _PACKAGES = {
         "onnx": "building",
         "onnxscript": "exporting PyTorch models to ONNX",
         "apache-tvm": "the CPU engine (aot)",
+        "apache-tvm-ffi": "the CPU engine (aot)",
         "ziglang": "compiling for other boards",
         "unicorn": "running a board's machine code here",
         "pyelftools": "running a board's machine code here",
@@ -67,7 +68,9 @@ class Piece:
 def command(as_json: bool) -> None:
     """Say what is installed, and what each missing piece would enable. The exit code is 0 either way."""
     pieces = look()
-    machine = f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    machine = (
+        f"{platform.machine()}, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    )
     if as_json:
         rows = [asdict(piece) for piece in pieces]
         echo_json({"edgepress": __version__, "machine": machine, "cache": str(cache_dir()), "pieces": rows})
@@ -78,20 +81,29 @@ def command(as_json: bool) -> None:
         lacking = any(piece.found is None for piece in members)
         mend = f"  (pip install 'edgepress[{group}]')" if lacking and group in _PACKAGES and group else ""
         click.echo(f"\n{_title(group)}{mend}")
-        rows = [[piece.name, piece.found or "missing", "" if piece.found else f"would enable {piece.enables}"] for piece in members]
-        click.echo(columns(rows, indent="  "))
+        click.echo(columns([_row(piece) for piece in members], indent="  "))
 
 
 def look() -> list[Piece]:
     """Every package and program that edgepress can use."""
     found = [
-        Piece(name, _version(name), enables, group) for group, names in _PACKAGES.items() for name, enables in names.items()
+        Piece(name, _version(name), enables, group)
+        for group, names in _PACKAGES.items()
+        for name, enables in names.items()
     ]
-    return found + [Piece(name, shutil.which(name), enables, "programs") for name, enables in _PROGRAMS.items()]
+    return found + [
+        Piece(name, shutil.which(name), enables, "programs") for name, enables in _PROGRAMS.items()
+    ]
+
+
+def _row(piece: Piece) -> list[str]:
+    return [piece.name, piece.found or "missing", "" if piece.found else f"would enable {piece.enables}"]
 
 
 def _title(group: str) -> str:
-    return {"": "base", "programs": "programs (from the system's package manager)"}.get(group, f"extra {group}")
+    return {"": "base", "programs": "programs (from the system's package manager)"}.get(
+        group, f"extra {group}"
+    )
 
 
 def _version(distribution: str) -> str | None:

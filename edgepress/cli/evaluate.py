@@ -20,7 +20,9 @@ _MOST_NAMED = 10
 @click.command(short_help="Measure accuracy, or agreement with the float network.")
 @click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="A folder of examples.")
-@click.option("--labels", type=click.Path(path_type=Path), help="A CSV file with a line file,label for each example.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="A CSV file with a line file,label for each example."
+)
 @click.option("--original", default="", metavar="FILE.onnx|auto", help="Compare with the float network.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many examples, evenly spread.")
 @click.option("--engine", help="aot, ort or portable; the bundle's own choice by default.")
@@ -35,8 +37,8 @@ def command(
     """Run BUNDLE on every example in a folder.
 
     The class of an example is told by --labels, by the name of its sub-folder, or by a number that begins its
-    file name (012_bird.jpg: class 12). With labels the accuracy is measured, else the agreement with the float
-    network: --original names it, and "auto" takes the one that the build cache kept.
+    file name (012_bird.jpg: class 12). With labels the accuracy is measured, else the agreement with the
+    float network: --original names it, and "auto" takes the one that the build cache kept.
     """
     from edgepress.evaluate import evaluate
 
@@ -64,7 +66,9 @@ def as_text(found: Evaluation) -> str:
     lines.append(f"labels: {found.labels or 'none found'}")
     if found.original:
         lines.append(f"float network: {found.original}")
-    lines.append(columns([[figure.name, _value(figure), f"({figure.origin})"] for figure in found.figures], right=(1,)))
+    lines.append(
+        columns([[figure.name, _value(figure), f"({figure.origin})"] for figure in found.figures], right=(1,))
+    )
     if found.unreadable:
         lines.append(f"{len(found.unreadable)} files could not be used:")
         lines += [f"  {reason}" for reason in list(found.unreadable.values())[:_MOST_NAMED]]
@@ -78,5 +82,9 @@ def _value(figure: Measurement) -> str:
         return f"not measured: {figure.how}"
     if figure.unit != "share":
         return f"{figure.value:.2f} {figure.unit}"
-    interval = f" [{figure.low:.2%}, {figure.high:.2%}]" if figure.low is not None and figure.high is not None else ""
+    interval = (
+        f" [{figure.low:.2%}, {figure.high:.2%}]"
+        if figure.low is not None and figure.high is not None
+        else ""
+    )
     return f"{figure.value:.2%}{interval}"

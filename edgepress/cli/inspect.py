@@ -36,8 +36,12 @@ def describe(bundle: Bundle) -> str:
     rows = [["member", "size", "SHA-256"]]
     rows += [[name, size(member.bytes), member.sha256[:16]] for name, member in manifest.members.items()]
     sections.append("members\n" + columns(rows, right=(1,), indent="  "))
-    sections.append("checks\n" + (columns(_checks(bundle), right=(2, 3), indent="  ") if manifest.checks else "  none"))
-    tools = columns([[printable(name), printable(version)] for name, version in manifest.tools.items()], indent="  ")
+    sections.append(
+        "checks\n" + (columns(_checks(bundle), right=(2, 3), indent="  ") if manifest.checks else "  none")
+    )
+    tools = columns(
+        [[printable(name), printable(version)] for name, version in manifest.tools.items()], indent="  "
+    )
     sections.append(f"tools\n{tools}")
     return "\n\n".join(sections)
 
@@ -51,10 +55,14 @@ def _part(bundle: Bundle, name: str, part: Part) -> str:
     rows = [["", "name", "shape", "type", "range", "meaning"]]
     for tensor in part.inputs:
         kind = _flat(encode(part.prepare[tensor.name])) if tensor.name in part.prepare else "-"
-        rows.append(["input", printable(tensor.name), shape(tensor.shape), tensor.dtype, _range(tensor.range), kind])
+        rows.append(
+            ["input", printable(tensor.name), shape(tensor.shape), tensor.dtype, _range(tensor.range), kind]
+        )
     for tensor in part.outputs:
         kind = _flat(encode(part.meaning[tensor.name])) if tensor.name in part.meaning else "-"
-        rows.append(["output", printable(tensor.name), shape(tensor.shape), tensor.dtype, _range(tensor.range), kind])
+        rows.append(
+            ["output", printable(tensor.name), shape(tensor.shape), tensor.dtype, _range(tensor.range), kind]
+        )
     engines = [["engine", "files", "arena", "facts"]]
     for engine, files in part.engines.items():
         members = [*files.files.values(), *([files.graph.member] if files.graph else [])]
@@ -70,7 +78,9 @@ def _checks(bundle: Bundle) -> list[list[str]]:
     for check in bundle.manifest.checks:
         verdict = "passed" if check.passed else "FAILED"
         figures = [f"{check.worst:.3g}", f"{check.limit:.3g} {check.unit}"]
-        rows.append([check.step, printable(check.against), *figures, verdict, check.origin, printable(check.detail)])
+        rows.append(
+            [check.step, printable(check.against), *figures, verdict, check.origin, printable(check.detail)]
+        )
     return rows
 
 

@@ -16,15 +16,29 @@ from edgepress.measurement import Measurement
 
 @click.command(short_help="Measure load, first run, steady state, memory and layers.")
 @click.argument("bundle", type=click.Path(path_type=Path))
-@click.option("--engines", metavar="A,B,…", help="Side by side: aot, ort, portable, or all that can run here.")
-@click.option("--runs", type=click.IntRange(min=50), default=50, show_default=True, help="How many runs are counted, at least.")
+@click.option(
+    "--engines", metavar="A,B,…", help="Side by side: aot, ort, portable, or all that can run here."
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(min=50),
+    default=50,
+    show_default=True,
+    help="How many runs are counted, at least.",
+)
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Measure for that long instead.")
-@click.option("--warmup", type=click.IntRange(min=0), default=5, show_default=True, help="How many runs come before.")
-@click.option("--threads", type=click.IntRange(min=1), help="For every engine alike; every usable core by default.")
+@click.option(
+    "--warmup", type=click.IntRange(min=0), default=5, show_default=True, help="How many runs come before."
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), help="For every engine alike; every usable core by default."
+)
 @click.option("--layers", is_flag=True, help="Show the time of each layer.")
 @click.option("--part", help="Which part; needed only where there are several.")
 @click.option("--trust", is_flag=True, help="Run machine code that was not built on this machine.")
-@click.option("--on", "device", default="local", show_default=True, metavar="DEVICE", help="Where to measure.")
+@click.option(
+    "--on", "device", default="local", show_default=True, metavar="DEVICE", help="Where to measure."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     bundle: Path, engines: str | None, runs: int, seconds: float | None, warmup: int, threads: int | None,
@@ -58,7 +72,11 @@ def as_data(found: Any) -> dict[str, Any]:
             "engine": one.engine,
             "figures": [figure.to_json() for figure in one.figures],
             **({"ratio": one.ratio.to_json()} if one.ratio else {}),
-            **({"layers": [{**asdict(layer), "origin": "measured"} for layer in one.layers]} if one.layers else {}),
+            **(
+                {"layers": [{**asdict(layer), "origin": "measured"} for layer in one.layers]}
+                if one.layers
+                else {}
+            ),
         }
         for one in found.engines
     ]
@@ -67,7 +85,7 @@ def as_data(found: Any) -> dict[str, Any]:
         "part": found.part,
         "target": found.target,
         "is_target": not found.not_target,
-        "machine": {**asdict(found.machine), "load_after": found.load_after},
+        "machine": {**asdict(found.machine), "busy": found.machine.busy, "load_after": found.load_after},
         "threads": found.threads,
         "figures": [figure.to_json() for figure in found.figures],
         "engines": engines,
@@ -79,6 +97,10 @@ def as_text(found: Any) -> str:
     """A profile on a page of text."""
     lines = [f"{found.bundle}  part {found.part}, built for {found.target}"]
     lines.append(f"measured on {found.machine}, {found.threads} thread(s)")
+    if found.machine.busy:
+        lines.append(
+            "the machine is busy with other work: times are longer than on a quiet one, ratios less certain"
+        )
     if found.not_target:
         lines.append(f"these times are this machine's, not the board's: {found.not_target}")
     if found.note and found.note != found.not_target:
@@ -91,16 +113,23 @@ def as_text(found: Any) -> str:
             low, high = one.ratio.low, one.ratio.high
             lines.append(
                 f"{one.engine} takes {one.ratio.value:.3f} times the time of {found.engines[0].engine} "
-                f"(95 % of blocks' medians: {low:.3f} to {high:.3f}; measured in turns)"
+                f"(95 % interval {low:.3f} to {high:.3f}; measured in turns)"
             )
     counted = next(figure.how for figure in found.engines[0].figures if figure.name == "latency p50")
     lines.append(f"origin of the figures: measured; latency over {counted}")
     for one in found.engines:
         if one.layers:
             rows = [["layer", "operator", "ms", "share"]]
-            rows += [[printable(layer.name), layer.op, f"{layer.ms:.3f}", f"{layer.share:6.1%}"] for layer in one.layers]
+            rows += [
+                [printable(layer.name), layer.op, f"{layer.ms:.3f}", f"{layer.share:6.1%}"]
+                for layer in one.layers
+            ]
             rows.append(["sum of layers", "", f"{sum(layer.ms for layer in one.layers):.3f}", ""])
-            lines += ["", f"layers of {one.engine} (measured, median of runs)", columns(rows, right=(2, 3), indent="  ")]
+            lines += [
+                "",
+                f"layers of {one.engine} (measured, median of runs)",
+                columns(rows, right=(2, 3), indent="  "),
+            ]
     return "\n".join(lines)
 
 

@@ -22,12 +22,16 @@ Example = tuple[str, dict[str, Value]]
 @click.argument("bundle", type=click.Path())
 @click.argument("files", nargs=-1, required=True, type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes to name.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes to name."
+)
 @click.option("--engine", help="aot, ort or portable; the bundle's own choice by default.")
 @click.option("--part", help="Which part; needed only where there are several.")
 @click.option("--trust", is_flag=True, help="Run machine code that was not built on this machine.")
 @click.option("--threads", type=click.IntRange(min=1), help="How many threads to run on.")
-@click.option("--save", type=click.Path(path_type=Path), help="Write every output as a .npy file into this folder.")
+@click.option(
+    "--save", type=click.Path(path_type=Path), help="Write every output as a .npy file into this folder."
+)
 @click.pass_context
 def command(
     ctx: click.Context, bundle: str, files: tuple[str, ...], as_json: bool, top: int, engine: str | None,
@@ -59,7 +63,12 @@ def command(
                 for path in saved:
                     click.echo(f"  saved {path}")
         if as_json:
-            report = {"bundle": bundle, "part": session.part_name, "engine": session.engine_name, "results": found}
+            report = {
+                "bundle": bundle,
+                "part": session.part_name,
+                "engine": session.engine_name,
+                "results": found,
+            }
             echo_json({**report, "note": session.note} if session.note else report)
     ctx.exit(code)
 
@@ -76,7 +85,9 @@ def examples(session: Session, files: tuple[str, ...]) -> list[Example]:
         name, equals, path = word.partition("=")
         if not (equals and name in names):
             if len(names) > 1:
-                raise DataError(f"this model has {len(names)} inputs; give NAME=FILE for each of {', '.join(names)}")
+                raise DataError(
+                    f"this model has {len(names)} inputs; give NAME=FILE for each of {', '.join(names)}"
+                )
             name, path = names[0], word
         # A name that the example already has begins the next example.
         if not found or len(names) == 1 or name in found[-1][1]:

@@ -39,7 +39,9 @@ def save_outputs(
                 np.save(file, array, allow_pickle=False)
             partial.replace(path)
         except OSError as error:
-            raise StorageError(f"{path} cannot be written ({error.strerror}); choose another folder with --save") from None
+            raise StorageError(
+                f"{path} cannot be written ({error.strerror}); choose another folder with --save"
+            ) from None
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink()

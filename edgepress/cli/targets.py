@@ -32,7 +32,13 @@ def command(name: str | None, as_json: bool) -> None:
         return
     rows = [["name", "board", "processor", "cores", "engines"]]
     rows += [
-        [board.name, board.title, f"{board.cpu.model} ({board.cpu.arch})", str(board.cpu.cores), " ".join(board.engines)]
+        [
+            board.name,
+            board.title,
+            f"{board.cpu.model} ({board.cpu.arch})",
+            str(board.cpu.cores),
+            " ".join(board.engines),
+        ]
         for board in boards
     ]
     click.echo(columns(rows, right=(3,)))

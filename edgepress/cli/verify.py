@@ -14,7 +14,7 @@ from edgepress.runtimes.golden import GoldenCheck, check_golden
 @click.argument("bundle", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(bundle: str, as_json: bool) -> None:
-    """Compare every member of BUNDLE with its SHA-256, then run the golden inputs through the portable graphs.
+    """Compare every member of BUNDLE with its SHA-256, then run the golden inputs through its graphs.
 
     The outputs must equal the golden ones within the tolerance that the table shows. Exit code 8 says that
     the file is damaged, 7 that a golden output differs.
@@ -32,8 +32,9 @@ def command(bundle: str, as_json: bool) -> None:
     if failed:
         first = failed[0]
         raise CheckError(
-            f"{len(failed)} of {len(results)} golden outputs differ, first {first.output} of example {first.example} "
-            f"by {first.worst:.3g} (allowed {first.limit:.3g}); this ONNX Runtime computes otherwise than the one that built it"
+            f"{len(failed)} of {len(results)} golden outputs differ, first {printable(first.output)} of "
+            f"example {first.example} by {first.worst:.3g} (allowed {first.limit:.3g}); build "
+            "the bundle again, or try the ONNX Runtime that it was built with"
         )
 
 
@@ -42,5 +43,13 @@ def table(results: list[GoldenCheck]) -> str:
     rows = [["part", "example", "output", "worst difference", "allowed", ""]]
     for one in results:
         figures = [f"{one.worst:.3g}", f"{one.limit:.3g}"]
-        rows.append([one.part, str(one.example), printable(one.output), *figures, "passed" if one.passed else "FAILED"])
+        rows.append(
+            [
+                one.part,
+                str(one.example),
+                printable(one.output),
+                *figures,
+                "passed" if one.passed else "FAILED",
+            ]
+        )
     return columns(rows, right=(1, 3, 4))

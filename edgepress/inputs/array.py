@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import tokenize
+import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +12,9 @@ import numpy as np
 
 from edgepress.errors import DataError
 from edgepress.tensor import TensorSpec
+
+# What NumPy lets through of its header's parser: TokenError and SyntaxError are no ValueErrors.
+_UNREADABLE = (ValueError, OSError, EOFError, SyntaxError, MemoryError, TypeError, RecursionError, tokenize.TokenError)
 
 
 @dataclass(frozen=True)
@@ -25,10 +30,13 @@ class ArrayInput:
             DataError: the bytes are no such file.
         """
         try:
-            _check_length(data)
-            array = np.load(io.BytesIO(data), allow_pickle=False)
-        except (ValueError, OSError, EOFError, SyntaxError, MemoryError) as error:
-            raise DataError(f"{name} is no .npy array ({error}); save one with numpy.save") from None
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+                _check_length(data)
+                array = np.load(io.BytesIO(data), allow_pickle=False)
+        except _UNREADABLE as error:
+            reason = " ".join(str(error).split())[:200]
+            raise DataError(f"{name} is no .npy array ({reason}); save one with numpy.save") from None
         if not isinstance(array, np.ndarray):
             raise DataError(f"{name} is an .npz archive; save one array with numpy.save")
         return self.from_array(array, tensor)

@@ -49,14 +49,16 @@ class LabelledFiles:
         return LabelledFiles(tuple(self.files[index] for index in kept), classes, self.origin)
 
 
-def find_labelled(folder: Path, kind: str, names: Sequence[str], count: int, table: Path | None = None) -> LabelledFiles:
+def find_labelled(
+    folder: Path, kind: str, names: Sequence[str], count: int, table: Path | None = None
+) -> LabelledFiles:
     """Find a folder's examples and their classes.
 
     Args:
         folder: looked through with everything below it; hidden files are left out.
         kind: the kind of input, a key of :data:`SUFFIXES`.
         names: the classes' names, may be empty.
-        count: how many classes there are; 0 where the model gives no class scores, and then no label is looked for.
+        count: how many classes there are; 0 where the model gives no class scores: then no label is sought.
         table: a CSV file with a line ``file,label`` for each example, files counting from ``folder``.
 
     Raises:
@@ -112,7 +114,9 @@ class _Classes:
         """
         found = self.find(label)
         if found is None:
-            guess = near(_plain(label), self._indices) or f"; give a name, or an index from 0 to {self.count - 1}"
+            guess = (
+                near(_plain(label), self._indices) or f"; give a name, or an index from 0 to {self.count - 1}"
+            )
             raise DataError(f"{where}: the model has no class {label[:80]!r}{guess}")
         return found
 
@@ -124,10 +128,16 @@ def _plain(name: str) -> str:
 def _by_folder(folder: Path, files: Sequence[Path], classes: _Classes) -> LabelledFiles | None:
     """None where no sub-folder is called like a class; where some are, all must be."""
     names = sorted({path.parent.name for path in files if path.parent != folder})
-    if not names or any(path.parent == folder for path in files) or all(classes.find(name) is None for name in names):
+    if (
+        not names
+        or any(path.parent == folder for path in files)
+        or all(classes.find(name) is None for name in names)
+    ):
         return None
     indices = {name: classes.known(name, f"the folder {folder / name}") for name in names}
-    return LabelledFiles(tuple(files), tuple(indices[path.parent.name] for path in files), "names of sub-folders")
+    return LabelledFiles(
+        tuple(files), tuple(indices[path.parent.name] for path in files), "names of sub-folders"
+    )
 
 
 def _by_number(files: Sequence[Path], count: int) -> LabelledFiles | None:
@@ -148,7 +158,9 @@ def _from_table(folder: Path, table: Path, classes: _Classes) -> LabelledFiles:
     except FileNotFoundError:
         raise DataError(f"{table} does not exist; check the path") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{table} is no CSV file ({error}); write a line file,label for each example") from None
+        raise DataError(
+            f"{table} is no CSV file ({error}); write a line file,label for each example"
+        ) from None
     if rows and [cell.strip().lower() for cell in rows[0]] == ["file", "label"]:
         rows = rows[1:]
     files, indices = [], []

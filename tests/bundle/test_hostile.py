@@ -122,7 +122,11 @@ def test_any_value_anywhere_in_the_manifest(tiny_bundle: Path, tmp_path: Path, d
 
 def test_a_member_that_leaves_its_folder(tiny_bundle: Path, tmp_path: Path) -> None:
     for name in ("../evil", "/etc/evil", "a/../../evil"):
-        path = repacked(tiny_bundle, tmp_path / "evil.edge", lambda members, name=name: members.update({name: b"x"}))  # type: ignore[misc]
+
+        def add(members: dict[str, bytes], name: str = name) -> None:
+            members[name] = b"x"
+
+        path = repacked(tiny_bundle, tmp_path / "evil.edge", add)
         with pytest.raises(BundleError, match="leave its folder"):
             open_bundle(path)
 
@@ -207,11 +211,20 @@ def test_a_newer_version_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("offset", -1), ("offset", 1 << 40), ("length", 1 << 40), ("shape", [1 << 30, 1 << 30]), ("dtype", "object")],
+    [
+        ("offset", -1),
+        ("offset", 1 << 40),
+        ("length", 1 << 40),
+        ("shape", [1 << 30, 1 << 30]),
+        ("dtype", "object"),
+    ],
 )
 def test_a_tensor_that_lies_elsewhere(tiny_bundle: Path, tmp_path: Path, key: str, value: Any) -> None:
     def change(manifest: Any) -> None:
-        for graph in (manifest["parts"]["main"]["graph"], manifest["parts"]["main"]["engines"]["ort"]["graph"]):
+        for graph in (
+            manifest["parts"]["main"]["graph"],
+            manifest["parts"]["main"]["engines"]["ort"]["graph"],
+        ):
             graph["tensors"][0][key] = value
 
     path = remade(tiny_bundle, tmp_path / "x.edge", change)
@@ -228,3 +241,30 @@ def test_a_golden_array_with_a_huge_header(tmp_path: Path) -> None:
     path = rewritten(tiny, tmp_path / "evil.edge", "golden/main/0/scores.npy", evil)
     with open_bundle(path) as bundle, pytest.raises(BundleError, match="shorter than its header"):
         bundle.golden("main")
+
+
+def test_an_output_that_the_graph_does_not_give(tiny_bundle: Path, tmp_path: Path) -> None:
+    def change(manifest: Any) -> None:
+        part = manifest["parts"]["main"]
+        part["outputs"][0]["name"] = "scorez"
+        part["meaning"] = {"scorez": part["meaning"]["scores"]}
+
+    with pytest.raises(BundleError, match="scorez"):
+        scores(remade(tiny_bundle, tmp_path / "x.edge", change))
+
+
+def test_an_input_that_nothing_says_how_to_make(tiny_bundle: Path, tmp_path: Path) -> None:
+    def change(manifest: Any) -> None:
+        manifest["parts"]["main"]["prepare"] = {"hmage": {"kind": "array"}}
+
+    with pytest.raises(BundleError, match="does not say how"):
+        open_bundle(remade(tiny_bundle, tmp_path / "x.edge", change))
+
+
+def test_a_manifest_changed_in_place(tiny_bundle: Path, tmp_path: Path) -> None:
+    """One digit of the preprocessing would change results silently."""
+    content = tiny_bundle.read_bytes().replace(b"127.0", b"126.0", 1)
+    path = tmp_path / "x.edge"
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match="checksum"):
+        open_bundle(path)

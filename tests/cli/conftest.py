@@ -59,6 +59,8 @@ def process() -> Callable[..., subprocess.CompletedProcess[bytes]]:
     def run(*words: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
         environment = {**os.environ, "PYTHONPATH": root}
         command = [sys.executable, *map(str, words)]
-        return subprocess.run(command, capture_output=True, check=False, env=environment, timeout=120, **options)
+        return subprocess.run(
+            command, capture_output=True, check=False, env=environment, timeout=120, **options
+        )
 
     return run

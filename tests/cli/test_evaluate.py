@@ -111,7 +111,9 @@ def test_auto_where_nothing_is_kept(edgepress: Command, tiny_bundle: Path, numbe
     assert "leave --original out" in ended.err
 
 
-def test_unreadable_files_are_counted_and_named(edgepress: Command, tiny_bundle: Path, numbered: Path) -> None:
+def test_unreadable_files_are_counted_and_named(
+    edgepress: Command, tiny_bundle: Path, numbered: Path
+) -> None:
     (numbered / "003_bad.jpg").write_bytes(b"no picture")
     (numbered / "notes.txt").write_text("no example")
     ended = edgepress("evaluate", tiny_bundle, "--data", numbered, "--json")
@@ -122,7 +124,9 @@ def test_unreadable_files_are_counted_and_named(edgepress: Command, tiny_bundle:
 
 
 def test_limit_spreads(edgepress: Command, tiny_bundle: Path, numbered: Path) -> None:
-    assert edgepress("evaluate", tiny_bundle, "--data", numbered, "--limit", 3, "--json").data["examples"] == 3
+    assert (
+        edgepress("evaluate", tiny_bundle, "--data", numbered, "--limit", 3, "--json").data["examples"] == 3
+    )
 
 
 def test_no_example_can_be_used(edgepress: Command, tiny_bundle: Path, tmp_path: Path) -> None:
@@ -140,4 +144,6 @@ def test_a_damaged_float_network(
     path = tmp_path / "bad.onnx"
     path.write_bytes(content)
     assert edgepress("evaluate", tiny_bundle, "--data", numbered, "--original", path).code == 3
-    assert edgepress("evaluate", tiny_bundle, "--data", numbered, "--original", tmp_path / "none.onnx").code == 3
+    assert (
+        edgepress("evaluate", tiny_bundle, "--data", numbered, "--original", tmp_path / "none.onnx").code == 3
+    )

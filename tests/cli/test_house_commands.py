@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from edgepress.build.cache import StepCache
 from edgepress.bundle import verified
+from edgepress.cli import doctor
 from tests.cli.conftest import Command
 
 
@@ -34,7 +37,9 @@ def test_doctor(edgepress: Command) -> None:
     assert "extra build" in edgepress("doctor").out
 
 
-def test_doctor_says_what_a_missing_piece_would_enable(edgepress: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_says_what_a_missing_piece_would_enable(
+    edgepress: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("edgepress.cli.doctor._version", lambda name: None)
     monkeypatch.setenv("PATH", "")
     ended = edgepress("doctor")
@@ -45,7 +50,11 @@ def test_doctor_says_what_a_missing_piece_would_enable(edgepress: Command, monke
 
 def fill(size: int, name: str) -> Path:
     """A finished step of ``size`` bytes."""
-    return StepCache.default().make("export", name, lambda folder: (folder / "file").write_bytes(bytes(size)) and None)
+
+    def work(folder: Path) -> None:
+        (folder / "file").write_bytes(bytes(size))
+
+    return StepCache.default().make("export", name, work)
 
 
 def test_cache(edgepress: Command, own_cache: Path) -> None:
@@ -69,7 +78,9 @@ def test_clean(edgepress: Command, own_cache: Path) -> None:
     assert (own_cache / "mine.txt").exists()
 
 
-def test_clean_follows_no_link_and_leaves_running_builds(edgepress: Command, own_cache: Path, tmp_path: Path) -> None:
+def test_clean_follows_no_link_and_leaves_running_builds(
+    edgepress: Command, own_cache: Path, tmp_path: Path
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "kept").write_text("")
@@ -87,3 +98,18 @@ def test_clean_follows_no_link_and_leaves_running_builds(edgepress: Command, own
 def test_an_empty_cache(edgepress: Command) -> None:
     assert edgepress("cache").code == 0
     assert "removed 0 entries" in edgepress("cache", "clean").out
+
+
+def test_doctor_knows_what_the_package_asks_for() -> None:
+    """What doctor looks for is what the extras bring; of base and build, nothing is left out."""
+    root = Path(__file__).resolve().parents[2]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    asked = {"": project["dependencies"], **project["optional-dependencies"]}
+
+    def plain(name: str) -> str:
+        return re.split(r"[^A-Za-z0-9_\-]", name)[0].replace("_", "-").lower()
+
+    for extra, names in doctor._PACKAGES.items():
+        assert {plain(name) for name in names} <= {plain(name) for name in asked[extra]}, extra
+    assert {plain(name) for name in doctor._PACKAGES["build"]} == {plain(name) for name in asked["build"]}
+    assert len(doctor._PACKAGES[""]) == len(asked[""])

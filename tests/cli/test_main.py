@@ -76,7 +76,7 @@ def test_every_error_is_one_sentence_with_its_code(
 
     module = sys.modules[__name__]
     monkeypatch.setattr(module, "broken", broken, raising=False)
-    monkeypatch.setitem(entry.cli.entries, "broken", Entry(f"{__name__}:broken", ""))  # type: ignore[attr-defined]
+    monkeypatch.setitem(entry.cli.entries, "broken", Entry(f"{__name__}:broken", ""))
     monkeypatch.setitem(sys.modules, __name__, module)
     ended = edgepress("broken", *(["--debug"] if debug else []))
     assert ended.code == code

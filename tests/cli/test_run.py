@@ -21,7 +21,12 @@ SUM = TensorSpec("c", (2, 3))
 @pytest.fixture
 def adder(tmp_path: Path) -> Path:
     """A bundle with two inputs and one plain output."""
-    return write_plain(tmp_path / "add.edge", model([helper.make_node("Add", ["a", "b"], ["c"])], [*PAIR], [SUM]), PAIR, (SUM,))
+    return write_plain(
+        tmp_path / "add.edge",
+        model([helper.make_node("Add", ["a", "b"], ["c"])], [*PAIR], [SUM]),
+        PAIR,
+        (SUM,),
+    )
 
 
 def save(path: Path, value: float) -> Path:
@@ -59,7 +64,9 @@ def test_standard_input(
     assert by_pipe["labels"] == by_name["labels"]
 
 
-def test_one_bad_file_among_several(edgepress: Command, tiny_bundle: Path, photograph: Path, tmp_path: Path) -> None:
+def test_one_bad_file_among_several(
+    edgepress: Command, tiny_bundle: Path, photograph: Path, tmp_path: Path
+) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_bytes(b"no picture at all")
     ended = edgepress("run", tiny_bundle, bad, photograph, tmp_path / "missing.png", "--json")
@@ -70,7 +77,9 @@ def test_one_bad_file_among_several(edgepress: Command, tiny_bundle: Path, photo
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20, 100])
-def test_a_truncated_picture(edgepress: Command, tiny_bundle: Path, photograph: Path, tmp_path: Path, cut: int) -> None:
+def test_a_truncated_picture(
+    edgepress: Command, tiny_bundle: Path, photograph: Path, tmp_path: Path, cut: int
+) -> None:
     short = tmp_path / "short.png"
     short.write_bytes(photograph.read_bytes()[:cut])
     ended = edgepress("run", tiny_bundle, short)
@@ -103,13 +112,17 @@ def test_an_input_left_out(edgepress: Command, adder: Path, tmp_path: Path) -> N
 
 def test_save(edgepress: Command, adder: Path, tmp_path: Path) -> None:
     one = save(tmp_path / "one.npy", 1)
-    edgepress("run", adder, f"a={one}", f"b={one}", f"a={one}", f"b={one}", "--save", tmp_path / "out" / "deep")
+    edgepress(
+        "run", adder, f"a={one}", f"b={one}", f"a={one}", f"b={one}", "--save", tmp_path / "out" / "deep"
+    )
     files = sorted((tmp_path / "out" / "deep").iterdir())
     assert [file.name for file in files] == ["000-one-c.npy", "001-one-c.npy"]
     assert np.array_equal(np.load(files[0]), np.full((2, 3), 2, np.float32))
 
 
-def test_save_where_nothing_can_be_written(edgepress: Command, tiny_bundle: Path, photograph: Path, tmp_path: Path) -> None:
+def test_save_where_nothing_can_be_written(
+    edgepress: Command, tiny_bundle: Path, photograph: Path, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     ended = edgepress("run", tiny_bundle, photograph, "--save", tmp_path / "file")
     assert ended.code == 11
@@ -117,7 +130,9 @@ def test_save_where_nothing_can_be_written(edgepress: Command, tiny_bundle: Path
 
 def test_what_is_not_finite_is_null_in_json(edgepress: Command, tmp_path: Path) -> None:
     spec, out = TensorSpec("a", (2,)), TensorSpec("c", (2,))
-    path = write_plain(tmp_path / "log.edge", model([helper.make_node("Log", ["a"], ["c"])], [spec], [out]), (spec,), (out,))
+    path = write_plain(
+        tmp_path / "log.edge", model([helper.make_node("Log", ["a"], ["c"])], [spec], [out]), (spec,), (out,)
+    )
     array = tmp_path / "a.npy"
     array.write_bytes(npy(np.array([0, 1], np.float32)))
     ended = edgepress("run", path, array, "--json")
@@ -161,7 +176,9 @@ def test_a_missing_bundle(edgepress: Command, photograph: Path, tmp_path: Path) 
     assert "does not exist" in ended.err
 
 
-def test_a_folder_is_no_bundle_and_no_picture(edgepress: Command, tiny_bundle: Path, photograph: Path, tmp_path: Path) -> None:
+def test_a_folder_is_no_bundle_and_no_picture(
+    edgepress: Command, tiny_bundle: Path, photograph: Path, tmp_path: Path
+) -> None:
     assert edgepress("run", tmp_path, photograph).code == 8
     assert edgepress("run", tiny_bundle, tmp_path).code == 4
 

@@ -113,7 +113,24 @@ def global_pool(g: GraphMaker, x: str, shape: Shape) -> None:
 
 
 def unary(g: GraphMaker, x: str, shape: Shape) -> None:
-    op = str(g.rng.choice("Relu Sigmoid Tanh HardSwish LeakyRelu Elu Softplus Abs Neg Erf Floor HardSigmoid".split()))
+    op = str(
+        g.rng.choice(
+            [
+                "Relu",
+                "Sigmoid",
+                "Tanh",
+                "HardSwish",
+                "LeakyRelu",
+                "Elu",
+                "Softplus",
+                "Abs",
+                "Neg",
+                "Erf",
+                "Floor",
+                "HardSigmoid",
+            ]
+        )
+    )
     if op == "Floor":  # a step function would turn a rounding error into a whole step
         x, shape = g.add("Mul", [x, g.constant(np.float32(0.0))], shape)
     g.add(op, [x], shape)
@@ -232,7 +249,9 @@ def random_graph(seed: int) -> onnx.ModelProto:
         if g.pick(0, 1):
             g.input(g.live[0][1])
     for step in range(4 + seed % 11):
-        name, shape = g.live[-1] if g.rng.random() < 0.8 or step == 0 else g.live[int(g.rng.integers(len(g.live)))]
+        name, shape = (
+            g.live[-1] if g.rng.random() < 0.8 or step == 0 else g.live[int(g.rng.integers(len(g.live)))]
+        )
         ops = SPATIAL if kind < 2 else (*ANY, gram, matmul)
         op = ops[int(g.rng.integers(len(ops)))]
         if op in (conv, pool) and len(shape) < 3:

@@ -125,7 +125,7 @@ def test_the_tables_of_the_recipe_are_its_keys(heading: str, kind: type) -> None
     fields = {field.name for field in dataclasses.fields(kind)}
     shown = first_cells(ROOT / "docs" / "recipe.md", heading)
     assert fields <= shown
-    assert shown - fields <= {"image", "audio", "text", "array"}
+    assert shown - fields <= {"image", "audio", "text", "array"}  # the kinds of ``prepare``
 
 
 def test_the_table_of_the_manifest_is_its_keys() -> None:

@@ -2,8 +2,8 @@
 
 ::
 
-    float graph ─► plan ─► equalise ─► statistics ─► ranges ─► weights and biases ─► QDQ graph
-                  (which nodes)       (calibration inputs)    (one scale a channel)
+    float graph ─► plan ─► statistics ─► ranges ─► weights and biases ─► QDQ graph
+             (which nodes)  (calibration inputs)   (one scale a channel)
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from edgepress.errors import SourceError, UsageError
 from edgepress.graph.index import Index
 from edgepress.graph.tidy import tidy
 from edgepress.methods import Feeds, Method, Part, Pressed
+from edgepress.methods.int8.compensate import compensated, gather, mean_shift
 from edgepress.methods.int8.plan import WEIGHTED, Plan, make_plan
 from edgepress.methods.int8.ranges import Quantisation, choose_range, quantisation
 from edgepress.methods.int8.statistics import Statistics, collect
@@ -41,6 +42,8 @@ class Int8Config:
         calibration: how ranges of activations are chosen: ``minmax``, ``percentile``, ``entropy`` or ``mse``.
         percentile: the share of values that ``percentile`` keeps, in per cent.
         float_nodes: shell patterns of names of nodes that stay in float, such as ``features.0/*``.
+        rounding: ``compensated`` (GPTQ and corrected biases) or ``nearest``.
+        correct_bias: let the bias take up what rounding moves on average; ``compensated`` always does.
         per_channel: one weight scale for each output channel, or one for the whole tensor.
         weight_bits: 8, or 7 where the target adds products of eight bits in 16 (x86 without VNNI).
         quantise_output: round the results of a last matrix product to integers of their own too.
@@ -49,6 +52,8 @@ class Int8Config:
     calibration: Literal["minmax", "percentile", "entropy", "mse"] = "minmax"
     percentile: float = 99.999
     float_nodes: tuple[str, ...] = ()
+    rounding: Literal["compensated", "nearest"] = "compensated"
+    correct_bias: bool = True
     per_channel: bool = True
     weight_bits: int = 8
     quantise_output: bool = True
@@ -79,11 +84,14 @@ def press(
     seen = collect(model, tuple(plan.tensors), calibration, config.calibration != "minmax", progress)
     ranges = _ranges(plan, seen, config, activations)
     weights, biases = _weights(model, plan, ranges, config)
+    if config.rounding == "compensated" or config.correct_bias:
+        _improve(model, plan, ranges, calibration, config, weights, biases, progress)
     pressed = write_qdq(model, plan, ranges, weights, biases)
     facts = {
         "method": "int8",
         "activations": activations,
         "calibration": config.calibration,
+        "rounding": config.rounding,
         "calibration_inputs": len(calibration),
         "integer_nodes": len(plan.nodes),
         "float_nodes": len(model.graph.node) - len(plan.nodes) - len(plan.folded),
@@ -119,16 +127,47 @@ def _weights(
             continue
         axis = channel_axis(node)
         bias = index.value(node.input[2]) if len(node.input) > 2 and node.input[2] else None
-        grouped = node.op_type == "ConvTranspose" and weight.ndim > 1 and bias is not None
-        per_channel = config.per_channel and not (grouped and bias is not None and bias.size != weight.shape[axis])
+        channels = weight.shape[axis]
+        if bias is not None and node.op_type == "Gemm":
+            bias = np.broadcast_to(bias, (channels,))
+        # A grouped ConvTranspose has fewer weight channels than outputs: one scale has to serve them all.
+        per_channel = config.per_channel and (bias is None or bias.size == channels)
         floor = smallest_scale(bias, ranges[plan.tensors[node.input[0]]].scale)
-        if floor is not None and floor.size != weight.shape[axis]:
-            floor = np.full(weight.shape[axis], floor.max())
+        if floor is not None and floor.size != channels:
+            floor = np.full(channels, floor.max())
         scale = channel_scales(weight, axis, config.weight_bits, per_channel, floor)
         weights[key] = round_to_nearest(weight, scale, axis, config.weight_bits)
         if bias is not None:
             biases[key] = bias
     return weights, biases
+
+
+def _improve(
+    model: onnx.ModelProto,
+    plan: Plan,
+    ranges: dict[str, Quantisation],
+    calibration: Sequence[Feeds],
+    config: Int8Config,
+    weights: dict[str, IntegerWeight],
+    biases: dict[str, np.ndarray],
+    progress: Progress,
+) -> None:
+    """Replace rounded weights by compensated ones, and correct the biases, in place."""
+    index = Index.of(model.graph)
+    nodes = [node for node in model.graph.node if node.output[0] in weights and node.op_type != "ConvTranspose"]
+    of_tensor = {name: ranges[chief] for name, chief in plan.tensors.items()}
+    patches = gather(model, nodes, of_tensor, calibration, progress)
+    for i, node in enumerate(nodes):
+        key = node.output[0]
+        weight = index.value(node.input[1])
+        assert weight is not None
+        if config.rounding == "compensated":
+            weights[key], shift = compensated(weight, weights[key].scale, node, patches[key], config.weight_bits)
+        else:
+            shift = mean_shift(weight, weights[key], patches[key])
+        if node.op_type != "MatMul":  # a MatMul has no bias to correct
+            biases[key] = biases.get(key, np.zeros(1, np.float32)) + shift
+        progress(i + 1, len(nodes), "rounding weights")
 
 
 METHOD = Method("int8", "eight-bit integers, calibrated on examples", Int8Config, press, needs_data=True)

@@ -80,6 +80,8 @@ def open_session(model: onnx.ModelProto, tensors: Sequence[str]) -> ort.Inferenc
     options = ort.SessionOptions()
     options.log_severity_level = 4
     # Results must not depend on how this machine's optimiser fuses: the same inputs give the same ranges.
+    # Idle threads that spin take the processor from NumPy, which works between two runs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     return ort.InferenceSession(open_graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
 

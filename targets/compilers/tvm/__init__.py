@@ -22,7 +22,7 @@ from edgepress.targets.compilers.tvm.lower import generate, lower, tvm_target
 from edgepress.targets.compilers.tvm.machine import machine_of
 from edgepress.targets.compilers.tvm.plan import plan_memory
 from edgepress.targets.compilers.tvm.prepare import prepare
-from edgepress.targets.compilers.tvm.program import fuse, read_program
+from edgepress.targets.compilers.tvm.program import RuntimeCall, fuse, read_program
 from edgepress.targets.compilers.tvm.qdq import integer_regions
 from edgepress.targets.compilers.tvm.schedule.tile import panel_width
 from edgepress.targets.description import Target
@@ -60,7 +60,9 @@ class AotKernels:
     kernel_count: int
 
 
-def compile_graph(model: onnx.ModelProto, target: Target, out: Path, progress: Progress = silent) -> AotKernels:
+def compile_graph(
+    model: onnx.ModelProto, target: Target, out: Path, progress: Progress = silent
+) -> AotKernels:
     """Compile a graph of static shapes for a target into ``out``.
 
     Args:
@@ -85,10 +87,12 @@ def compile_graph(model: onnx.ModelProto, target: Target, out: Path, progress: P
     progress(2, total, "fuse")
     try:
         program = read_program(fuse(module, tvm_target(target)))
+        progress(3, total, "schedule")
+        kernels, functions, calls = lower(program, machine)
+    except RuntimeCall as error:
+        raise _left_to_runtime(ready, str(error)) from error
     except ValueError as error:
         raise UnsupportedOpError("with a shape known only at run time", str(error)[:200], MEND) from error
-    progress(3, total, "schedule")
-    kernels, functions, calls = lower(program, machine)
     plan = plan_memory(program, calls)
     progress(4, total, "generate code")
     path = generate(functions, kernels, target, out)
@@ -108,15 +112,28 @@ def compile_graph(model: onnx.ModelProto, target: Target, out: Path, progress: P
     )  # fmt: skip
 
 
+def _left_to_runtime(model: onnx.ModelProto, name: str) -> UnsupportedOpError:
+    """The error for an operator that only TVM's runtime could run, by its ONNX name where one matches."""
+    wanted = name.replace("_", "").lower()
+    for node in model.graph.node:
+        if node.op_type.lower() == wanted:
+            return UnsupportedOpError(node.op_type, f"node {node.name or node.output[0]!r}", MEND)
+    return UnsupportedOpError(name, "TVM's own runtime, which is not part of a build", MEND)
+
+
 def _specs(infos: object) -> tuple[TensorSpec, ...]:
     specs = []
     for info in infos:  # type: ignore[attr-defined]
         tensor = info.type.tensor_type
         shape = tuple(d.dim_value for d in tensor.shape.dim)
         if not tensor.HasField("shape") or any(not d.HasField("dim_value") for d in tensor.shape.dim):
-            raise SourceError(f"the shape of {info.name!r} is not known at build time; export with static shapes")
+            raise SourceError(
+                f"the shape of {info.name!r} is not known at build time; export with static shapes"
+            )
         if len(shape) > _MOST_RANK:
-            raise SourceError(f"{info.name!r} has {len(shape)} dimensions; at most {_MOST_RANK} can be compiled")
+            raise SourceError(
+                f"{info.name!r} has {len(shape)} dimensions; at most {_MOST_RANK} can be compiled"
+            )
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
         specs.append(TensorSpec(info.name, shape, dtype))
     return tuple(specs)

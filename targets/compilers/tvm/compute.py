@@ -14,7 +14,9 @@ from tvm import te, tirx
 from edgepress.targets.compilers.tvm.stages import KERNEL
 
 
-def conv(x: Any, weight: Any, strides: Sequence[int], dilations: Sequence[int], channels: int, dtype: str) -> Any:
+def conv(
+    x: Any, weight: Any, strides: Sequence[int], dilations: Sequence[int], channels: int, dtype: str
+) -> Any:
     """Convolution of padded ``x`` ``[n, *space, inputs]`` by ``weight`` ``[panels, *window, inputs, panel]``."""
     window = [int(extent) for extent in weight.shape[1:-2]]
     panel = int(weight.shape[-1])
@@ -25,7 +27,9 @@ def conv(x: Any, weight: Any, strides: Sequence[int], dilations: Sequence[int], 
     def element(*at: Any) -> Any:
         n, *space, c = at
         source = [p * s + t * d for p, s, t, d in zip(space, strides, taps, dilations, strict=True)]
-        value = _wide(x(n, *source, inputs), dtype) * _wide(weight(c // panel, *taps, inputs, c % panel), dtype)
+        value = _wide(x(n, *source, inputs), dtype) * _wide(
+            weight(c // panel, *taps, inputs, c % panel), dtype
+        )
         return te.sum(value, axis=[*taps, inputs])
 
     return te.compute(shape, element, name="conv", attrs={KERNEL: "contraction"})
@@ -87,7 +91,11 @@ def window_sum(x: Any, window: Sequence[int], strides: Sequence[int], dtype: str
 
 
 def window_counts(
-    space: Sequence[int], out: Sequence[int], window: Sequence[int], strides: Sequence[int], pads: Sequence[int]
+    space: Sequence[int],
+    out: Sequence[int],
+    window: Sequence[int],
+    strides: Sequence[int],
+    pads: Sequence[int],
 ) -> list[list[int]]:
     """For each spatial dimension, how many places of each window lie inside the unpadded extent."""
     counts = []

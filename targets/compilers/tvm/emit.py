@@ -15,7 +15,12 @@ _C_TYPES = {
     "int16": "int16_t", "uint16": "uint16_t", "int32": "int32_t", "uint32": "uint32_t", "int64": "int64_t",
     "uint64": "uint64_t", "bool": "int8_t",
 }  # fmt: skip
-_SPACES = {Space.ARENA: "EP_ARENA", Space.WEIGHTS: "EP_WEIGHTS", Space.INPUT: "EP_INPUT", Space.OUTPUT: "EP_OUTPUT"}
+_SPACES = {
+    Space.ARENA: "EP_ARENA",
+    Space.WEIGHTS: "EP_WEIGHTS",
+    Space.INPUT: "EP_INPUT",
+    Space.OUTPUT: "EP_OUTPUT",
+}
 HEADER = """/* Made by edgepress: the model in this library. */
 #ifndef EP_MODEL_H
 #define EP_MODEL_H
@@ -53,11 +58,17 @@ def emit_model(
     outputs: Sequence[TensorSpec],
 ) -> str:
     """``model.c``: kernels declared, thunks, argument and operation tables, and ``ep_get_model``."""
-    lines = ['#include "ep.h"', "", "/* Made by edgepress. Kernels run [begin, end) of their outermost loop. */"]
+    lines = [
+        '#include "ep.h"',
+        "",
+        "/* Made by edgepress. Kernels run [begin, end) of their outermost loop. */",
+    ]
     for index, kernel in enumerate(kernels):
         types = [_C_TYPES[dtype] for dtype in kernel.dtypes]
         declared = ", ".join([f"{t} *" for t in types] + ["int32_t", "int32_t"])
-        passed = ", ".join([f"({t} *)a[{i}]" for i, t in enumerate(types)] + [_share("part"), _share("part + 1")])
+        passed = ", ".join(
+            [f"({t} *)a[{i}]" for i, t in enumerate(types)] + [_share("part"), _share("part + 1")]
+        )
         lines += [
             f"extern int32_t {kernel.symbol}({declared});",
             f"static int32_t op_{index}(void *const *a, int32_t part, int32_t parts) {{",
@@ -84,12 +95,16 @@ def emit_model(
             "  return 0;",
             "}",
         ]
-        rows.append(f"  {{copy_{index}, refs + {len(refs)}, 2u, 1u, \"copy\"}},")
+        rows.append(f'  {{copy_{index}, refs + {len(refs)}, 2u, 1u, "copy"}},')
         refs += [_ref(plan.places[number]), _ref(Place(Space.OUTPUT, index, 0))]
         most = max(most, 2)
     lines += ["", "static const ep_ref refs[] = {", *refs, "};"] if refs else ["static const ep_ref refs[1];"]
     lines += ["static const ep_op ops[] = {", *rows, "};"] if rows else ["static const ep_op ops[1];"]
-    lines += ["static const ep_io inputs[] = {", *map(_io, inputs), "};"] if inputs else ["static const ep_io inputs[1];"]
+    lines += (
+        ["static const ep_io inputs[] = {", *map(_io, inputs), "};"]
+        if inputs
+        else ["static const ep_io inputs[1];"]
+    )
     lines += ["static const ep_io outputs[] = {", *map(_io, outputs), "};"]
     lines += [
         "static const ep_model model = {",
@@ -112,7 +127,9 @@ def _ref(place: Place) -> str:
 
 def _io(spec: TensorSpec) -> str:
     shape = ", ".join(str(extent) for extent in spec.shape) or "0"
-    return f"  {{{c_text(spec.name)}, EP_{spec.dtype.upper()}, {len(spec.shape)}u, {{{shape}}}, {spec.bytes}u}},"
+    return (
+        f"  {{{c_text(spec.name)}, EP_{spec.dtype.upper()}, {len(spec.shape)}u, {{{shape}}}, {spec.bytes}u}},"
+    )
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

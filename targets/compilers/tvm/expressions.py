@@ -66,7 +66,9 @@ def calls(expr: Expr) -> list[Any]:
 def uses(expr: Expr, var: Any) -> bool:
     """Whether a variable occurs in an expression."""
     found: list[Any] = []
-    tvm_ffi.structural_walk(expr, (ir.Var, lambda v: found.append(v) if v.same_as(var) else None), order="post")
+    tvm_ffi.structural_walk(
+        expr, (ir.Var, lambda v: found.append(v) if v.same_as(var) else None), order="post"
+    )
     return bool(found)
 
 
@@ -145,7 +147,9 @@ class Narrow:
                 return self._as(self.index(expr.value), dtype_of(expr))
             return tirx.Cast(dtype_of(expr), self.value(expr.value))
         if isinstance(expr, tirx.Select):
-            return tirx.Select(self.value(expr.condition), self.value(expr.true_value), self.value(expr.false_value))
+            return tirx.Select(
+                self.value(expr.condition), self.value(expr.true_value), self.value(expr.false_value)
+            )
         if isinstance(expr, ir.Call):
             return ir.Call(expr.op, [self.value(a) for a in expr.args], expr.attrs, ret_ty=expr.ty)
         if isinstance(expr, tirx.Let):

@@ -30,7 +30,11 @@ def import_graph(model: onnx.ModelProto) -> Any:
     """
     known = onnx_frontend._get_convert_map()
     for node in model.graph.node:
-        if node.op_type not in known and node.op_type not in CONVERTERS and node.op_type not in ("If", "Constant"):
+        if (
+            node.op_type not in known
+            and node.op_type not in CONVERTERS
+            and node.op_type not in ("If", "Constant")
+        ):
             raise UnsupportedOpError(node.op_type, f"node {node.name or node.output[0]!r}", MEND)
         if node.op_type == "If":
             raise UnsupportedOpError("If", f"node {node.name or node.output[0]!r}", MEND)

@@ -15,11 +15,60 @@ from onnx import numpy_helper
 
 DOMAIN = "edgepress"
 UNARY = frozenset(
-    "Relu Clip Sigmoid HardSwish HardSigmoid Tanh LeakyRelu Elu Selu Celu Exp Log Neg Abs Sqrt Erf Gelu Softplus "
-    "Softsign Mish Identity Cast Floor Ceil Round Reciprocal Sign Not QuantizeLinear DequantizeLinear "
-    "ThresholdedRelu".split()
+    [
+        "Relu",
+        "Clip",
+        "Sigmoid",
+        "HardSwish",
+        "HardSigmoid",
+        "Tanh",
+        "LeakyRelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Exp",
+        "Log",
+        "Neg",
+        "Abs",
+        "Sqrt",
+        "Erf",
+        "Gelu",
+        "Softplus",
+        "Softsign",
+        "Mish",
+        "Identity",
+        "Cast",
+        "Floor",
+        "Ceil",
+        "Round",
+        "Reciprocal",
+        "Sign",
+        "Not",
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "ThresholdedRelu",
+    ]
 )
-BINARY = frozenset("Add Sub Mul Div Pow Max Min PRelu Equal Less Greater And Or Where EpQAdd EpQMul".split())
+BINARY = frozenset(
+    [
+        "Add",
+        "Sub",
+        "Mul",
+        "Div",
+        "Pow",
+        "Max",
+        "Min",
+        "PRelu",
+        "Equal",
+        "Less",
+        "Greater",
+        "And",
+        "Or",
+        "Where",
+        "EpQAdd",
+        "EpQMul",
+    ]
+)
 
 
 class GraphEditor:
@@ -35,7 +84,9 @@ class GraphEditor:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
         self.constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-        self.shapes: dict[str, tuple[int, ...]] = {name: value.shape for name, value in self.constants.items()}
+        self.shapes: dict[str, tuple[int, ...]] = {
+            name: value.shape for name, value in self.constants.items()
+        }
         for info in (*model.graph.value_info, *model.graph.input, *model.graph.output):
             dims = info.type.tensor_type.shape.dim
             if info.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
@@ -58,7 +109,9 @@ class GraphEditor:
 
     def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> None:
         """Append a node."""
-        self.nodes.append(onnx.helper.make_node(op, list(inputs), [output], name=output, domain=domain, **attrs))
+        self.nodes.append(
+            onnx.helper.make_node(op, list(inputs), [output], name=output, domain=domain, **attrs)
+        )
 
     def finish(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """The rewritten model, without initializers that nothing reads."""
@@ -157,7 +210,15 @@ class ChannelsLast(GraphEditor):
         return self.last[name]
 
     def _windowed(self, node: onnx.NodeProto) -> bool:
-        if node.op_type not in ("Conv", "EpQConv", "MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean", "EpQMean"):
+        if node.op_type not in (
+            "Conv",
+            "EpQConv",
+            "MaxPool",
+            "AveragePool",
+            "GlobalAveragePool",
+            "ReduceMean",
+            "EpQMean",
+        ):
             return False
         shape = self.shapes.get(node.input[0])
         if shape is None or len(shape) not in (3, 4):
@@ -231,7 +292,12 @@ class ChannelsLast(GraphEditor):
             return False
         weight = self.constants.get(node.input[1])
         shape = self.shapes.get(node.input[0])
-        if weight is None or weight.ndim != 2 or not shape or weight.dtype not in (np.float32, np.int8, np.uint8):
+        if (
+            weight is None
+            or weight.ndim != 2
+            or not shape
+            or weight.dtype not in (np.float32, np.int8, np.uint8)
+        ):
             return False
         attrs = attributes(node)
         if attrs.get("transA"):
@@ -246,7 +312,9 @@ class ChannelsLast(GraphEditor):
         extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs}
         if node.op_type == "EpQDense":
             rest = list(node.input[2:])
-            self.node("EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra)
+            self.node(
+                "EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra
+            )
             return True
         bias = node.input[2] if len(node.input) > 2 else ""
         product = self.fresh(out) if bias else out

@@ -11,6 +11,7 @@ import tvm_ffi
 from tvm import s_tir, tirx
 
 from edgepress.errors import CompileError
+from edgepress.targets.compilers.tvm.csource import exact_constants, freestanding
 from edgepress.targets.compilers.tvm.expressions import dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Frame
 from edgepress.targets.compilers.tvm.machine import Machine
@@ -44,7 +45,11 @@ def tvm_target(target: Target) -> Any:
     """The target as TVM's code generator wants it."""
     if target.toolchain.code == "c":
         return tvm.target.Target({"kind": "c"})
-    settings: dict[str, Any] = {"kind": "llvm", "mtriple": target.toolchain.llvm_triple, "mcpu": target.cpu.model}
+    settings: dict[str, Any] = {
+        "kind": "llvm",
+        "mtriple": target.toolchain.llvm_triple,
+        "mcpu": target.cpu.model,
+    }
     if target.cpu.features:
         settings["mattr"] = [f if f[0] in "+-" else f"+{f}" for f in target.cpu.features]
     if target.toolchain.llvm_abi:
@@ -64,7 +69,9 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
         if key not in done:
             func, buffers, extent, dtypes, macs = _function(step, machine)
             digest = tvm_hash(func)
-            index = next((i for i in by_hash.get(digest, []) if tvm_ffi.structural_equal(functions[i], func)), None)
+            index = next(
+                (i for i in by_hash.get(digest, []) if tvm_ffi.structural_equal(functions[i], func)), None
+            )
             if index is None:
                 index = len(kernels)
                 kernels.append(Kernel(f"ep_k{index}", len(buffers), extent, dtypes))
@@ -88,7 +95,9 @@ def _label(step: Step) -> str:
     """What profiles call a step: its anchor's operator, or the fused function's name."""
     if step.nest is None or step.nest.anchor is None:
         return step.name
-    quantised = dtype_of(step.nest.anchor.buffer) == "int32" and dtype_of(step.nest.stage.buffer).endswith("int8")
+    quantised = dtype_of(step.nest.anchor.buffer) == "int32" and dtype_of(step.nest.stage.buffer).endswith(
+        "int8"
+    )
     return step.nest.anchor.name + ("_int8" if quantised else "")
 
 
@@ -124,6 +133,7 @@ def generate(functions: list[Any], kernels: list[Kernel], target: Target, out: P
     c_source = target.toolchain.code == "c"
     passes = tvm.transform.Sequential(
         [
+            tirx.transform.ConvertSSA(),
             tirx.transform.VectorizeLoop(True),
             tirx.transform.UnrollLoop(),
             tirx.transform.StmtSimplify(),
@@ -135,13 +145,21 @@ def generate(functions: list[Any], kernels: list[Kernel], target: Target, out: P
     try:
         with tvm.transform.PassContext(opt_level=3), machine_target:
             module = passes(tvm.IRModule(named))
-            built = tvm.get_global_func("target.build." + ("c" if c_source else "llvm"))(module, machine_target)
+            if c_source:
+                module = tvm.IRModule(
+                    {var.name_hint: exact_constants(func) for var, func in module.functions_items()}
+                )
+            built = tvm.get_global_func("target.build." + ("c" if c_source else "llvm"))(
+                module, machine_target
+            )
         path = out / ("kernels.c" if c_source else "kernels.o")
         if c_source:
-            path.write_text(built.inspect_source())
+            path.write_text(freestanding(built.inspect_source()))
         else:
             built.write_to_file(str(path))
     except Exception as error:
         lines = str(error).strip().splitlines() or ["no message"]
-        raise CompileError(f"TVM could not make code for {target.name}: {lines[-1][:300]}; try the ort engine") from error
+        raise CompileError(
+            f"TVM could not make code for {target.name}: {lines[-1][:300]}; try the ort engine"
+        ) from error
     return path

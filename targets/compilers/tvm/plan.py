@@ -57,7 +57,9 @@ def plan_memory(program: Program, calls: list[KernelCall]) -> MemoryPlan:
         places[number] = Place(Space.INPUT, index, 0)
     weights = bytearray()
     by_content: dict[bytes, int] = {}
-    used = {argument for call in calls for argument in call.arguments} | {program.root(o) for o in program.outputs}
+    used = {argument for call in calls for argument in call.arguments} | {
+        program.root(o) for o in program.outputs
+    }
     for number in sorted(program.constants):
         if number not in used:
             continue

@@ -34,7 +34,9 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         return onnx.shape_inference.infer_shapes(done, data_prop=True)
     except Exception as error:
-        raise SourceError(f"the graph's shapes do not fit together: {str(error).splitlines()[0]}; export it again") from error
+        raise SourceError(
+            f"the graph's shapes do not fit together: {str(error).splitlines()[0]}; export it again"
+        ) from error
 
 
 def _constants_to_initializers(graph: onnx.GraphProto) -> None:
@@ -46,7 +48,9 @@ def _constants_to_initializers(graph: onnx.GraphProto) -> None:
             tensor.CopyFrom(attrs["value"].t)
             tensor.name = node.output[0]
             graph.initializer.append(tensor)
-        elif node.op_type == "Constant" and ({"value_float", "value_int", "value_floats", "value_ints"} & set(attrs)):
+        elif node.op_type == "Constant" and (
+            {"value_float", "value_int", "value_floats", "value_ints"} & set(attrs)
+        ):
             value = onnx.helper.get_attribute_value(node.attribute[0])
             floats = "float" in node.attribute[0].name
             array = np.array(value, np.float32 if floats else np.int64)
@@ -79,13 +83,19 @@ def _fold_batch_norm(graph: onnx.GraphProto) -> None:
         if any(name not in constants for name in names if name):
             continue
         weight = numpy_helper.to_array(constants[conv.input[1]]).astype(np.float64)
-        scale, shift, mean, var = (numpy_helper.to_array(constants[n]).astype(np.float64) for n in node.input[1:5])
-        bias = numpy_helper.to_array(constants[conv.input[2]]) if len(conv.input) > 2 and conv.input[2] else 0.0
+        scale, shift, mean, var = (
+            numpy_helper.to_array(constants[n]).astype(np.float64) for n in node.input[1:5]
+        )
+        bias = (
+            numpy_helper.to_array(constants[conv.input[2]]) if len(conv.input) > 2 and conv.input[2] else 0.0
+        )
         factor = scale / np.sqrt(var + attributes(node).get("epsilon", 1e-5))
         new = (weight * factor.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
         stem = node.output[0]
         graph.initializer.append(numpy_helper.from_array(new, f"{stem}__w"))
-        graph.initializer.append(numpy_helper.from_array(((bias - mean) * factor + shift).astype(np.float32), f"{stem}__b"))
+        graph.initializer.append(
+            numpy_helper.from_array(((bias - mean) * factor + shift).astype(np.float32), f"{stem}__b")
+        )
         del conv.input[1:]
         conv.input.extend([f"{stem}__w", f"{stem}__b"])
         conv.output[0] = stem

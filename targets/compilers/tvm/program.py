@@ -16,6 +16,10 @@ from edgepress.targets.compilers.tvm.kernel import Frame, split_flat
 from edgepress.targets.compilers.tvm.stages import Nest, OpaqueBody, gather_nests, read_stages
 
 
+class RuntimeCall(Exception):
+    """An operator that TVM leaves to its own runtime, which is not linked; the message is its name."""
+
+
 @dataclass(frozen=True)
 class Value:
     """One tensor of the program, by number."""
@@ -91,6 +95,7 @@ def read_program(module: Any) -> Program:
 
     Raises:
         ValueError: the module holds something other than kernel calls over static shapes.
+        RuntimeCall: an operator is left to TVM's runtime.
     """
     return _Reader(module).read()
 
@@ -134,6 +139,8 @@ class _Reader:
             return self.known[expr]
         if isinstance(expr, ir.expr.GenericConst):
             return self._constant(expr)
+        if isinstance(expr, relax.Call):
+            raise RuntimeCall(str(getattr(expr.op, "name", expr.op)).removeprefix("relax."))
         raise ValueError(f"the expression {expr} is no value")
 
     def _constant(self, expr: Any) -> int:
@@ -183,7 +190,12 @@ class _Reader:
 def aliased(nest: Nest) -> Any:
     """The buffer whose bytes a nest would only copy in order, or None."""
     value = nest.stage.value
-    if nest.anchor is not None or not nest.stage.plain or not is_load(value) or dtype_of(value.source) != dtype_of(nest.stage.buffer):
+    if (
+        nest.anchor is not None
+        or not nest.stage.plain
+        or not is_load(value)
+        or dtype_of(value.source) != dtype_of(nest.stage.buffer)
+    ):
         return None
     source = shape_of(value.source)
     if int(np.prod(source, dtype=np.int64)) != int(np.prod(shape_of(nest.stage.buffer), dtype=np.int64)):
@@ -200,4 +212,4 @@ def aliased(nest: Nest) -> Any:
     )
     gap = frame.simplify(gap)
     same = isinstance(gap, tirx.IntImm) and int(gap) == 0
-    return value.source if same or total == 1 and gap.same_as(const(0)) else None
+    return value.source if same or (total == 1 and gap.same_as(const(0))) else None

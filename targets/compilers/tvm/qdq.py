@@ -16,7 +16,9 @@ import onnx
 
 from edgepress.targets.compilers.tvm.layout import DOMAIN, GraphEditor, attributes
 
-_SAME_GRID = frozenset("MaxPool Reshape Transpose Flatten Squeeze Unsqueeze Slice Identity".split())
+_SAME_GRID = frozenset(
+    ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Identity"]
+)
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,11 @@ class IntegerRegions(GraphEditor):
         weight, scale = self.constants.get(holder.input[0]), self.constants.get(holder.input[1])
         if weight is None or scale is None or weight.dtype not in (np.int8, np.uint8):
             return False
-        zero = self.constants.get(holder.input[2]) if len(holder.input) > 2 and holder.input[2] else np.zeros((), np.int8)
+        zero = (
+            self.constants.get(holder.input[2])
+            if len(holder.input) > 2 and holder.input[2]
+            else np.zeros((), np.int8)
+        )
         if zero is None or (zero.size > 1 and zero.any()):
             return False
         # A weight's own zero point is taken away here; it must leave the weight in eight bits.
@@ -144,7 +150,9 @@ class IntegerRegions(GraphEditor):
             return False
         conv = node.op_type == "Conv"
         group = int(attrs.get("group", 1))
-        if conv and (weight.ndim not in (3, 4) or group not in (1, weight.shape[0]) or group > 1 < weight.shape[1]):
+        if conv and (
+            weight.ndim not in (3, 4) or group not in (1, weight.shape[0]) or group > 1 < weight.shape[1]
+        ):
             return False
         if not conv and (weight.ndim != 2 or attrs.get("transA") or attrs.get("alpha", 1.0) != 1.0):
             return False
@@ -172,7 +180,11 @@ class IntegerRegions(GraphEditor):
             self.constant((each / ending.grid.scale).astype(np.float32), node.output[0]),
         ]
         self.constants.update({name: self.added[name] for name in inputs[1:]})
-        kept = {k: attrs[k] for k in ("strides", "dilations", "pads", "group", "auto_pad") if k in attrs} if conv else {}
+        kept = (
+            {k: attrs[k] for k in ("strides", "dilations", "pads", "group", "auto_pad") if k in attrs}
+            if conv
+            else {}
+        )
         self._emit("EpQConv" if conv else "EpQDense", inputs, ending, zero_in=grid.zero, **kept)
         return True
 
@@ -183,17 +195,31 @@ class IntegerRegions(GraphEditor):
         holder = self.makers.get(name)
         if value is None and holder is not None and holder.op_type == "DequantizeLinear":
             steps, grid = self.constants.get(holder.input[0]), self.constants.get(holder.input[1])
-            if steps is None or grid is None or (len(holder.input) > 2 and self.constants[holder.input[2]].any()):
+            if (
+                steps is None
+                or grid is None
+                or (len(holder.input) > 2 and self.constants[holder.input[2]].any())
+            ):
                 return None
             value = steps.astype(np.float64) * grid.astype(np.float64)
         if value is None or value.size not in (1, scale.size):
             return None
-        return np.rint(np.broadcast_to(value.reshape(-1).astype(np.float64), scale.shape) / scale).astype(np.int64)
+        return np.rint(np.broadcast_to(value.reshape(-1).astype(np.float64), scale.shape) / scale).astype(
+            np.int64
+        )
 
     def _emit(self, op: str, inputs: list[str], ending: Ending, **attrs: object) -> None:
         kind = onnx.helper.np_dtype_to_tensor_dtype(ending.grid.dtype)
         self.node(
-            op, inputs, ending.output, DOMAIN, zero_out=ending.grid.zero, low=ending.low, high=ending.high, to=kind, **attrs
+            op,
+            inputs,
+            ending.output,
+            DOMAIN,
+            zero_out=ending.grid.zero,
+            low=ending.low,
+            high=ending.high,
+            to=kind,
+            **attrs,
         )
 
     def _add(self, node: onnx.NodeProto, ending: Ending) -> bool:
@@ -231,7 +257,12 @@ class IntegerRegions(GraphEditor):
         places = int(np.prod(shape[2:]))
         factor = np.float32(source[1].scale / (places * ending.grid.scale))
         self._emit(
-            "EpQMean", [source[0]], ending, zeros=[source[1].zero * places], scales=[float(factor)], keepdims=keep
+            "EpQMean",
+            [source[0]],
+            ending,
+            zeros=[source[1].zero * places],
+            scales=[float(factor)],
+            keepdims=keep,
         )
         return True
 
@@ -253,14 +284,20 @@ class IntegerRegions(GraphEditor):
         if node.op_type != "DequantizeLinear" or any(n and n not in self.constants for n in node.input):
             return False
         value, scale = self.constants[node.input[0]], self.constants[node.input[1]]
-        zero = self.constants[node.input[2]] if len(node.input) > 2 and node.input[2] else np.zeros((), value.dtype)
+        zero = (
+            self.constants[node.input[2]]
+            if len(node.input) > 2 and node.input[2]
+            else np.zeros((), value.dtype)
+        )
         if scale.size > 1 and (scale.ndim != 1 or attributes(node).get("block_size")):
             return False
         along = [1] * value.ndim
         if scale.size > 1:
             along[attributes(node).get("axis", 1) % value.ndim] = -1
             scale, zero = scale.reshape(along), (zero.reshape(along) if zero.size > 1 else zero)
-        real = (value.astype(np.int32) - zero.astype(np.int32)).astype(np.float32) * scale.reshape(scale.shape or ())
+        real = (value.astype(np.int32) - zero.astype(np.int32)).astype(np.float32) * scale.reshape(
+            scale.shape or ()
+        )
         self.added[node.output[0]] = real.astype(np.float32).reshape(value.shape)
         return True
 

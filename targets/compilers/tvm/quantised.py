@@ -46,7 +46,9 @@ def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
-        acc = compute.conv(x, weight, list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], "int32")
+        acc = compute.conv(
+            x, weight, list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], "int32"
+        )
         return _scaled(acc, bias, scale, attrs, "conv_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "conv_int8")
@@ -159,7 +161,9 @@ def _quantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 def _dequantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     x, scale = inputs[0], inputs[1]
-    zero = inputs[2] if len(inputs) > 2 and inputs[2] is not None else relax.const(np.zeros((), str(x.ty.dtype)))
+    zero = (
+        inputs[2] if len(inputs) > 2 and inputs[2] is not None else relax.const(np.zeros((), str(x.ty.dtype)))
+    )
     read_scale, read_zero = _along(x, scale, attrs.get("axis", 1)), _along(x, zero, attrs.get("axis", 1))
 
     def function(x: Any, scale: Any, zero: Any) -> Any:
@@ -170,7 +174,12 @@ def _dequantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
         return te.compute(x.shape, element, name="dequantize")
 
     return bb.emit_te(
-        function, x, scale, zero, primfunc_attrs={"op_pattern": _ELEMENT_WISE}, primfunc_name_hint="dequantize"
+        function,
+        x,
+        scale,
+        zero,
+        primfunc_attrs={"op_pattern": _ELEMENT_WISE},
+        primfunc_name_hint="dequantize",
     )
 
 

@@ -185,7 +185,9 @@ def _may_inline(producer: Stage, consumers: list[Stage]) -> bool:
             for load in reads for axis in consumer.axes
         )  # fmt: skip
     return all(
-        axis.extent == 1 or any(uses(i, axis.var) for i in load.indices) for load in reads for axis in consumer.axes
+        axis.extent == 1 or any(uses(i, axis.var) for i in load.indices)
+        for load in reads
+        for axis in consumer.axes
     )
 
 

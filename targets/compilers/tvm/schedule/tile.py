@@ -68,7 +68,9 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
     column = stage.spatial[-1].var
     chunks = chunks_of(width, plan.lanes)
     places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
-    sums = [[local(f"s{r}_{c}", lanes, "float32") for c, (_, lanes) in enumerate(chunks)] for r in range(rows)]
+    sums = [
+        [local(f"s{r}_{c}", lanes, "float32") for c, (_, lanes) in enumerate(chunks)] for r in range(rows)
+    ]
     statements: list[Any] = []
     for r in range(rows):
         for c, (_, lanes) in enumerate(chunks):
@@ -118,7 +120,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     done.append(_put(sums[r][c], lanes, _get(sums[r][c], lanes) + product))
         return done
 
-    unroll = 4 if inner.extent >= 4 else inner.extent
+    unroll = min(4, inner.extent) if plan.lanes > 1 else 1
     trips, tail = divmod(inner.extent, unroll)
     parts = []
     if trips == 1:
@@ -139,7 +141,9 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
             where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
             held = tirx.BufferLoad(sums[r][c], [lane])
             store = frame.store(where, held)
-            statements.append(loop(lane, lanes, store, tirx.ForKind.VECTORIZED if lanes > 1 else tirx.ForKind.UNROLLED))
+            statements.append(
+                loop(lane, lanes, store, tirx.ForKind.VECTORIZED if lanes > 1 else tirx.ForKind.UNROLLED)
+            )
     return sequence(statements)
 
 

@@ -36,9 +36,19 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     if not contiguous_columns(frame, contraction, columns, panel):
         return None
     vectors = max(1, panel // machine.lanes)
-    rows = max(1, (machine.registers - 9) // vectors) if machine.by_element else max(1, (machine.registers - 4) // vectors)
+    rows = (
+        max(1, (machine.registers - 9) // vectors)
+        if machine.by_element
+        else max(1, (machine.registers - 4) // vectors)
+    )
     plan = Plan(
-        nest, contraction, row_space(nest, frame, contraction), machine.lanes, panel, min(rows, 12), machine.by_element
+        nest,
+        contraction,
+        row_space(nest, frame, contraction),
+        machine.lanes,
+        panel,
+        min(rows, 12),
+        machine.by_element,
     )
     return tiled(plan, frame, columns, _tile)
 
@@ -76,7 +86,9 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
             for r in range(rows):
                 offset = frame.load_offset(row_load, {**variables, **places[r], inner.var: base})
                 value = tirx.Var(f"x{r}", f"int16x{_STEPS}")
-                done.append(tirx.Bind(value, tirx.Cast(value.ty.dtype, frame.vector(row_load.source, offset, _STEPS))))
+                done.append(
+                    tirx.Bind(value, tirx.Cast(value.ty.dtype, frame.vector(row_load.source, offset, _STEPS)))
+                )
                 wide.append(value)
         for k in range(count):
             at = {**variables, inner.var: frame.simplify(base + const(k))}
@@ -102,7 +114,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     done.append(tirx.BufferStore(sums[r][c], held + product, [_all(lanes)]))
         return done
 
-    unroll = _STEPS if inner.extent >= _STEPS else inner.extent
+    unroll = min(_STEPS, inner.extent) if plan.lanes > 1 else 1
     trips, tail = divmod(inner.extent, unroll)
     parts = []
     if trips == 1:
@@ -122,7 +134,9 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
             lane = frame.axis("v", lanes)
             where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
             store = frame.store(where, tirx.BufferLoad(sums[r][c], [lane]))
-            statements.append(loop(lane, lanes, store, tirx.ForKind.VECTORIZED if lanes > 1 else tirx.ForKind.UNROLLED))
+            statements.append(
+                loop(lane, lanes, store, tirx.ForKind.VECTORIZED if lanes > 1 else tirx.ForKind.UNROLLED)
+            )
     return sequence(statements)
 
 

@@ -63,11 +63,16 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
     if rows_outside:
         outer = plan.space.blocks * tiles
         part = frame.axis("r", outer)
-        block, tile = frame.simplify(tirx.floordiv(part, const(tiles))), frame.simplify(tirx.floormod(part, const(tiles)))
+        block, tile = (
+            frame.simplify(tirx.floordiv(part, const(tiles))),
+            frame.simplify(tirx.floormod(part, const(tiles))),
+        )
         statements = []
         if full:
             panel = frame.axis("c", full)
-            statements.append(loop(panel, full, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, plan.panel)))
+            statements.append(
+                loop(panel, full, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, plan.panel))
+            )
         if left:
             statements.append(_row_tile(make_tile, plan, frame, block, tile, tiles, const(full), left))
         return Body(frame.part_loop(part, sequence(statements)), outer)
@@ -78,7 +83,11 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
     def all_rows(panel: Expr, width: int) -> Any:
         block = frame.axis("o", plan.space.blocks)
         tile = frame.axis("r", tiles)
-        return loop(block, plan.space.blocks, loop(tile, tiles, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, width)))
+        return loop(
+            block,
+            plan.space.blocks,
+            loop(tile, tiles, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, width)),
+        )
 
     if not left:
         return Body(frame.part_loop(part, all_rows(part, plan.panel)), outer)
@@ -91,7 +100,9 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
     return Body(sequence([whole, rest]), outer)
 
 
-def _row_tile(make_tile: Tile, plan: Plan, frame: Frame, block: Expr, tile: Expr, tiles: int, panel: Expr, width: int) -> Any:
+def _row_tile(
+    make_tile: Tile, plan: Plan, frame: Frame, block: Expr, tile: Expr, tiles: int, panel: Expr, width: int
+) -> Any:
     """One tile; the first ``rows mod tiles`` tiles have one row more than the others."""
     small, extra = divmod(plan.space.rows, tiles)
     if not extra:

@@ -75,7 +75,8 @@ def _loops(
                 continue
             var: Expr = frame.axis("x", count) if count > 1 else const(0)
             places = [
-                {**variables, row.var: frame.simplify(var * const(size) + const(start + x))} for x in range(size)
+                {**variables, row.var: frame.simplify(var * const(size) + const(start + x))}
+                for x in range(size)
             ]
             body = _tile(nest, frame, places, channels, first, width)
             statements.append(loop(var, count, body) if count > 1 else body)
@@ -133,7 +134,9 @@ def _tile(
         at = {**variables, unrolled.var: const(step)} if unrolled else variables
         for acc, place in zip(sums, places, strict=True):
             lane = frame.axis("v", width)
-            value = frame.value(anchor.value, {**place, **at, channels.var: first + lane}, tirx.BufferLoad(acc, [lane]))
+            value = frame.value(
+                anchor.value, {**place, **at, channels.var: first + lane}, tirx.BufferLoad(acc, [lane])
+            )
             body.append(loop(lane, width, tirx.BufferStore(acc, value, [lane]), kind))
     statement = sequence(body)
     for var, extent in reversed(loops):
