@@ -49,8 +49,8 @@ def probabilities(scores: np.ndarray[Any, Any], activation: str) -> np.ndarray[A
         powers = np.exp(values - values.max(axis=-1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
     if activation == "sigmoid":
-        return 1 / (1 + np.exp(-values))
-    return values
+        return np.asarray(1 / (1 + np.exp(-values)))
+    return np.asarray(values)
 
 
 def top(scores: np.ndarray[Any, Any], kind: ScoresOutput, labels: list[str], count: int = 5) -> list[Label]:

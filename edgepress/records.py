@@ -86,8 +86,8 @@ def _convert(hint: Any, data: Any, where: str) -> Any:
             text = ", ".join(repr(choice) for choice in arguments)
             raise RecordError(f"{where!r} must be one of {text}, not {repr(data)[:80]}")
         return data
-    if dataclasses.is_dataclass(hint):
-        return decode(typing.cast(type, hint), data, where)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):  # a class, never an instance
+        return decode(hint, data, where)
     if origin is tuple:
         return _convert_tuple(arguments, data, where)
     if origin in (dict, Mapping):

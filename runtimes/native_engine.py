@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -43,7 +42,7 @@ class NativeEngine:
 @contextlib.contextmanager
 def _as_file(library: memoryview) -> Iterator[Path]:
     """A path that the system's loader can open while it loads: memory on Linux, a private file elsewhere."""
-    if sys.platform == "linux":
+    if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("edgepress-library")
         try:
             with os.fdopen(descriptor, "wb", closefd=False) as file:

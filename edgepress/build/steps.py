@@ -166,6 +166,11 @@ def _compare_graphs(original: onnx.ModelProto, graph: onnx.ModelProto) -> dict[s
 
 
 def need(package: str, what: str) -> None:
+    """Refuse to start where a package of the extra ``build`` is missing.
+
+    Raises:
+        MissingExtraError: it is.
+    """
     import importlib.util
 
     if importlib.util.find_spec(package) is None:

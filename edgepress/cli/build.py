@@ -40,7 +40,7 @@ from edgepress.tensor import TensorSpec
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
 @click.pass_context
-def command(ctx: click.Context, model: str | None, dry_run: bool, as_json: bool, **given: Any) -> None:
+def command(ctx: click.Context, /, model: str | None, dry_run: bool, as_json: bool, **given: Any) -> None:
     """Press MODEL for a board and write one bundle.
 
     MODEL is a name of the zoo, a path.onnx, package.module:callable or file.py:callable for torch code, or a

@@ -49,10 +49,10 @@ class ImageInput:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                picture = Image.open(io.BytesIO(data))
-                if picture.width * picture.height > _MOST_PIXELS:
-                    raise DataError(f"{name} has {picture.width}x{picture.height} pixels; give one with fewer than 2^28")
-                picture = ImageOps.exif_transpose(picture).convert("L" if self.colour == "L" else "RGB")
+                file = Image.open(io.BytesIO(data))
+                if file.width * file.height > _MOST_PIXELS:
+                    raise DataError(f"{name} has {file.width}x{file.height} pixels; give one with fewer than 2^28")
+                picture = ImageOps.exif_transpose(file).convert("L" if self.colour == "L" else "RGB")
         except UnidentifiedImageError:
             raise DataError(f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file") from None
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -84,12 +84,12 @@ class ImageInput:
             pixels = pixels[:, :, None]
         if self.colour == "BGR":
             pixels = pixels[:, :, ::-1]
-        values = (pixels.astype(np.float32) - np.float32(self.mean)) / np.float32(self.std)
+        values = (pixels.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         if np.issubdtype(tensor.dtype, np.integer):
             limits = np.iinfo(tensor.dtype)
             values = np.clip(np.rint(values), limits.min, limits.max)
         batch = values[None]
-        return batch.transpose(0, 3, 1, 2) if self.layout == "NCHW" else batch
+        return np.asarray(batch.transpose(0, 3, 1, 2) if self.layout == "NCHW" else batch)
 
     def _resize(self, picture: Any, height: int, width: int) -> np.ndarray[Any, Any]:
         from PIL import Image

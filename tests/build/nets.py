@@ -19,7 +19,8 @@ class SmallCnn(nn.Module):
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.stem(image))
         x = x + self.right(torch.relu(self.left(x)))
-        return self.head(x.mean(dim=(2, 3)))
+        result: torch.Tensor = self.head(x.mean(dim=(2, 3)))
+        return result
 
 
 def small_cnn() -> nn.Module:
@@ -37,7 +38,8 @@ class Waveform(nn.Module):
 
     def forward(self, sound: torch.Tensor) -> torch.Tensor:
         x = torch.relu(self.second(torch.relu(self.first(sound))))
-        return self.last(x.mean(dim=2))
+        result: torch.Tensor = self.last(x.mean(dim=2))
+        return result
 
 
 class TwoInputs(nn.Module):
@@ -61,7 +63,8 @@ class Bytes(nn.Module):
         self.last = nn.Linear(8, 2)
 
     def forward(self, text: torch.Tensor) -> torch.Tensor:
-        return self.last(self.table(text).mean(dim=1))
+        result: torch.Tensor = self.last(self.table(text).mean(dim=1))
+        return result
 
 
 class Unspeakable(nn.Module):
