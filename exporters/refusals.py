@@ -27,7 +27,8 @@ def explain(error: BaseException) -> SourceError:
     for item in reversed(chain):
         if "GuardOnDataDependent" in type(item).__name__ or "data-dependent" in str(item)[:400]:
             return SourceError(
-                f"the model's path depends on its values at {_code(chain)}; torch cannot trace that: compute both"
+                f"the model's path depends on its values at {_code(chain)}; torch cannot trace that:"
+                " compute both"
                 " branches and choose with torch.where"
             )
     if len(chain) > 1 and _NODE.search(str(chain[-2])):
@@ -50,7 +51,11 @@ def _failing_node(chain: list[BaseException]) -> Any:
         trace = item.__traceback__
         while trace is not None:
             node = trace.tb_frame.f_locals.get("node")
-            if node is not None and hasattr(node, "meta") and (name is None or getattr(node, "name", "") == name):
+            if (
+                node is not None
+                and hasattr(node, "meta")
+                and (name is None or getattr(node, "name", "") == name)
+            ):
                 return node
             trace = trace.tb_next
     return None
@@ -64,7 +69,9 @@ def _where(chain: list[BaseException]) -> str:
     path, kind = stack[-1][0], stack[-1][1]
     kind_name = str(kind).rsplit(".", 1)[-1].strip("'>")
     # torch writes paths such as L['self'].features.1 where it traced through its own front end.
-    path = re.sub(r"^L\['self'\]\.?|\._modules\['([^']+)'\]", lambda m: f".{m.group(1)}" if m.group(1) else "", path)
+    path = re.sub(
+        r"^L\['self'\]\.?|\._modules\['([^']+)'\]", lambda m: f".{m.group(1)}" if m.group(1) else "", path
+    )
     return f"{path.strip('.') or 'the module itself'} ({kind_name})"
 
 

@@ -70,10 +70,11 @@ def export_module(
     Args:
         module: exported in evaluation mode; its mode is put back afterwards.
         inputs: positional inputs of ``forward``, in order.
-        example_inputs: one array for each input, used for tracing and as the first case of the comparison; where
-            it is None, random ones are taken.
+        example_inputs: one array for each input, used for tracing and as the first case of the comparison;
+            where it is None, random ones are taken.
         max_opset, max_ir: the newest that the target's runtime reads.
-        output_names: names for the outputs; ``output``, or ``output_0`` … where there are several, by default.
+        output_names: names for the outputs; ``output``, or ``output_0`` … where there are several, by
+            default.
         tolerance: allowed difference, relative to the largest output where that is above 1.
         cases: how many sets of inputs are compared; those after the first are random with a fixed seed.
 
@@ -142,16 +143,16 @@ def _quiet() -> Iterator[None]:
     names = ("torch", "torch.onnx", "torch.export", "torch._dynamo", "torch.fx", "onnxscript", "onnx_ir")
     loggers = [logging.getLogger(name) for name in names]
     levels = [(logger, logger.level) for logger in loggers]
-    with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
-        with contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            try:
-                for logger in loggers:
-                    logger.setLevel(logging.CRITICAL + 1)
-                yield
-            finally:
-                for logger, level in levels:
-                    logger.setLevel(level)
+    silence = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stderr(silence), contextlib.redirect_stdout(silence):
+        warnings.simplefilter("ignore")
+        try:
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL + 1)
+            yield
+        finally:
+            for logger, level in levels:
+                logger.setLevel(level)
 
 
 def _with_output_names(model: onnx.ModelProto, names: Sequence[str] | None) -> onnx.ModelProto:
@@ -159,16 +160,24 @@ def _with_output_names(model: onnx.ModelProto, names: Sequence[str] | None) -> o
     if names is None:
         names = ["output"] if len(outputs) == 1 else [f"output_{i}" for i in range(len(outputs))]
     if len(names) != len(outputs) or len(set(names)) != len(names):
-        raise SourceError(f"the module gives {len(outputs)} outputs; name each of them once, not {list(names)}")
+        raise SourceError(
+            f"the module gives {len(outputs)} outputs; name each of them once, not {list(names)}"
+        )
     inputs = {item.name for item in model.graph.input}
     clash = inputs.intersection(names)
     if clash:
-        raise SourceError(f"{sorted(clash)[0]!r} names an input and an output; choose another name for the output")
+        raise SourceError(
+            f"{sorted(clash)[0]!r} names an input and an output; choose another name for the output"
+        )
     if len(set(outputs)) != len(outputs) or inputs.intersection(outputs):
-        raise SourceError("the module gives the same tensor out twice, or an input unchanged; return each result once")
+        raise SourceError(
+            "the module gives the same tensor out twice, or an input unchanged; return each result once"
+        )
     # Names in use elsewhere give way: they are only tensors between nodes or constants.
     new_names: dict[str, str] = {}
-    used = {name for node in model.graph.node for name in node.output} | {t.name for t in model.graph.initializer}
+    used = {name for node in model.graph.node for name in node.output} | {
+        t.name for t in model.graph.initializer
+    }
     for name in sorted(used.intersection(names).difference(outputs)):
         new_names[name] = f"{name}.inner"
     new_names.update(zip(outputs, names, strict=True))
@@ -185,7 +194,8 @@ def _require_static(model: onnx.ModelProto) -> None:
     for value in model.graph.output:
         if any(not dim.HasField("dim_value") for dim in value.type.tensor_type.shape.dim):
             raise SourceError(
-                f"the output {value.name!r} changes its shape with the input's values; return a fixed number of"
+                f"the output {value.name!r} changes its shape with the input's values; return a fixed"
+                " number of"
                 " elements (for example the k largest with torch.topk) and choose among them after the model"
             )
 
@@ -199,7 +209,9 @@ def _cases(
             given = example.get(spec.name)
             if given is None or tuple(given.shape) != spec.shape or str(given.dtype) != spec.dtype:
                 found = "nothing" if given is None else f"{given.dtype} {tuple(given.shape)}"
-                raise SourceError(f"the example for {spec.name!r} must be {spec.dtype} {spec.shape}, not {found}")
+                raise SourceError(
+                    f"the example for {spec.name!r} must be {spec.dtype} {spec.shape}, not {found}"
+                )
         feeds.append({spec.name: np.ascontiguousarray(example[spec.name]) for spec in inputs})
     generator = np.random.default_rng(0)
     while len(feeds) < max(1, cases):
@@ -235,14 +247,19 @@ def _run_torch(
 
 
 def _compare(
-    model: onnx.ModelProto, feeds: list[dict[str, np.ndarray]], expected: list[list[np.ndarray]], tolerance: float
+    model: onnx.ModelProto,
+    feeds: list[dict[str, np.ndarray]],
+    expected: list[list[np.ndarray]],
+    tolerance: float,
 ) -> Comparison:
     options = ort.SessionOptions()
     options.log_severity_level = 4
     try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise SourceError(f"ONNX Runtime refuses the exported graph: {str(error).splitlines()[0][:300]}") from None
+        raise SourceError(
+            f"ONNX Runtime refuses the exported graph: {str(error).splitlines()[0][:300]}"
+        ) from None
     takes = {item.name for item in session.get_inputs()}
     worst = scale = 0.0
     for feed, wanted in zip(feeds, expected, strict=True):
@@ -251,7 +268,9 @@ def _compare(
             raise CheckError(f"the graph gives {len(given)} outputs where the module gives {len(wanted)}")
         for ours, theirs in zip(given, wanted, strict=True):
             if np.shape(ours) != theirs.shape:
-                raise CheckError(f"the graph gives an output of shape {np.shape(ours)}, the module {theirs.shape}")
+                raise CheckError(
+                    f"the graph gives an output of shape {np.shape(ours)}, the module {theirs.shape}"
+                )
             if theirs.size == 0:
                 continue
             a, b = np.asarray(ours).astype(np.float64), theirs.astype(np.float64)
@@ -264,7 +283,8 @@ def _compare(
     allowed = tolerance * max(1.0, scale)
     if worst > allowed:
         raise CheckError(
-            f"the exported graph differs from torch by {worst:.3g}, more than {allowed:.3g}; the model may depend on"
+            f"the exported graph differs from torch by {worst:.3g}, more than {allowed:.3g}; the model may"
+            " depend on"
             " random numbers or on hidden state, or torch exported an operator wrongly"
         )
     return Comparison(worst, scale, len(feeds), tolerance)

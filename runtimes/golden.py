@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from edgepress.bundle import Bundle, Manifest
+from edgepress.bundle import Bundle
+from edgepress.metrics.difference import worst_difference
 from edgepress.runtimes.ort import OrtEngine
-
-# Of the output's greatest magnitude (at least 1), where the manifest states no tolerance.
-DEFAULT = 1e-4
-# The checks that compare an engine's outputs with the golden ones.
-ENGINES = ("aot", "ort", "portable")
-
 
 @dataclass(frozen=True)
 class GoldenCheck:
@@ -47,38 +39,6 @@ def check_golden(bundle: Bundle, part: str) -> list[GoldenCheck]:
     for number, (inputs, expected) in enumerate(examples):
         found = engine.run(inputs)
         for name, array in expected.items():
-            worst = difference(found.get(name), array)
-            results.append(GoldenCheck(part, number, name, worst, tolerance(bundle.manifest, array)))
+            worst = worst_difference(array, found.get(name))
+            results.append(GoldenCheck(part, number, name, worst, record.tolerance.get(name, 0.0)))
     return results
-
-
-def difference(found: np.ndarray[Any, Any] | None, expected: np.ndarray[Any, Any]) -> float:
-    """The greatest absolute difference; infinite where the output is missing or of another shape.
-
-    Where both hold the same non-finite value, they are equal.
-    """
-    if found is None or found.shape != expected.shape:
-        return float("inf")
-    if not expected.size:
-        return 0.0
-    a, b = found.astype(np.float64), expected.astype(np.float64)
-    same = (a == b) | (np.isnan(a) & np.isnan(b))
-    with np.errstate(invalid="ignore"):
-        apart = np.where(same, 0.0, np.abs(a - b))
-    return float(np.where(np.isnan(apart), np.inf, apart).max())
-
-
-def tolerance(manifest: Manifest, expected: np.ndarray[Any, Any]) -> float:
-    """What a golden output may differ by: the widest limit that a check of the build stated.
-
-    A limit in output steps counts in the smallest gap between two values of the golden output: a quantised
-    output holds whole steps only.
-    """
-    limits = [check.limit for check in manifest.checks if check.unit == "absolute" and check.step in ENGINES]
-    steps = [check.limit for check in manifest.checks if check.unit == "output steps"]
-    if steps:
-        gaps = np.diff(np.unique(expected.astype(np.float64)))
-        limits.append(max(steps) * float(gaps.min()) if gaps.size else 0.0)
-    finite = expected[np.isfinite(expected)] if expected.dtype.kind == "f" else expected
-    magnitude = float(np.abs(finite.astype(np.float64)).max()) if finite.size else 0.0
-    return max(limits, default=DEFAULT * max(1.0, magnitude))

@@ -137,7 +137,7 @@ def write_tiny(
         records[part] = Part(
             "board", graph, (IMAGE,), (SCORES,), {"image": PREPARE},
             {"scores": ScoresOutput(labels=f"{part}/labels.txt")},
-            engines, "aot" if library else "ort", "the only one", tuple(examples),
+            engines, "aot" if library else "ort", "the only one", tuple(examples), {"scores": 1e-3},
         )  # fmt: skip
     board = {
         "name": "board",

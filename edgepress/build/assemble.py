@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepress.build import steps
-from edgepress.build.engines import Compiled
+from edgepress.build.engines import Compiled, tolerances
 from edgepress.build.job import PART, Done, Job
 from edgepress.build.press import PressedNetwork
 from edgepress.build.versions import tool_versions
@@ -80,6 +80,7 @@ def assemble(
     if job.source.labels:
         members[f"{PART}/labels.txt"] = ("\n".join(job.source.labels) + "\n").encode()
     target = job.target.name
+    examples = steps.read_golden(golden.folder, network.inputs, network.outputs)
     part = Part(
         target=target,
         graph=portable,
@@ -91,6 +92,7 @@ def assemble(
         engine=chosen[0],
         why=chosen[1],
         golden=_golden(golden, network, members),
+        tolerance=tolerances([outputs for _, outputs in examples], network.steps),
     )
     manifest = Manifest(
         name=name,

@@ -85,6 +85,7 @@ class Part:
         engine: the engine that was chosen for the target.
         why: why it was chosen, in one sentence.
         golden: examples with their expected outputs.
+        tolerance: by how much each output may differ from its golden one, absolute.
     """
 
     target: str
@@ -97,6 +98,7 @@ class Part:
     engine: str
     why: str
     golden: tuple[Golden, ...] = ()
+    tolerance: dict[str, float] = field(default_factory=dict)
     tables: dict[str, str] = field(default_factory=dict)
 
 

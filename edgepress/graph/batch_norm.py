@@ -22,7 +22,11 @@ def fold_batch_norm(model: onnx.ModelProto) -> onnx.ModelProto:
     index = Index.of(graph)
     dropped: set[int] = set()
     for node in graph.node:
-        if node.op_type != "BatchNormalization" or any(node.output[1:]) or attribute(node, "training_mode", 0):
+        if (
+            node.op_type != "BatchNormalization"
+            or any(node.output[1:])
+            or attribute(node, "training_mode", 0)
+        ):
             continue
         host = index.producer.get(node.input[0])
         parameters = [index.value(name) for name in node.input[1:5]]
@@ -42,7 +46,9 @@ def fold_batch_norm(model: onnx.ModelProto) -> onnx.ModelProto:
         group = attribute(host, "group", 1)
         if axis == 1 and group > 1:
             continue
-        scaled = weight.astype(np.float64) * factor.reshape([-1 if i == axis else 1 for i in range(weight.ndim)])
+        scaled = weight.astype(np.float64) * factor.reshape(
+            [-1 if i == axis else 1 for i in range(weight.ndim)]
+        )
         name = host.name or host.output[0]
         put_constant(graph, f"{name}.folded_weight", scaled.astype(weight.dtype))
         put_constant(graph, f"{name}.folded_bias", bias.astype(weight.dtype))

@@ -27,7 +27,9 @@ def fold_constants(model: onnx.ModelProto) -> onnx.ModelProto:
     new = copy_of(model)
     graph = new.graph
     index = Index.of(graph)
-    values: dict[str, np.ndarray] = {name: numpy_helper.to_array(item) for name, item in index.constants.items()}
+    values: dict[str, np.ndarray] = {
+        name: numpy_helper.to_array(item) for name, item in index.constants.items()
+    }
     kept: list[onnx.NodeProto] = []
     for node in graph.node:
         result = _fold(node, values, index, new)
@@ -82,7 +84,9 @@ def _run(
 ) -> list[np.ndarray] | None:
     outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name]
     inputs = [
-        onnx.helper.make_tensor_value_info(name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape)
+        onnx.helper.make_tensor_value_info(
+            name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
+        )
         for name, value in feeds.items()
     ]
     single = onnx.helper.make_model(
@@ -94,7 +98,9 @@ def _run(
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     try:
-        session = ort.InferenceSession(single.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            single.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
         return [np.asarray(value) for value in session.run(None, feeds)]
     except Exception:  # a node that ONNX Runtime cannot run alone is simply not folded
         return None

@@ -13,8 +13,9 @@ _FREE = frozenset({"Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Co
 def count(model: onnx.ModelProto) -> list[LayerCost]:
     """Cost of each node of a shape-inferred graph, in the graph's order.
 
-    A quantised graph (QDQ) counts as its integer engine would run it: Q and DQ nodes around a layer cost nothing
-    and the layer reads and writes the integers behind them. A Q or DQ that no integer layer absorbs is counted.
+    A quantised graph (QDQ) counts as its integer engine would run it: Q and DQ nodes around a layer cost
+    nothing and the layer reads and writes the integers behind them. A Q or DQ that no integer layer absorbs
+    is counted.
     """
     index = Index.of(model.graph)
     absorbed = _absorbed(index, model.graph)

@@ -31,7 +31,9 @@ def lower_ir_opset(model: onnx.ModelProto, max_ir: int, max_opset: int) -> onnx.
         try:
             new = version_converter.convert_version(new, max_opset)
         except Exception as error:  # the converter raises bare RuntimeErrors from C++
-            cause = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            cause = next(
+                (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
+            )
             raise SourceError(
                 f"the graph uses opset {opset}, the target takes {max_opset}, and ONNX cannot convert it:"
                 f" {cause[-200:]}; choose a target with a newer runtime, or replace that operator"
@@ -41,12 +43,15 @@ def lower_ir_opset(model: onnx.ModelProto, max_ir: int, max_opset: int) -> onnx.
         onnx.checker.check_model(new)
     except Exception as error:
         cause = str(error).splitlines()[0]
-        raise SourceError(f"the graph does not hold with IR {max_ir} and opset {max_opset}: {cause[:200]}") from None
+        raise SourceError(
+            f"the graph does not hold with IR {max_ir} and opset {max_opset}: {cause[:200]}"
+        ) from None
     return new
 
 
 def _forget_defaults(model: onnx.ModelProto) -> None:
-    """Remove attributes that say what is so anyway and that ONNX's converter would carry into the older form."""
+    """Remove attributes that say what is so anyway and that ONNX's converter would carry into the older
+    form."""
     for node in model.graph.node:
         if not node.op_type.startswith("Reduce"):
             continue

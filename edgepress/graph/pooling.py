@@ -9,7 +9,8 @@ from edgepress.graph.index import Index, attribute, copy_of
 
 
 def use_global_pooling(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Turn ``ReduceMean`` over all spatial axes of an N×C×… tensor, kept as extents of 1, into GlobalAveragePool."""
+    """Turn ``ReduceMean`` over all spatial axes of an N×C×… tensor, kept as extents of 1, into
+    GlobalAveragePool."""
     new = copy_of(model)
     index = Index.of(new.graph)
     for node in new.graph.node:

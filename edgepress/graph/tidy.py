@@ -15,7 +15,8 @@ from edgepress.graph.shapes import infer_shapes
 
 
 def tidy(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Sorted, shape-inferred, constants and batch norms folded, means as pooling, identities and dead ends gone, no metadata.
+    """Sorted, shape-inferred, constants and batch norms folded, means as pooling, identities and dead ends
+    gone, no metadata.
 
     Raises:
         SourceError: the graph contradicts itself.

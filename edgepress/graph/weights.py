@@ -1,4 +1,5 @@
-"""One pool of weights for several graphs: each distinct tensor is stored once, aligned, ready to be mapped."""
+"""One pool of weights for several graphs: each distinct tensor is stored once, aligned, ready to be
+mapped."""
 
 from __future__ import annotations
 
@@ -41,8 +42,9 @@ def externalise(
     """Move every initialiser of at least ``threshold`` bytes into one pool, each distinct content once.
 
     Returns:
-        The graphs, whose initialisers are now standard ONNX external data in ``location`` (beside the graph, an
-        unpacked folder loads in any ONNX Runtime); the pool's bytes; and its index, in the order of the graphs.
+        The graphs, whose initialisers are now standard ONNX external data in ``location`` (beside the graph,
+        an unpacked folder loads in any ONNX Runtime); the pool's bytes; and its index, in the order of the
+        graphs.
     """
     pool = bytearray()
     seen: dict[bytes, int] = {}

@@ -44,7 +44,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Pressed:
-    """What a method gives: named parts (``main`` where there is one), and JSON-ready facts on how it was made."""
+    """What a method gives: named parts (``main`` where there is one), and JSON-ready facts on how it was
+    made."""
 
     parts: Mapping[str, Part]
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -74,8 +75,8 @@ class Method:
         summary: one sentence for people.
         config: a frozen dataclass whose fields, all with defaults, are the recipe's keys.
         press: ``press(graph, calibration, config, activations, progress)``: a float graph with known shapes,
-            inputs to calibrate on (may be empty where ``needs_data`` is false), the configuration, the integer
-            type of activations on the target (``uint8`` or ``int8``), and who is told of progress.
+            inputs to calibrate on (may be empty where ``needs_data`` is false), the configuration, the
+            integer type of activations on the target (``uint8`` or ``int8``), and who is told of progress.
         needs_data: whether ``press`` looks at the calibration inputs.
     """
 
@@ -108,7 +109,9 @@ def find_method(name: str) -> Method:
             raise UsageError(f"no method is called {name!r}; {hint}")
         found = points[0].load()
     if not isinstance(found, Method):
-        raise UsageError(f"the method {name!r} is registered as {type(found).__name__}, not as an edgepress Method")
+        raise UsageError(
+            f"the method {name!r} is registered as {type(found).__name__}, not as an edgepress Method"
+        )
     return found
 
 
@@ -116,7 +119,8 @@ def configure(method: Method, keys: Mapping[str, Any]) -> Any:
     """The method's configuration with the given recipe keys; the rest have their defaults.
 
     Raises:
-        UsageError: a key is unknown (the nearest is named), or its value has the wrong type or is out of range.
+        UsageError: a key is unknown (the nearest is named), or its value has the wrong type or is out of
+            range.
     """
     fields = {item.name: item for item in dataclasses.fields(method.config)}
     hints = get_type_hints(method.config)

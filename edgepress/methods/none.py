@@ -17,7 +17,11 @@ class NoneConfig:
 
 
 def press(
-    graph: onnx.ModelProto, calibration: Sequence[Feeds], config: NoneConfig, activations: str, progress: Progress
+    graph: onnx.ModelProto,
+    calibration: Sequence[Feeds],
+    config: NoneConfig,
+    activations: str,
+    progress: Progress,
 ) -> Pressed:
     """The graph itself, as the only part."""
     progress(1, 1, "nothing to press")

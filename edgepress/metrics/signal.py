@@ -23,3 +23,21 @@ def sqnr_db(reference: np.ndarray[Any, Any], given: np.ndarray[Any, Any]) -> flo
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def max_abs_error(reference: np.ndarray[Any, Any], given: np.ndarray[Any, Any]) -> float:
+    """The largest difference of any element; 0 for empty arrays, NaN where one of them holds NaN."""
+    if reference.size == 0:
+        return 0.0
+    return float(np.max(np.abs(reference.astype(np.float64) - given.astype(np.float64))))
+
+
+def cosine(reference: np.ndarray[Any, Any], given: np.ndarray[Any, Any]) -> float:
+    """The cosine of the angle between two arrays taken as vectors; 1 for two zeros, 0 for one."""
+    a, b = reference.astype(np.float64).reshape(-1), given.astype(np.float64).reshape(-1)
+    # Scaled first, so that squares neither overflow nor vanish.
+    largest = (float(np.max(np.abs(a), initial=0.0)), float(np.max(np.abs(b), initial=0.0)))
+    if 0.0 in largest:
+        return 1.0 if largest == (0.0, 0.0) else 0.0
+    a, b = a / largest[0], b / largest[1]
+    return float(np.clip(a @ b / math.sqrt((a @ a) * (b @ b)), -1.0, 1.0))

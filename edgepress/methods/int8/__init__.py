@@ -66,7 +66,11 @@ class Int8Config:
 
 
 def press(
-    graph: onnx.ModelProto, calibration: Sequence[Feeds], config: Int8Config, activations: str, progress: Progress
+    graph: onnx.ModelProto,
+    calibration: Sequence[Feeds],
+    config: Int8Config,
+    activations: str,
+    progress: Progress,
 ) -> Pressed:
     """Quantise a float graph.
 
@@ -80,7 +84,9 @@ def press(
     model = tidy(graph)
     plan = make_plan(model, config.float_nodes, config.quantise_output)
     if not any(node.output[0] in plan.nodes and node.op_type in WEIGHTED for node in model.graph.node):
-        raise SourceError("no convolution or matrix product of this network can be quantised; use --method none")
+        raise SourceError(
+            "no convolution or matrix product of this network can be quantised; use --method none"
+        )
     seen = collect(model, tuple(plan.tensors), calibration, config.calibration != "minmax", progress)
     ranges = _ranges(plan, seen, config, activations)
     weights, biases = _weights(model, plan, ranges, config)
@@ -154,7 +160,9 @@ def _improve(
 ) -> None:
     """Replace rounded weights by compensated ones, and correct the biases, in place."""
     index = Index.of(model.graph)
-    nodes = [node for node in model.graph.node if node.output[0] in weights and node.op_type != "ConvTranspose"]
+    nodes = [
+        node for node in model.graph.node if node.output[0] in weights and node.op_type != "ConvTranspose"
+    ]
     of_tensor = {name: ranges[chief] for name, chief in plan.tensors.items()}
     patches = gather(model, nodes, of_tensor, calibration, progress)
     for i, node in enumerate(nodes):
@@ -162,7 +170,9 @@ def _improve(
         weight = index.value(node.input[1])
         assert weight is not None
         if config.rounding == "compensated":
-            weights[key], shift = compensated(weight, weights[key].scale, node, patches[key], config.weight_bits)
+            weights[key], shift = compensated(
+                weight, weights[key].scale, node, patches[key], config.weight_bits
+            )
         else:
             shift = mean_shift(weight, weights[key], patches[key])
         if node.op_type != "MatMul":  # a MatMul has no bias to correct

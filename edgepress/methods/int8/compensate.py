@@ -1,10 +1,10 @@
 """Round weights one after another, each making up for the errors of those before it.
 
 GPTQ (Frantar et al. 2023, arXiv:2210.17323), for convolutions as well: the error that matters is that of the
-output, E‖(w − ŵ)·(x − mean)‖², because the bias takes up the mean. It needs the covariance of the patches that a
-layer reads, which :func:`gather` samples from the calibration inputs. The patches are taken as the integers of
-the tensor stand for them, so that the bias also takes up what rounding the activations moves on average (Nagel et
-al. 2019, arXiv:1906.04721, section 4.2).
+output, E‖(w − ŵ)·(x − mean)‖², because the bias takes up the mean. It needs the covariance of the patches
+that a layer reads, which :func:`gather` samples from the calibration inputs. The patches are taken as the
+integers of the tensor stand for them, so that the bias also takes up what rounding the activations moves on
+average (Nagel et al. 2019, arXiv:1906.04721, section 4.2).
 """
 
 from __future__ import annotations
@@ -118,7 +118,9 @@ def compensated(
     shift = _shift(table, q * step[:, :, None], patches)
     moved = np.moveaxis(weight, axis, 0).shape
     integers = np.moveaxis(q.reshape(moved), 0, axis)
-    return IntegerWeight(np.ascontiguousarray(integers).astype(np.int8), scale, axis), shift.astype(np.float32)
+    return IntegerWeight(np.ascontiguousarray(integers).astype(np.int8), scale, axis), shift.astype(
+        np.float32
+    )
 
 
 def _solve(table: np.ndarray, step: np.ndarray, covariance: np.ndarray, top: int) -> np.ndarray:
@@ -184,9 +186,7 @@ def _patches(
     where = np.unravel_index(chosen, (value.shape[0], *places))
     taken = windows[(where[0], slice(None), *where[1:])]
     groups = attribute(node, "group", 1)
-    return np.ascontiguousarray(
-        taken.reshape(len(chosen), groups, -1).transpose(1, 0, 2).astype(np.float32)
-    )
+    return np.ascontiguousarray(taken.reshape(len(chosen), groups, -1).transpose(1, 0, 2).astype(np.float32))
 
 
 def _choose(total: int, generator: np.random.Generator) -> np.ndarray:

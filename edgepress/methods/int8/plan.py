@@ -28,8 +28,8 @@ class Plan:
     Attributes:
         nodes: nodes that compute on integers.
         tensors: every tensor that carries integers, and the tensor whose range it shares (often itself).
-        folded: activations (Relu, Clip) that vanish into the range of what they made: their output, by the output
-            of the node before.
+        folded: activations (Relu, Clip) that vanish into the range of what they made: their output, by the
+            output of the node before.
         limits: the range that folded activations allow, by the tensor that speaks for those sharing it.
     """
 
@@ -50,8 +50,8 @@ def make_plan(model: onnx.ModelProto, float_nodes: Sequence[str], quantise_outpu
     Args:
         model: a tidy, shape-inferred float graph.
         float_nodes: shell patterns of names of nodes that stay in float.
-        quantise_output: whether outputs made by integer nodes are rounded to the output's own integers; without,
-            a last matrix product gives float results straight from its 32-bit sums.
+        quantise_output: whether outputs made by integer nodes are rounded to the output's own integers;
+            without, a last matrix product gives float results straight from its 32-bit sums.
     """
     index = Index.of(model.graph)
     nodes: set[str] = set()
@@ -85,13 +85,11 @@ def make_plan(model: onnx.ModelProto, float_nodes: Sequence[str], quantise_outpu
     return Plan(frozenset(nodes), tensors, folded, {n: limit for n, limit in limits.items() if n in tensors})
 
 
-def _share(
-    inputs: list[str], output: str, limits: dict[str, tuple[float, float]], sharing: _Sharing
-) -> None:
+def _share(inputs: list[str], output: str, limits: dict[str, tuple[float, float]], sharing: _Sharing) -> None:
     """Let what a moving node reads and makes share one range.
 
-    Where several inputs meet (Concat), one that an activation limits cannot widen to the range of another: such
-    a node requantises its inputs instead.
+    Where several inputs meet (Concat), one that an activation limits cannot widen to the range of another:
+    such a node requantises its inputs instead.
     """
     chiefs = [sharing.chief(name) for name in inputs]
     if len({limits.get(chief) for chief in chiefs}) > 1:

@@ -44,8 +44,8 @@ def choose_range(
     Args:
         seen: statistics, with a histogram unless the method is ``minmax``.
         method: ``minmax``; ``percentile`` (two-sided share of values kept, in per cent); ``entropy`` (least
-            Kullback-Leibler divergence between the values and their quantised form, Migacz 2017); ``mse`` (least
-            mean squared error of rounding and clipping).
+            Kullback-Leibler divergence between the values and their quantised form, Migacz 2017); ``mse``
+            (least mean squared error of rounding and clipping).
         limit: a range that an activation folded into the tensor imposes.
     """
     low, high = seen.low, seen.high
@@ -111,8 +111,8 @@ def _divergence(seen: Statistics, low: float, high: float) -> float:
     outside_low = seen.histogram[centres < low].sum()
     outside_high = seen.histogram[centres > high].sum()
     used = np.flatnonzero(inside)
-    # Networks without normalisation after a layer live from rare large values, which this measure thinks nothing
-    # of: ranges that cut off more than one value in a thousand are not considered.
+    # Networks without normalisation after a layer live from rare large values, which this measure thinks
+    # nothing of: ranges that cut off more than one value in a thousand are not considered.
     if used.size == 0 or outside_low + outside_high > 1e-3 * seen.histogram.sum():
         return float("inf")
     p[used[0]] += outside_low

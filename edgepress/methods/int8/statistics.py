@@ -64,7 +64,9 @@ def collect(
                     counts[name] += _histogram(value, low, high)
             progress(turn * len(calibration) + i + 1, passes * len(calibration), "calibrating")
     return {
-        name: Statistics(float(low.min()), float(high.max()), low, high, counts[name] if histograms else np.zeros(0))
+        name: Statistics(
+            float(low.min()), float(high.max()), low, high, counts[name] if histograms else np.zeros(0)
+        )
         for name, (low, high) in extremes.items()
     }
 
@@ -94,7 +96,9 @@ def run(session: ort.InferenceSession, tensors: Sequence[str], feed: Feeds) -> d
     try:
         values = session.run(wanted, {name: feed[name] for name in inputs}) if wanted else []
     except KeyError as error:
-        raise DataError(f"a calibration input lacks {error.args[0]!r}; the graph takes {sorted(inputs)}") from None
+        raise DataError(
+            f"a calibration input lacks {error.args[0]!r}; the graph takes {sorted(inputs)}"
+        ) from None
     except Exception as error:  # ONNX Runtime's errors share no base class
         cause = str(error).splitlines()[0]
         raise DataError(f"a calibration input does not fit the graph: {cause[:200]}") from None
@@ -107,7 +111,9 @@ def _widen(
     extremes: tuple[np.ndarray, np.ndarray] | None, value: np.ndarray, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
     if not np.all(np.isfinite(value)):
-        raise DataError(f"the tensor {name!r} becomes infinite or NaN on a calibration input; check the preprocessing")
+        raise DataError(
+            f"the tensor {name!r} becomes infinite or NaN on a calibration input; check the preprocessing"
+        )
     axes = tuple(axis for axis in range(value.ndim) if axis != 1) if value.ndim > 1 else None
     low, high = np.atleast_1d(value.min(axis=axes)), np.atleast_1d(value.max(axis=axes))
     if extremes is None:

@@ -64,7 +64,8 @@ def channel_scales(
 
 
 def smallest_scale(bias: np.ndarray | None, input_scale: float) -> np.ndarray | None:
-    """The least weight scale with which the bias, in steps of input scale times weight scale, fits 32 bits."""
+    """The least weight scale with which the bias, in steps of input scale times weight scale, fits 32
+    bits."""
     if bias is None:
         return None
     return np.abs(bias.astype(np.float64)) / (_INT32 * 0.5 * input_scale)
@@ -77,7 +78,9 @@ def round_to_nearest(weight: np.ndarray, scale: np.ndarray, axis: int, bits: int
     return IntegerWeight(q.astype(np.int8), scale, axis)
 
 
-def integer_bias(bias: np.ndarray, input_scale: float, weight_scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def integer_bias(
+    bias: np.ndarray, input_scale: float, weight_scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """The bias as 32-bit integers, and the scale of each: input scale times weight scale, in float32."""
     scale = (np.float32(input_scale) * weight_scale).astype(np.float32)
     q = np.clip(np.rint(bias.astype(np.float64) / scale), -_INT32, _INT32)

@@ -93,7 +93,9 @@ class _Writer:
             self._done.add(name)
             scale, zero = self.parameters(name)
             self._extra.append(
-                onnx.helper.make_node("QuantizeLinear", [name, scale, zero], [f"{name}.q"], name=f"{name}/Quantize")
+                onnx.helper.make_node(
+                    "QuantizeLinear", [name, scale, zero], [f"{name}.q"], name=f"{name}/Quantize"
+                )
             )
             self._extra.append(
                 onnx.helper.make_node(

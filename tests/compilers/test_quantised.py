@@ -1,0 +1,84 @@
+"""QDQ graphs run in integers and agree with ONNX Runtime."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+from edgepress.targets.compilers.tvm.prepare import prepare
+from edgepress.targets.compilers.tvm.qdq import integer_regions
+from tests.compilers import networks
+from tests.compilers.running import compiled, random_inputs, reference
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+class _Noise(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, name: str, shape: tuple[int, ...]) -> None:
+        rng = np.random.default_rng(3)
+        self.items = iter([{name: rng.standard_normal(shape).astype(np.float32)} for _ in range(4)])
+
+    def get_next(self) -> Any:
+        return next(self.items, None)
+
+
+def _quantised(network: torch.nn.Module, shape: tuple[int, ...], kind: Any, folder: Path) -> onnx.ModelProto:
+    torch.manual_seed(0)
+    model = networks.exported(network, torch.zeros(*shape))
+    onnx.save(model, folder / "float.onnx")
+    quantize_static(
+        folder / "float.onnx", folder / "int8.onnx", _Noise(model.graph.input[0].name, shape),
+        quant_format=QuantFormat.QDQ, per_channel=True, activation_type=kind, weight_type=QuantType.QInt8,
+    )  # fmt: skip
+    return onnx.load(folder / "int8.onnx")
+
+
+def _output_step(model: onnx.ModelProto) -> float:
+    last = next(node for node in reversed(model.graph.node) if node.output[0] == model.graph.output[0].name)
+    scale = next(t for t in model.graph.initializer if t.name == last.input[1])
+    return float(numpy_helper.to_array(scale).reshape(()))
+
+
+@pytest.mark.parametrize("kind", [QuantType.QUInt8, QuantType.QInt8], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("name", ["mobile", "residual", "sound"])
+def test_a_quantised_network_is_within_two_steps(name: str, kind: Any, tmp_path: Path) -> None:
+    network, shape = {
+        "mobile": (networks.small_mobile(), (1, 3, 49, 49)),
+        "residual": (networks.Residual(), (1, 3, 35, 33)),
+        "sound": (torch.nn.Sequential(*list(networks.sound())[:-1]), (1, 1, 800)),
+    }[name]
+    model = _quantised(network, shape, kind, tmp_path)
+    kernels, native = compiled(model, tmp_path)
+    inputs = random_inputs(kernels.inputs, 5)
+    found, expected = native.run(inputs), reference(model, inputs)
+    for key, value in expected.items():
+        assert np.abs(found[key] - value).max() <= 2.001 * _output_step(model)
+
+
+def test_convolutions_are_done_in_integers(tmp_path: Path) -> None:
+    model = integer_regions(prepare(_quantised(networks.small_mobile(), (1, 3, 49, 49), QuantType.QUInt8, tmp_path)))
+    counts = Counter(node.op_type for node in model.graph.node)
+    assert counts["EpQConv"] == 7
+    assert counts["EpQDense"] == 1
+    assert counts["Conv"] == counts["Gemm"] == counts["Clip"] == counts["Relu"] == 0
+    assert counts["DequantizeLinear"] <= 2
+
+
+def test_one_convolution_is_exactly_the_formula(tmp_path: Path) -> None:
+    model = _quantised(torch.nn.Sequential(torch.nn.Conv2d(5, 19, 3, 2, 1)), (1, 5, 23, 18), QuantType.QUInt8, tmp_path)
+    kernels, native = compiled(model, tmp_path)
+    inputs = random_inputs(kernels.inputs, 11)
+    found, expected = native.run(inputs), reference(model, inputs)
+    step = _output_step(model)
+    for key, value in expected.items():
+        steps = np.rint(np.abs(found[key] - value) / step)
+        assert steps.max() <= 1
+        assert (steps > 0).mean() < 0.002  # ONNX Runtime rounds ties of its own product order
