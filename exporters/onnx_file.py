@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import inliner
 
 from edgepress.errors import SourceError, UnsupportedOpError
@@ -116,7 +115,7 @@ def _parse(file: Path, largest: int) -> onnx.ModelProto:
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
-    except DecodeError:
+    except Exception:  # protobuf's DecodeError, which is not imported for want of type stubs
         raise SourceError(f"{file} is no ONNX file, or it is cut short; export or copy it again") from None
     if model.ir_version < 1 or not model.HasField("graph") or not model.opset_import:
         raise SourceError(f"{file} is no ONNX file, or it is cut short; export or copy it again")

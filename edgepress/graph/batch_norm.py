@@ -12,10 +12,10 @@ _HOSTS = frozenset({"Conv", "ConvTranspose", "Gemm"})
 
 
 def fold_batch_norm(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Scale weights and bias so that ``BatchNormalization`` (inference) after Conv, ConvTranspose or Gemm goes.
+    """Scale weights and bias so that ``BatchNormalization`` after Conv, ConvTranspose or Gemm goes.
 
-    y = (x·W + b − mean) · gamma / sqrt(var + epsilon) + beta (Ioffe and Szegedy 2015, inference form), computed
-    in double precision. A host whose output or weight anything else reads is left alone.
+    y = (x·W + b − mean) · gamma / sqrt(var + epsilon) + beta (Ioffe and Szegedy 2015, in inference), in
+    double precision. A host whose output or weight anything else reads is left alone.
     """
     new = copy_of(model)
     graph = new.graph
@@ -68,4 +68,4 @@ def _output_axis(host: onnx.NodeProto) -> int:
 
 
 def _plain_gemm(host: onnx.NodeProto) -> bool:
-    return attribute(host, "alpha", 1.0) == 1.0 and attribute(host, "beta", 1.0) == 1.0
+    return bool(attribute(host, "alpha", 1.0) == 1.0 and attribute(host, "beta", 1.0) == 1.0)

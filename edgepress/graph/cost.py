@@ -50,12 +50,13 @@ def count(model: onnx.ModelProto) -> list[LayerCost]:
 def _depthwise(node: onnx.NodeProto, index: Index) -> bool:
     """Whether a convolution gives each channel its own filters."""
     weight = index.shape(node.input[1]) if node.op_type == "Conv" else None
-    return bool(weight) and attribute(node, "group", 1) > 1 and weight[1] == 1
+    return weight is not None and bool(attribute(node, "group", 1) > 1 and weight[1] == 1)
 
 
 def total_macs(model: onnx.ModelProto) -> int:
     """Multiply-accumulates of one run of the whole graph."""
-    return sum(layer.macs for layer in count(model))
+    index = Index.of(model.graph)
+    return sum(_macs(node, index) for node in model.graph.node)
 
 
 def _absorbed(index: Index, graph: onnx.GraphProto) -> set[int]:
@@ -86,13 +87,13 @@ def _integer(node: onnx.NodeProto, index: Index) -> bool:
 def _stored(name: str, index: Index) -> str:
     """The tensor that holds the bytes: the integers behind a DequantizeLinear."""
     maker = index.producer.get(name)
-    return maker.input[0] if maker is not None and maker.op_type == "DequantizeLinear" else name
+    return str(maker.input[0]) if maker is not None and maker.op_type == "DequantizeLinear" else name
 
 
 def _written(name: str, index: Index) -> str:
     readers = index.readers.get(name, [])
     if readers and all(reader.op_type == "QuantizeLinear" for reader in readers):
-        return readers[0].output[0]
+        return str(readers[0].output[0])
     return name
 
 

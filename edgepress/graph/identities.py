@@ -39,10 +39,9 @@ def remove_identities(model: onnx.ModelProto) -> onnx.ModelProto:
             dropped.add(id(node))
     kept = [node for node in graph.node if id(node) not in dropped]
     for node in kept:
-        for i, name in enumerate(node.input):
+        for i in range(len(node.input)):
             while node.input[i] in stands_for:
                 node.input[i] = stands_for[node.input[i]]
-            del name
     replace_nodes(graph, kept)
     return remove_dead_ends(new)
 

@@ -114,7 +114,7 @@ class Index:
 
 def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
     """Put ``nodes`` in the place of the graph's own."""
-    kept = [copy for copy in (onnx.NodeProto() for _ in nodes)]
+    kept = [onnx.NodeProto() for _ in nodes]
     for copy, node in zip(kept, nodes, strict=True):
         copy.CopyFrom(node)
     del graph.node[:]

@@ -1,4 +1,4 @@
-"""Read a shared library as a loader does: segments, relocations, exported symbols."""
+"""Read a shared library as a loader does: segments, relocations, symbols; or an image that is at its place."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from edgepress.errors import BundleError, MissingExtraError
 
 _LARGEST_IMAGE = 1 << 30
 
+# 32-bit processors, whose code is checked as an image linked at a fixed address.
+_STATIC = {"EM_ARM"}
 # What a relocation adds up to: the load address plus the addend, or the symbol's address plus the addend.
 _RELATIVE = {"EM_AARCH64": {1027}, "EM_X86_64": {8}, "EM_RISCV": {3}}
 _SYMBOL = {"EM_AARCH64": {257, 1025, 1026}, "EM_X86_64": {1, 6, 7}, "EM_RISCV": {2, 5}}
@@ -28,7 +30,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Image:
-    """A shared library, ready to be placed at ``base``.
+    """A shared library ready to be placed at ``base``, or an image that was linked to lie there.
 
     Attributes:
         machine: the processor by its ELF name, such as ``EM_AARCH64``.
@@ -55,7 +57,7 @@ class Image:
 
 
 def read_image(library: bytes, base: int) -> Image:
-    """Read a 64-bit shared library that needs no other one.
+    """Read a 64-bit shared library that needs no other one, or a 32-bit image linked at ``base`` or above.
 
     Raises:
         BundleError: the bytes are no such library.
@@ -75,18 +77,13 @@ def read_image(library: bytes, base: int) -> Image:
 
 def _read(elf: Any, base: int, length: int) -> Image:
     machine = str(elf["e_machine"])
+    if elf.elfclass == 32 and elf.little_endian and machine in _STATIC:
+        return _read_static(elf, machine, base, length)
     if elf.elfclass != 64 or not elf.little_endian or machine not in _RELATIVE:
         raise BundleError(
             f"the library is for {machine}, which is not emulated here; its portable graph can be run"
         )
-    segments = []
-    size = 0
-    for segment in elf.iter_segments("PT_LOAD"):
-        start, count, whole = segment["p_vaddr"], segment["p_filesz"], segment["p_memsz"]
-        if count > whole or segment["p_offset"] + count > length or start + whole > _LARGEST_IMAGE:
-            raise BundleError("the library's segments do not fit its file; build the bundle again")
-        segments.append(Segment(start, segment.data(), whole))
-        size = max(size, start + whole)
+    segments, size = _segments(elf, 0, length)
     dynamic = next(elf.iter_segments("PT_DYNAMIC"), None)
     if dynamic is None or not segments:
         raise BundleError("the library has nothing to load; build the bundle again")
@@ -102,6 +99,35 @@ def _read(elf: Any, base: int, length: int) -> Image:
         }
     fixups = tuple(_fixups(dynamic, table, machine, base, size))
     return Image(machine, tuple(segments), fixups, symbols, tuple(_functions(elf)), size)
+
+
+def _segments(elf: Any, base: int, length: int) -> tuple[list[Segment], int]:
+    """What to map, relative to ``base``, and where the last segment ends."""
+    segments = []
+    size = 0
+    for segment in elf.iter_segments("PT_LOAD"):
+        start, count, whole = segment["p_vaddr"] - base, segment["p_filesz"], segment["p_memsz"]
+        fits = count <= whole and segment["p_offset"] + count <= length
+        if not fits or start < 0 or start + whole > _LARGEST_IMAGE:
+            raise BundleError("the library's segments do not fit its file; build the bundle again")
+        segments.append(Segment(start, segment.data(), whole))
+        size = max(size, start + whole)
+    return segments, size
+
+
+def _read_static(elf: Any, machine: str, base: int, length: int) -> Image:
+    segments, size = _segments(elf, base, length)
+    table = elf.get_section_by_name(".symtab")
+    if elf["e_type"] != "ET_EXEC" or not segments or table is None:
+        raise BundleError("the image has nothing to load and call; build the bundle again")
+    symbols = {
+        s.name: s["st_value"] - base
+        for s in table.iter_symbols()
+        if s["st_info"]["bind"] == "STB_GLOBAL" and s["st_shndx"] != "SHN_UNDEF" and s.name
+    }
+    # The lowest bit of a function's address says Thumb; it is no part of where the code lies.
+    functions = tuple((name, (start & ~1) - base, count) for name, start, count in _functions(elf))
+    return Image(machine, tuple(segments), (), symbols, functions, size)
 
 
 def _fixups(dynamic: Any, table: Any, machine: str, base: int, size: int) -> Iterable[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Read `ep_model` out of a 64-bit little-endian process's memory, byte by byte as ep.h lays it out."""
+"""Read `ep_model` out of an emulated process's memory, byte by byte as ep.h lays it out."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgepress.errors import BundleError
+from edgepress.hardware.emulator.layout import POINTERS_64, Layout
 from edgepress.runtimes.native_table import ABI, ELEMENT_TYPES, MAX_RANK, MOST
 from edgepress.tensor import TensorSpec
 
@@ -33,14 +34,14 @@ class ModelTable:
     weights_bytes: int
 
 
-def read_model_table(read: Read, address: int) -> ModelTable:
+def read_model_table(read: Read, address: int, layout: Layout = POINTERS_64) -> ModelTable:
     """Read the tables of the model at ``address``.
 
     Raises:
         BundleError: the tables are of another version of the interface, or contradict themselves.
     """
     abi, ops, inputs, outputs, name, op_at, input_at, output_at, arena, weights, _ = struct.unpack(
-        "<IIIIQQQQQQI", read(address, 68)
+        layout.model, read(address, struct.calcsize(layout.model))
     )
     if abi != ABI:
         raise BundleError(
@@ -48,22 +49,23 @@ def read_model_table(read: Read, address: int) -> ModelTable:
         )
     if max(ops, inputs, outputs) > MOST or max(arena, weights) > 1 << 40:
         raise BundleError("the library's tables are larger than any model's; build it again")
+    op_bytes, io_bytes = struct.calcsize(layout.op), struct.calcsize(layout.io)
     layers = []
     for i in range(ops):
-        (text,) = struct.unpack("<Q", read(op_at + i * 32 + 24, 8))
+        *_, text = struct.unpack(layout.op, read(op_at + i * op_bytes, op_bytes))
         layers.append(_text(read, text))
     return ModelTable(
         _text(read, name),
-        tuple(_tensor(read, input_at + i * 88) for i in range(inputs)),
-        tuple(_tensor(read, output_at + i * 88) for i in range(outputs)),
+        tuple(_tensor(read, input_at + i * io_bytes, layout) for i in range(inputs)),
+        tuple(_tensor(read, output_at + i * io_bytes, layout) for i in range(outputs)),
         tuple(layers),
         arena,
         weights,
     )
 
 
-def _tensor(read: Read, address: int) -> TensorSpec:
-    name, dtype, rank, *rest = struct.unpack("<QII8qQ", read(address, 88))
+def _tensor(read: Read, address: int, layout: Layout) -> TensorSpec:
+    name, dtype, rank, *rest = struct.unpack(layout.io, read(address, struct.calcsize(layout.io)))
     shape, size = tuple(rest[:rank]), rest[MAX_RANK]
     if dtype >= len(ELEMENT_TYPES) or rank > MAX_RANK or any(extent < 0 for extent in shape):
         raise BundleError("a tensor in the library's tables has no valid type or shape; build it again")

@@ -1,4 +1,4 @@
-"""Run a target's shared library in this process, on an emulated processor, and count its instructions.
+"""Run a target's library in this process, on an emulated processor, and count its instructions.
 
 No operating system and no libc: the library is mapped, relocated and called, as its own loader would.
 What comes out is a result and a count, never a time.
@@ -18,12 +18,12 @@ from edgepress.errors import BundleError, CheckError, MissingExtraError
 from edgepress.hardware.emulator.counter import Counter, attach_counter
 from edgepress.hardware.emulator.elf import Image, read_image
 from edgepress.hardware.emulator.instructions import describe_instruction
+from edgepress.hardware.emulator.layout import POINTERS_32, POINTERS_64, Layout
 from edgepress.hardware.emulator.model_table import ModelTable, read_model_table
 from edgepress.targets.description import Target
 
 Array = np.ndarray[Any, Any]
 
-_BASE = 0x1_0000_0000
 _PAGE = 0x10000
 _GUARD = 0x100000
 _STACK = 1 << 20
@@ -51,7 +51,12 @@ class Emulated:
 
 @dataclass(frozen=True)
 class _Machine:
-    """How one processor is called; ``width`` is the bytes of an instruction, 0 where they vary."""
+    """How one processor is called.
+
+    ``width`` is the bytes of an instruction, 0 where they vary. ``base`` is where the library lies, which for
+    a microcontroller is where :mod:`edgepress.targets.compilers.image` linked it. ``thumb`` is 1 where the
+    lowest bit of a function's address is set.
+    """
 
     elf: str
     arch: str
@@ -66,12 +71,21 @@ class _Machine:
     lr: str
     width: int
     return_code: bytes
+    layout: Layout = POINTERS_64
+    base: int = 0x1_0000_0000
+    thumb: int = 0
 
 
 _MACHINES = {
     "arm64": _Machine(
         "EM_AARCH64", "UC_ARCH_ARM64", "UC_MODE_ARM", "unicorn.arm64_const", "UC_CPU_ARM64_", "UC_ARM64_REG_",
         ("X0", "X1", "X2", "X3", "X4"), "X0", "PC", "SP", "LR", 4, bytes.fromhex("c0035fd6"),
+    ),
+    # Not UC_MODE_MCLASS: with it unicorn 2.1 takes a Cortex-M33 whatever processor is asked for. The M profile
+    # starts with its floating-point unit on here.
+    "arm": _Machine(
+        "EM_ARM", "UC_ARCH_ARM", "UC_MODE_THUMB", "unicorn.arm_const", "UC_CPU_ARM_", "UC_ARM_REG_",
+        ("R0", "R1", "R2", "R3"), "R0", "PC", "SP", "LR", 0, bytes.fromhex("7047"), POINTERS_32, 0x10000, 1,
     ),
     "riscv64": _Machine(
         "EM_RISCV", "UC_ARCH_RISCV", "UC_MODE_RISCV64", "unicorn.riscv_const", "UC_CPU_RISCV64_",
@@ -96,7 +110,7 @@ def emulate_library(
     """Run a library of :mod:`edgepress.targets.compilers.link` once.
 
     Args:
-        library: the bytes of ``lib<name>.so``.
+        library: the bytes of ``lib<name>.so``, or of a microcontroller's ``<name>.elf``.
         weights: the bytes of ``weights.bin``.
         inputs: one array an input, in the model's order, of its shape and type.
         target: the board; its ``toolchain.unicorn`` names the processor.
@@ -147,7 +161,7 @@ class _Run:
         self._constants: Any = importlib.import_module(machine.constants)
         self._target = target
         self._limit = limit
-        self._image: Image = read_image(library, _BASE)
+        self._image: Image = read_image(library, machine.base)
         if self._image.machine != machine.elf:
             raise BundleError(
                 f"the library is for {self._image.machine} and {target.name} is {machine.elf}; "
@@ -156,7 +170,8 @@ class _Run:
         self._uc: Any = self._start()
         self._fault: int | None = None
         self._layer: str | None = None
-        self._next = _BASE + _round(self._image.size, _PAGE) + _GUARD
+        self._base = machine.base
+        self._next = self._base + _round(self._image.size, _PAGE) + _GUARD
         self._place_image()
 
     def _register(self, name: str) -> int:
@@ -187,11 +202,11 @@ class _Run:
 
     def _place_image(self) -> None:
         uc, image = self._uc, self._image
-        uc.mem_map(_BASE, _round(image.size, _PAGE))
+        uc.mem_map(self._base, _round(image.size, _PAGE))
         for segment in image.segments:
-            uc.mem_write(_BASE + segment.address, segment.data)
+            uc.mem_write(self._base + segment.address, segment.data)
         for offset, value in image.fixups:
-            uc.mem_write(_BASE + offset, struct.pack("<Q", value))
+            uc.mem_write(self._base + offset, struct.pack("<Q", value))
         uc.mem_map(_RETURN, _PAGE)
         uc.mem_write(_LAYER, self._machine.return_code)
         self._stack = self._room(_STACK) + _STACK
@@ -200,6 +215,8 @@ class _Run:
         """Map ``size`` bytes that end where the mapping ends, so that the next byte cannot be touched."""
         whole = _round(max(size, 1), _PAGE)
         start = self._next
+        if start < _RETURN < start + whole + _GUARD:
+            raise CheckError(f"the model needs more memory than {self._target.name} can address")
         self._uc.mem_map(start, whole)
         self._next = start + whole + _GUARD
         return start + whole - _round(max(size, 1), 64)
@@ -215,16 +232,17 @@ class _Run:
         symbols = self._image.symbols
         if "ep_get_model" not in symbols or "ep_run" not in symbols:
             raise BundleError("the library does not have ep_get_model and ep_run; build the bundle again")
+        layout, thumb = self._machine.layout, self._machine.thumb
         address = self._call(symbols["ep_get_model"], ())
-        table = read_model_table(lambda at, count: bytes(self._read(at, count)), address)
+        table = read_model_table(lambda at, count: bytes(self._read(at, count)), address, layout)
         self._check(table, weights, inputs)
         io = [self._put(np.ascontiguousarray(array).tobytes()) for array in inputs]
         io += [self._room(spec.bytes) for spec in table.outputs]
         sizes = [spec.bytes for spec in (*table.inputs, *table.outputs)]
-        tensors = self._put(b"".join(struct.pack("<QQ", a, n) for a, n in zip(io, sizes, strict=True)))
+        tensors = self._put(layout.tensors(io, sizes))
         arena = self._room(table.arena_bytes)
-        state = self._put(struct.pack("<QQQQ", self._put(weights), len(weights), arena, table.arena_bytes))
-        hooks = self._put(struct.pack("<QIIQQ", 0, 1, 0, 0, _LAYER)) if layers else 0
+        state = self._put(layout.memory(self._put(weights), len(weights), arena, table.arena_bytes))
+        hooks = self._put(layout.layer_hooks(_LAYER | thumb)) if layers else 0
         counter = attach_counter(self._unicorn, self._uc, self._machine.width, self._limit)
         counts: list[tuple[str, int]] = []
         if layers:
@@ -285,14 +303,15 @@ class _Run:
         for name, value in zip(machine.arguments, arguments, strict=False):
             uc.reg_write(self._register(name), value)
         stack = self._stack - 64
+        uc.mem_write(stack, machine.layout.words(arguments[len(machine.arguments) :]))
         if machine.lr:
-            uc.reg_write(self._register(machine.lr), _RETURN)
+            uc.reg_write(self._register(machine.lr), _RETURN | machine.thumb)
         else:
             stack -= 8
             uc.mem_write(stack, struct.pack("<Q", _RETURN))
         uc.reg_write(self._register(machine.sp), stack)
         try:
-            uc.emu_start(_BASE + offset, _RETURN)
+            uc.emu_start(self._base + offset, _RETURN)
         except self._unicorn.UcError as error:
             raise self._explain(error) from None
         if counter is not None and counter.count > self._limit:
@@ -300,7 +319,7 @@ class _Run:
         return int(uc.reg_read(self._register(machine.result)))
 
     def _place(self) -> str | None:
-        offset = int(self._uc.reg_read(self._register(self._machine.pc))) - _BASE
+        offset = int(self._uc.reg_read(self._register(self._machine.pc))) - self._base
         function = self._image.function_at(offset)
         return f"layer {self._layer}" if self._layer else function or f"the library at {offset:#x}"
 
@@ -328,7 +347,7 @@ class _Run:
             said = describe_instruction(self._machine.elf, code)
             return _Stopped(
                 f"{self._target.name} ({self._target.cpu.model}) does not have the instruction {said} at "
-                f"{pc - _BASE:#x} of the library; build for this board",
+                f"{pc - self._base:#x} of the library; build for this board",
                 self._place(),
             )
         return _Stopped(f"the emulator stopped: {error}", self._place())

@@ -41,9 +41,11 @@ def compiled(
     return kernels, NativeModel(linked.shared, kernels.weights.read_bytes(), threads=threads)
 
 
-def reference(model: onnx.ModelProto, inputs: Arrays) -> Arrays:
-    """What ONNX Runtime computes."""
+def reference(model: onnx.ModelProto, inputs: Arrays, optimised: bool = True) -> Arrays:
+    """What ONNX Runtime computes, with its graph optimisations or without."""
     options = onnxruntime.SessionOptions()
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]

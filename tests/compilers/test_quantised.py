@@ -42,9 +42,14 @@ def _quantised(network: torch.nn.Module, shape: tuple[int, ...], kind: Any, fold
 
 
 def _output_step(model: onnx.ModelProto) -> float:
-    last = next(node for node in reversed(model.graph.node) if node.output[0] == model.graph.output[0].name)
-    scale = next(t for t in model.graph.initializer if t.name == last.input[1])
-    return float(numpy_helper.to_array(scale).reshape(()))
+    """The scale of the last dequantisation on the way to the output."""
+    makers = {node.output[0]: node for node in model.graph.node}
+    scales = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    node = makers[model.graph.output[0].name]
+    while node.op_type != "DequantizeLinear":
+        assert node.op_type in ("Reshape", "Flatten", "Squeeze", "ReduceMean"), node.op_type
+        node = makers[node.input[0]]
+    return float(scales[node.input[1]].reshape(()))
 
 
 @pytest.mark.parametrize("kind", [QuantType.QUInt8, QuantType.QInt8], ids=["unsigned", "signed"])
@@ -58,7 +63,8 @@ def test_a_quantised_network_is_within_two_steps(name: str, kind: Any, tmp_path:
     model = _quantised(network, shape, kind, tmp_path)
     kernels, native = compiled(model, tmp_path)
     inputs = random_inputs(kernels.inputs, 5)
-    found, expected = native.run(inputs), reference(model, inputs)
+    # The graph as written: the optimised AveragePool of ONNX Runtime counts wrongly at edges of ceil mode.
+    found, expected = native.run(inputs), reference(model, inputs, optimised=False)
     for key, value in expected.items():
         assert np.abs(found[key] - value).max() <= 2.001 * _output_step(model)
 

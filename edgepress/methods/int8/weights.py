@@ -22,12 +22,13 @@ class IntegerWeight:
 
     def dequantised(self) -> np.ndarray:
         """The float32 weights that the integers stand for."""
-        return (self.q.astype(np.float32) * along(self.scale, self.axis, self.q.ndim)).astype(np.float32)
+        wide = self.q.astype(np.float32) * along(self.scale, self.axis, self.q.ndim)
+        return np.asarray(wide, np.float32)
 
 
 def along(values: np.ndarray, axis: int, dims: int) -> np.ndarray:
     """A vector shaped so that it multiplies an array of ``dims`` axes along one of them."""
-    return values.reshape([-1 if i == axis else 1 for i in range(dims)])
+    return np.asarray(values.reshape([-1 if i == axis else 1 for i in range(dims)]))
 
 
 def channel_axis(node: onnx.NodeProto) -> int:

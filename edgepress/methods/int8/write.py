@@ -50,12 +50,10 @@ def write_qdq(
         if key in plan.folded:
             node.output[0] = plan.folded[key]
     # What integer nodes make exists only as integers: everyone else reads it dequantised.
-    made = [name for node in graph.node if id(node) not in gone for name in node.output]
     integer_made = {
         name for node in graph.node if id(node) not in gone for name in node.output
         if name in plan.tensors and (key_of(node, plan) in plan.nodes)
     }  # fmt: skip
-    del made
     nodes = [node for node in graph.node if id(node) not in gone]
     for node in nodes:
         for i, name in enumerate(node.input):
@@ -71,7 +69,7 @@ def write_qdq(
 def key_of(node: onnx.NodeProto, plan: Plan) -> str:
     """The name a node has in the plan: its first output before an activation was folded into it."""
     back = {after: before for before, after in plan.folded.items()}
-    return back.get(node.output[0], node.output[0])
+    return str(back.get(node.output[0], node.output[0]))
 
 
 class _Writer:

@@ -165,7 +165,8 @@ class IntegerRegions(GraphEditor):
         outputs = weight.shape[outputs_axis]
         if scale.size > 1 and (axis != outputs_axis or scale.size != outputs):
             return False
-        each = np.broadcast_to(scale.reshape(-1).astype(np.float64), (outputs,)) * grid.scale
+        # In single precision, in ONNX Runtime's order: another order moves a tie to the other side.
+        each = np.broadcast_to(scale.reshape(-1).astype(np.float32), (outputs,)) * np.float32(grid.scale)
         bias = self._bias(node.input[2] if len(node.input) > 2 else "", each)
         if bias is None:
             return False
@@ -177,7 +178,7 @@ class IntegerRegions(GraphEditor):
             quantised,
             self.constant(np.ascontiguousarray(shifted.astype(np.int8)), holder.input[0]),
             self.constant(bias.astype(np.int32), node.output[0]),
-            self.constant((each / ending.grid.scale).astype(np.float32), node.output[0]),
+            self.constant(each / np.float32(ending.grid.scale), node.output[0]),
         ]
         self.constants.update({name: self.added[name] for name in inputs[1:]})
         kept = (
@@ -204,7 +205,7 @@ class IntegerRegions(GraphEditor):
             value = steps.astype(np.float64) * grid.astype(np.float64)
         if value is None or value.size not in (1, scale.size):
             return None
-        return np.rint(np.broadcast_to(value.reshape(-1).astype(np.float64), scale.shape) / scale).astype(
+        return np.rint(np.broadcast_to(value.reshape(-1).astype(np.float64), scale.shape) / scale.astype(np.float64)).astype(
             np.int64
         )
 
@@ -226,7 +227,7 @@ class IntegerRegions(GraphEditor):
         a, b = self.source(node.input[0]), self.source(node.input[1])
         if a is None or b is None:
             return False
-        factors = [np.float32(grid.scale / ending.grid.scale) for _, grid in (a, b)]
+        factors = [np.float32(grid.scale) / np.float32(ending.grid.scale) for _, grid in (a, b)]
         self._emit(
             "EpQAdd", [a[0], b[0]], ending, zeros=[a[1].zero, b[1].zero], scales=[float(f) for f in factors]
         )
@@ -236,7 +237,7 @@ class IntegerRegions(GraphEditor):
         a, b = self.source(node.input[0]), self.source(node.input[1])
         if a is None or b is None:
             return False
-        factor = np.float32(a[1].scale * b[1].scale / ending.grid.scale)
+        factor = np.float32(a[1].scale) * np.float32(b[1].scale) / np.float32(ending.grid.scale)
         self._emit("EpQMul", [a[0], b[0]], ending, zeros=[a[1].zero, b[1].zero], scales=[float(factor)])
         return True
 
@@ -255,7 +256,7 @@ class IntegerRegions(GraphEditor):
                 return False
             keep = int(attrs.get("keepdims", 1))
         places = int(np.prod(shape[2:]))
-        factor = np.float32(source[1].scale / (places * ending.grid.scale))
+        factor = np.float32(source[1].scale) / (np.float32(ending.grid.scale) * np.float32(places))
         self._emit(
             "EpQMean",
             [source[0]],

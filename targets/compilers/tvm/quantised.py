@@ -107,7 +107,7 @@ def _element_wise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any], name: s
             for tensor, shape, own, zero in zip((a, b), full, shapes, attrs["zeros"], strict=True):
                 where = [0 if shape[d] == 1 else at[d] for d in range(rank)][rank - len(own) :]
                 values.append((tensor(*where).astype("int32") - tirx.const(zero, "int32")).astype("float32"))
-            return requantise(combine(values), attrs)
+            return combine(values)
 
         return te.compute(out, element, name=name)
 
@@ -115,13 +115,24 @@ def _element_wise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any], name: s
 
 
 def _add(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    first, second = (tirx.const(scale, "float32") for scale in attrs["scales"])
-    return _element_wise(bb, inputs, attrs, "add_int8", lambda v: v[0] * first + v[1] * second)
+    """The sum as ONNX Runtime makes it: every zero point in one constant, rounded with it, so that ties fall alike."""
+    scales, zeros = np.float32(attrs["scales"]), np.float32(attrs["zeros"])
+    # The inner product rounds once, as in a fused multiply-add.
+    inner = np.float32(np.float64(scales[0]) * zeros[0] + np.float64(scales[1] * zeros[1]))
+    fixed = np.float32(attrs["zero_out"]) - inner
+    first, second, constant = (tirx.const(float(value), "float32") for value in (*scales, fixed))
+    low, high = (tirx.const(float(attrs[bound]), "float32") for bound in ("low", "high"))
+
+    def combine(values: list[Any]) -> Any:
+        real = (values[0] * first + constant) + values[1] * second
+        return compute.round_half_even(te.max(te.min(real, high), low), 0).astype(_dtype(attrs["to"]))
+
+    return _element_wise(bb, inputs, {**attrs, "zeros": [0, 0]}, "add_int8", combine)
 
 
 def _mul(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     factor = tirx.const(attrs["scales"][0], "float32")
-    return _element_wise(bb, inputs, attrs, "mul_int8", lambda v: (v[0] * v[1]) * factor)
+    return _element_wise(bb, inputs, attrs, "mul_int8", lambda v: requantise((v[0] * v[1]) * factor, attrs))
 
 
 def _along(x: Any, parameter: Any, axis: int) -> Callable[..., Any]:

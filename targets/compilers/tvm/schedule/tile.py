@@ -26,12 +26,13 @@ def panel_width(machine: Machine) -> int:
 
 
 def tile_rows(machine: Machine) -> int:
-    """Rows of one tile: what the registers hold beside a panel's vectors."""
+    """Rows of one tile: what the registers hold beside a panel's vectors and the rows' own numbers."""
     if machine.lanes == 1:
         return 4 if machine.registers >= 32 else 2
     vectors = panel_width(machine) // machine.lanes
-    return max(1, min(12, (machine.registers - 4 if machine.registers >= 32 else machine.registers - 3) // vectors - (
-        1 if vectors == 4 else 0)))  # fmt: skip
+    if machine.by_element:
+        return max(1, (machine.registers - vectors) // (vectors + 1))
+    return max(1, min(12, (machine.registers - vectors - 1) // vectors))
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:

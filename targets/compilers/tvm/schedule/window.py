@@ -16,6 +16,7 @@ from edgepress.targets.compilers.tvm.schedule.contraction import steps_by_one
 from edgepress.targets.compilers.tvm.stages import Axis, Nest, Stage
 
 _MOST_UNROLLED = 8
+_BYTES_WIDTH = 2  # registers of sums for one read of 8-bit data
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
@@ -26,13 +27,19 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     channels = anchor.spatial[-1]
     if channels.extent < machine.lanes or not _contiguous(frame, anchor, channels):
         return None
-    # 8-bit data fills a vector of sums with a quarter of a register's bytes; the sums decide the width.
-    lanes = machine.lanes
+    # Sums of 8-bit data are several registers wide, so that each read fills half a register at least.
+    narrow = dtype_of(anchor.buffer) == "int32" and _reads_bytes(anchor)
+    width = _BYTES_WIDTH if narrow and channels.extent >= _BYTES_WIDTH * machine.lanes else 1
+    lanes = machine.lanes * width
     outer = anchor.spatial[:-1]
     shares = len(anchor.reduction) > 1 and bool(outer) and len(loads(anchor.value)) > 2
     cut = _balanced(outer[-1].extent, 7 if machine.registers >= 32 else 5) if shares else 1
     rest = list(outer[:-1]) if shares else list(outer)
     return _loops(nest, frame, rest, outer[-1] if shares else None, cut, channels, lanes)
+
+
+def _reads_bytes(stage: Stage) -> bool:
+    return any(dtype_of(load) in ("int8", "uint8") for load in loads(stage.value))
 
 
 def _contiguous(frame: Frame, anchor: Stage, channels: Axis) -> bool:

@@ -1,0 +1,158 @@
+"""From torch modules to ONNX: what comes out is clean, repeatable and equal; what cannot go says why."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from torch import nn
+
+from edgepress.errors import CheckError, SourceError, UnsupportedOpError
+from edgepress.exporters import export_module
+from edgepress.graph.limits import opset_of
+from edgepress.tensor import TensorSpec
+
+IMAGE = TensorSpec("image", (1, 3, 16, 16))
+
+
+class Net(nn.Module):
+    """A small residual net with batch norm, dropout and a mean over the plane."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.stem = nn.Sequential(nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8), nn.ReLU6())
+        self.mix = nn.Conv2d(8, 8, 1)
+        self.drop = nn.Dropout(0.5)
+        self.head = nn.Linear(8, 5)
+        nn.init.uniform_(self.stem[1].running_mean, -1, 1)
+        nn.init.uniform_(self.stem[1].running_var, 0.5, 2)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = self.stem(image)
+        x = x + self.mix(x)
+        return self.head(self.drop(x.mean(dim=(2, 3))))
+
+
+class Bessel(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.special.bessel_j0(x)
+
+
+class Branch(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.sum() > 0:
+            return x + 1
+        return x
+
+
+class Where(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.nonzero(x)
+
+
+class Noisy(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.rand_like(x)
+
+
+class Pair(nn.Module):
+    def forward(self, left: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return left[index], left * 2
+
+
+@pytest.fixture(scope="module")
+def model() -> onnx.ModelProto:
+    return export_module(Net(), [IMAGE], max_opset=18, max_ir=10).model
+
+
+def test_the_graph_is_clean_and_named_after_the_module(model: onnx.ModelProto) -> None:
+    ops = [node.op_type for node in model.graph.node]
+    assert not {"BatchNormalization", "Dropout", "Identity", "Constant"} & set(ops)
+    assert {node.name for node in model.graph.node} >= {"stem.0/Conv", "mix/Conv", "head/Gemm"}
+    assert [item.name for item in model.graph.input] == ["image"]
+    assert [item.name for item in model.graph.output] == ["output"]
+    text = str(model)
+    assert "stack_trace" not in text and not re.search(r"/[\w.-]+/[\w.-]+\.py", text)
+
+
+def test_every_tensor_has_a_fixed_shape(model: onnx.ModelProto) -> None:
+    known = {value.name: value for value in (*model.graph.value_info, *model.graph.output)}
+    for node in model.graph.node:
+        for name in node.output:
+            assert all(dim.HasField("dim_value") for dim in known[name].type.tensor_type.shape.dim)
+
+
+def test_the_bytes_repeat(model: onnx.ModelProto) -> None:
+    again = export_module(Net(), [IMAGE], max_opset=18, max_ir=10).model
+    assert again.SerializeToString(deterministic=True) == model.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize(("opset", "ir"), [(13, 7), (17, 8), (21, 10)])
+def test_limits_are_kept_and_outputs_stay(opset: int, ir: int) -> None:
+    exported = export_module(Net(), [IMAGE], max_opset=opset, max_ir=ir)
+    assert opset_of(exported.model) <= opset and exported.model.ir_version <= ir
+    assert exported.comparison.max_abs_error < 1e-5 and exported.comparison.cases == 3
+
+
+def test_the_mode_of_the_module_is_put_back() -> None:
+    net = Net().train()
+    export_module(net, [IMAGE], max_opset=18, max_ir=10)
+    assert net.training
+
+
+def test_several_inputs_and_outputs() -> None:
+    specs = [TensorSpec("left", (4, 3)), TensorSpec("index", (2,), "int64")]
+    example = {"left": np.ones((4, 3), np.float32), "index": np.array([3, 1])}
+    names = ["picked", "double"]
+    exported = export_module(
+        Pair(), specs, example_inputs=example, max_opset=18, max_ir=10, output_names=names
+    )
+    session = ort.InferenceSession(exported.model.SerializeToString())
+    picked, double = session.run(names, example)
+    assert picked.shape == (2, 3) and np.array_equal(double, 2 * example["left"])
+
+
+def test_an_operator_without_an_onnx_form_is_named_with_its_place() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.ReLU(), Bessel()))
+    with pytest.raises(UnsupportedOpError, match=r"bessel_j0 \(from 1\.1 \(Bessel\)\)") as caught:
+        export_module(net, [IMAGE], max_opset=18, max_ir=10)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("net", "says"),
+    [(Branch(), r"depends on its values at .*x\.sum\(\) > 0"), (Where(), "changes its shape")],
+)
+def test_what_torch_cannot_trace_says_why(net: nn.Module, says: str) -> None:
+    with pytest.raises(SourceError, match=says) as caught:
+        export_module(net, [IMAGE], max_opset=18, max_ir=10)
+    assert "\n" not in str(caught.value) and "\x1b" not in str(caught.value)
+
+
+def test_a_model_that_is_never_the_same_is_refused() -> None:
+    with pytest.raises(CheckError, match="differs from torch"):
+        export_module(Noisy(), [IMAGE], max_opset=18, max_ir=10)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"), [(["a", "b"], "gives 1 outputs"), (["image"], "names an input and an output")]
+)
+def test_output_names_that_do_not_fit(names: list[str], says: str) -> None:
+    with pytest.raises(SourceError, match=says):
+        export_module(Net(), [IMAGE], max_opset=18, max_ir=10, output_names=names)
+
+
+def test_an_example_of_the_wrong_shape() -> None:
+    with pytest.raises(SourceError, match="must be float32"):
+        example = {"image": np.zeros((1, 3, 8, 8), np.float32)}
+        export_module(Net(), [IMAGE], example_inputs=example, max_opset=18, max_ir=10)
+
+
+def test_an_opset_older_than_any_that_is_written() -> None:
+    with pytest.raises(SourceError, match="opset 9 is older"):
+        export_module(Net(), [IMAGE], max_opset=9, max_ir=4)
