@@ -127,7 +127,10 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
         files |= {f"header:{path.name}": path.name for path in linked.headers}
         code = {role: path.stat().st_size for role, path in roles.items() if path is not None}
         facts = {key: made[key] for key in ("arena_bytes", "weights_bytes", "kernels", "ops", "macs")}
-        steps.write_facts(folder, {**facts, "files": files, "bytes": code, "linker": linked.compiler})
+        facts |= {"files": files, "bytes": code, "linker": linked.compiler}
+        if linked.image is not None:
+            facts["image"] = linked.image.name  # for the check: it does not ship
+        steps.write_facts(folder, facts)
 
     linked = job.step(
         "link",
@@ -141,12 +144,12 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
 
 def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> Compiled:
     """Run what was compiled on the golden inputs and compare; for machine code of another board, in an emulator."""
+    from edgepress.build.trial import missing, runners, try_engine
+
     examples = steps.read_golden(golden.folder, network.inputs, network.outputs)
     allowed = tolerances([outputs for _, outputs in examples], network.steps)
 
     def work(folder: Path, progress: Any) -> None:
-        from edgepress.build.trial import try_engine
-
         trials = try_engine(made.engine, made.step.folder, made.facts, [inputs for inputs, _ in examples], job.target, network.outputs, progress)
         results = [
             {
@@ -162,9 +165,15 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
     done = job.step(
         "check",
         f"running {made.engine} on the golden inputs",
-        {"made": made.step.key, "golden": golden.key, "engine": made.engine, "target": encode(job.target)},
+        {
+            "made": made.step.key,
+            "golden": golden.key,
+            "engine": made.engine,
+            "target": encode(job.target),
+            "runners": runners(job.target),
+        },
         work,
-        lambda folder: _trial_figure(made.engine, steps.read_facts(folder)["trials"]),
+        lambda folder: _trial_figure(made.engine, steps.read_facts(folder)["trials"], missing(job.target)),
     )
     trials = steps.read_facts(done.folder)["trials"]
     for trial in trials:
@@ -209,9 +218,9 @@ def _aot_figure(facts: dict[str, Any]) -> str:
     return f"{facts['kernels']} kernels, arena {facts['arena_bytes'] / 1e6:.2f} MB"
 
 
-def _trial_figure(engine: str, trials: list[dict[str, Any]]) -> str:
+def _trial_figure(engine: str, trials: list[dict[str, Any]], missing: str) -> str:
     if not trials:
-        return f"{engine}: nothing here can run it"
+        return f"{engine} was not run: {missing or 'nothing here can run it'}"
     return "; ".join(
         f"{engine} within {trial['worst']:.2g} {trial['unit']} ({trial['how']}"
         + (f", {trial['instructions'] / 1e6:.1f} M instructions)" if trial["instructions"] else ")")

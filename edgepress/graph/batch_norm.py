@@ -57,8 +57,10 @@ def fold_batch_norm(model: onnx.ModelProto) -> onnx.ModelProto:
         host.input.extend([data, f"{name}.folded_weight", f"{name}.folded_bias"])
         host.output[0] = node.output[0]
         dropped.add(id(node))
+    if not dropped:
+        return remove_dead_ends(new)
     replace_nodes(graph, [node for node in graph.node if id(node) not in dropped])
-    return remove_dead_ends(new)
+    return fold_batch_norm(new)  # one normalisation may stand behind another
 
 
 def _output_axis(host: onnx.NodeProto) -> int:

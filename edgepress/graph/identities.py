@@ -28,7 +28,7 @@ def remove_identities(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.output[0] not in index.outputs:
             stands_for[node.output[0]] = source
             dropped.add(id(node))
-        elif source in index.producer and source not in index.outputs and source not in stands_for.values():
+        elif source in index.producer and source not in index.outputs:
             # The name of an output is kept: the node before takes it over.
             maker = index.producer[source]
             maker.output[list(maker.output).index(source)] = node.output[0]

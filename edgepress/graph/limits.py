@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import onnx
 from onnx import version_converter
 
 from edgepress.errors import SourceError
 from edgepress.graph.index import copy_of
 
+_NO_ADAPTER = re.compile(r"(?:No Adapter (?:From|To) Version \$?\d+ for|No Previous Version of) (\w+)")
 OLDEST_OPSET = 13  # per-channel DequantizeLinear, and the oldest that the passes are written for
 
 
@@ -31,12 +34,11 @@ def lower_ir_opset(model: onnx.ModelProto, max_ir: int, max_opset: int) -> onnx.
         try:
             new = version_converter.convert_version(new, max_opset)
         except Exception as error:  # the converter raises bare RuntimeErrors from C++
-            cause = next(
-                (line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__
-            )
+            found = _NO_ADAPTER.search(str(error))
+            cause = f"ONNX cannot convert {found.group(1)}" if found else "ONNX cannot convert it"
             raise SourceError(
-                f"the graph uses opset {opset}, the target takes {max_opset}, and ONNX cannot convert it:"
-                f" {cause[-200:]}; choose a target with a newer runtime, or replace that operator"
+                f"the graph uses opset {opset}, the target takes {max_opset}, and {cause};"
+                " choose a target with a newer runtime, or replace that operator"
             ) from None
     new.ir_version = min(new.ir_version, max_ir)
     try:

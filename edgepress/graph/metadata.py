@@ -12,8 +12,9 @@ from edgepress.graph.index import copy_of, subgraphs
 def strip_metadata(model: onnx.ModelProto, producer: str = "edgepress") -> onnx.ModelProto:
     """Drop documentation strings, metadata properties (stack traces, paths) and producer versions."""
     new = copy_of(model)
-    new.producer_name, new.producer_version = producer, ""
-    new.doc_string, new.domain, new.model_version = "", "", 0
+    new.producer_name = producer
+    for field in ("doc_string", "domain", "model_version", "producer_version"):
+        new.ClearField(field)
     del new.metadata_props[:]
     _strip_graph(new.graph)
     for function in new.functions:
@@ -31,11 +32,11 @@ def _strip_graph(graph: onnx.GraphProto) -> None:
     for node in graph.node:
         _strip(node)
         for field in node.attribute:
-            field.doc_string = ""
+            field.ClearField("doc_string")
         for inner in subgraphs(node):
             _strip_graph(inner)
 
 
 def _strip(item: Any) -> None:
-    item.doc_string = ""
+    item.ClearField("doc_string")
     del item.metadata_props[:]

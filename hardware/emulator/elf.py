@@ -1,4 +1,4 @@
-"""Read a shared library as a loader does: segments, relocations, symbols; or an image that is at its place."""
+"""Read a shared library as a loader does: segments, relocations, symbols; or an image at its own place."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ class _Machine:
     """How one processor is called.
 
     ``width`` is the bytes of an instruction, 0 where they vary. ``base`` is where the library lies, which for
-    a microcontroller is where :mod:`edgepress.targets.compilers.image` linked it. ``thumb`` is 1 where the
+    a microcontroller is where its image was linked. ``thumb`` is 1 where the
     lowest bit of a function's address is set.
     """
 
@@ -81,11 +81,12 @@ _MACHINES = {
         "EM_AARCH64", "UC_ARCH_ARM64", "UC_MODE_ARM", "unicorn.arm64_const", "UC_CPU_ARM64_", "UC_ARM64_REG_",
         ("X0", "X1", "X2", "X3", "X4"), "X0", "PC", "SP", "LR", 4, bytes.fromhex("c0035fd6"),
     ),
-    # Not UC_MODE_MCLASS: with it unicorn 2.1 takes a Cortex-M33 whatever processor is asked for. The M profile
-    # starts with its floating-point unit on here.
+    # Not UC_MODE_MCLASS: with it unicorn 2.1.4 gives every model the features of one without doubles. The M
+    # profile starts with its floating-point unit on here.
     "arm": _Machine(
         "EM_ARM", "UC_ARCH_ARM", "UC_MODE_THUMB", "unicorn.arm_const", "UC_CPU_ARM_", "UC_ARM_REG_",
-        ("R0", "R1", "R2", "R3"), "R0", "PC", "SP", "LR", 0, bytes.fromhex("7047"), POINTERS_32, 0x10000, 1,
+        ("R0", "R1", "R2", "R3"), "R0", "PC", "SP", "LR", 0, bytes.fromhex("7047"),
+        POINTERS_32, 0x6000_0000, 1,
     ),
     "riscv64": _Machine(
         "EM_RISCV", "UC_ARCH_RISCV", "UC_MODE_RISCV64", "unicorn.riscv_const", "UC_CPU_RISCV64_",
@@ -171,6 +172,8 @@ class _Run:
         self._fault: int | None = None
         self._layer: str | None = None
         self._base = machine.base
+        if self._base < _RETURN < self._base + self._image.size + _GUARD:
+            raise BundleError("the image lies elsewhere than the emulator expects; build the bundle again")
         self._next = self._base + _round(self._image.size, _PAGE) + _GUARD
         self._place_image()
 
@@ -216,7 +219,7 @@ class _Run:
         whole = _round(max(size, 1), _PAGE)
         start = self._next
         if start < _RETURN < start + whole + _GUARD:
-            raise CheckError(f"the model needs more memory than {self._target.name} can address")
+            raise CheckError(f"the model needs more memory than {self._target.name} has in the emulator")
         self._uc.mem_map(start, whole)
         self._next = start + whole + _GUARD
         return start + whole - _round(max(size, 1), 64)

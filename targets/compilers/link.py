@@ -6,7 +6,8 @@ What comes out, where the target has it:
   file loads on glibc, musl and Android;
 - ``lib<name>.a`` and the headers: what a C program links, with its own libc for ``expf`` and the like;
 - ``<name>``: a static executable (``runtimes/c/ep_main.c``), which an emulator or a bare board can run;
-- C sources, for microcontrollers: compiled here only to know that they compile.
+- C sources, for microcontrollers, and ``<name>.elf``: the same code as a program for emulators, which is
+  for checking only (:mod:`edgepress.targets.compilers.image`).
 
 The same files in give the same bytes out: no build identifiers, no dates, no folders.
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import edgepress.runtimes
 from edgepress.errors import CompileError
+from edgepress.targets.compilers.image import START, image_command, start_flags
 from edgepress.targets.compilers.zig import OPTIONS, CCompiler, c_compiler, invoke, static_command
 from edgepress.targets.description import Target
 
@@ -46,6 +48,7 @@ class Linked:
         sources: C files to add to a firmware project, the runtime's included.
         headers: what ``#include`` needs.
         compiler: who compiled: ``ziglang``, or a program's name.
+        image: a microcontroller's program for emulators, which does not ship.
     """
 
     shared: Path | None
@@ -54,6 +57,7 @@ class Linked:
     sources: tuple[Path, ...]
     headers: tuple[Path, ...]
     compiler: str
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ def link(
         target: the board.
         out: the folder that the results go to; made where it is missing.
         name: names the results: ``lib<name>.so`` and so on.
-        executable: also link the static executable; its first one for a target compiles a libc.
+        executable: also link the static executable, whose first one for a target compiles a libc; for a
+            microcontroller the image.
 
     Raises:
         CompileError: a file does not compile, a symbol is missing, or the linker failed.
@@ -110,8 +115,8 @@ def link(
         job = _Job(target, compiler, Path(folder), out, name)
         units = _gather(files, job)
         if target.kind == "microcontroller":
-            archive, sources = _microcontroller(units, job)
-            return Linked(None, archive, None, sources, headers, compiler.name)
+            archive, sources, image = _microcontroller(units, job, executable)
+            return Linked(None, archive, None, sources, headers, compiler.name, image)
         objects = _compile(units, _kernel_flags(), job)
         runtime = _compile_runtime((*_CORE, *(() if job.wasm else _POOL)), job)
         support = _compile_runtime(_SUPPORT, job)
@@ -171,6 +176,8 @@ def _compile_runtime(names: Sequence[str], job: _Job) -> list[str]:
     for name in (*names, *_HEADERS):
         shutil.copyfile(runtime_folder() / name, job.work / name)
     flags = (*OPTIONS, "-I.", *(() if names == _THREADS else _FREESTANDING))
+    if names == START:
+        flags = (*flags, *start_flags(job.target))
     return _compile(names, flags, job)
 
 
@@ -216,8 +223,17 @@ def _executable(objects: Sequence[str], job: _Job) -> Path | None:
     return job.deliver(job.name)
 
 
-def _microcontroller(units: Sequence[str], job: _Job) -> tuple[Path, tuple[Path, ...]]:
-    """Compile for the processor to know that it compiles, and hand over the C sources."""
+def _microcontroller(
+    units: Sequence[str], job: _Job, image: bool
+) -> tuple[Path, tuple[Path, ...], Path | None]:
+    """Compile for the processor, hand over the C sources, and link the image that emulators run."""
     objects = [*_compile(units, _kernel_flags(), job), *_compile_runtime(_CORE, job)]
     archive = _archive(objects, job)
-    return archive, tuple(job.deliver(unit) for unit in (*units, *_CORE) if unit.endswith(".c"))
+    sources = tuple(job.deliver(unit) for unit in (*units, *_CORE) if unit.endswith(".c"))
+    if not image:
+        return archive, sources, None
+    objects += [*_compile_runtime(_SUPPORT, job), *_compile_runtime(START, job)]
+    result = f"{job.name}.elf"
+    command = image_command(job.compiler, job.target, objects, result)
+    invoke(command, f"linking the image for {job.target.name}", job.work)
+    return archive, sources, job.deliver(result)

@@ -22,6 +22,9 @@ OPTIONS = (
 )  # fmt: skip
 """Options of every compilation. Zig builds a libc for each set of them, so what warms it up has these too."""
 
+_NO_GATHERS = ("-mllvm", "-enable-arm-maskedgatscat=false")
+"""Clang 22.1.8 gives loops around Helium's gathers a wrong count, so that some practically never end."""
+
 _LONGEST_S = 900.0
 """A run of the compiler may take this long: its first one for a target compiles a libc."""
 
@@ -74,7 +77,9 @@ def c_compiler(target: Target) -> CCompiler:
 def _zig(target: Target) -> CCompiler:
     zig = (sys.executable, "-m", "ziglang")
     toolchain = target.toolchain
-    cpu = (f"-mcpu={toolchain.zig_cpu}",) if toolchain.zig_cpu else ()
+    cpu: tuple[str, ...] = (f"-mcpu={toolchain.zig_cpu}",) if toolchain.zig_cpu else ()
+    if "+mve" in toolchain.zig_cpu:
+        cpu += _NO_GATHERS
     static = toolchain.zig_static_target
     return CCompiler(
         "ziglang",

@@ -2,7 +2,8 @@
 
     python tests/benchmarks/agreement.py --data FOLDER [--option rounding=nearest …]
 
-Calibrates on what a build without ``--data`` calibrates on; the photographs are only measured on. Prints JSON.
+Calibrates on what a build without ``--data`` calibrates on; the photographs are only measured on.
+Prints JSON.
 """
 
 from __future__ import annotations
@@ -66,11 +67,15 @@ def measure(data: Path, options: dict[str, Any], activations: str, samples: int)
 
 def main() -> None:
     """Read the command line and print the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--data", default=os.environ.get("EDGEPRESS_DATA"), help="folder of photographs")
     parser.add_argument("--activations", default="uint8", choices=("uint8", "int8"))
     parser.add_argument("--samples", type=int, default=64, help="calibration pictures")
-    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of the method int8")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="of the method int8"
+    )
     arguments = parser.parse_args()
     if not arguments.data:
         parser.error("give --data FOLDER or set EDGEPRESS_DATA")
@@ -81,7 +86,9 @@ def main() -> None:
             options[key] = json.loads(value)
         except json.JSONDecodeError:
             options[key] = value
-    print(json.dumps(measure(Path(arguments.data), options, arguments.activations, arguments.samples), indent=1))
+    print(
+        json.dumps(measure(Path(arguments.data), options, arguments.activations, arguments.samples), indent=1)
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import subprocess
 import sys
@@ -27,20 +28,23 @@ CNN = f"{NETS}:small_cnn"
         ([f"{NETS}:broken", *PICTURE], 3, "no weights here"),
         (["nowhere.py:net", *PICTURE], 3, "does not exist"),
         ([CNN], 3, "add --input"),
-        ([CNN, "--input", "image:1x3xcat"], 2, "numbers joined by x"),
-        ([CNN, "--input", "image:1x3x32x32:floaty"], 2, "float32"),
-        ([CNN, *PICTURE, "--target", "rpi44"], 5, "rpi4"),
-        ([CNN, *PICTURE, "--method", "int9"], 2, "int8"),
-        ([CNN, *PICTURE, "--engines", "oort"], 2, "ort"),
-        ([CNN, *PICTURE, "--on", "ssh://pi"], 2, "local"),
-        ([CNN, *PICTURE, "--labels", "none.txt"], 2, "cannot be read"),
-        ([CNN, *PICTURE, "--data", "no-folder", "--method", "int8"], 4, "is no folder"),
-        ([CNN, *PICTURE, "--audio", "8000"], 2, "at once"),
+        (["CNN", "--input", "image:1x3xcat"], 2, "numbers joined by x"),
+        (["CNN", "--input", "image:1x3x32x32:floaty"], 2, "float32"),
+        (["CNN", *PICTURE, "--target", "rpi44"], 5, "rpi4"),
+        (["CNN", *PICTURE, "--method", "int9"], 2, "int8"),
+        (["CNN", *PICTURE, "--engines", "oort"], 2, "ort"),
+        (["CNN", *PICTURE, "--on", "ssh://pi"], 2, "local"),
+        (["CNN", *PICTURE, "--labels", "none.txt"], 2, "cannot be read"),
+        (["CNN", *PICTURE, "--data", "no-folder", "--method", "int8"], 4, "is no folder"),
+        (["CNN", *PICTURE, "--audio", "8000"], 2, "at once"),
         ([f"{NETS}:Unspeakable", "--input", "x:4x4"], 3, "cannot be taken to the target"),
         (["recipe.toml"], 2, "edgepress init"),
     ],
 )
-def test_one_sentence(edgepress: Edgepress, tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+def test_one_sentence(
+    edgepress: Edgepress, tmp_path: Path, cnn_onnx: Path, arguments: list[str], code: int, words: str
+) -> None:
+    arguments = [str(cnn_onnx) if word == "CNN" else word for word in arguments]
     result = edgepress("build", *arguments, "-o", "out.edge")
     assert result.returncode == code, result.stderr
     assert words in result.stderr
@@ -88,7 +92,7 @@ def test_a_truncated_onnx_file(edgepress: Edgepress, tmp_path: Path, share: floa
     onnx.checker.check_model(onnx.load_from_string(data))
 
 
-def test_no_room_for_the_bundle(tmp_path: Path) -> None:
+def test_no_room_for_the_bundle(tmp_path: Path, cnn_onnx: Path) -> None:
     """A limit on file sizes stands in for a full disk: the write fails the same way, and needs no root."""
     code = "import sys; from edgepress.cli.main import main; main(sys.argv[1:])"
 
@@ -96,8 +100,9 @@ def test_no_room_for_the_bundle(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     result = subprocess.run(
-        [sys.executable, "-c", code, "build", CNN, *PICTURE, "--method", "none", "--engines", "ort", "-o", "full.edge"],
+        [sys.executable, "-c", code, "build", str(cnn_onnx), *PICTURE, "--method", "none", "--engines", "ort", "-o", "full.edge"],
         cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit, check=False,
+        env={**os.environ, "PYTHONPATH": str(NETS.parents[2])},
     )  # fmt: skip
     assert result.returncode == 11, result.stderr
     assert "cannot be written" in result.stderr and "Traceback" not in result.stderr

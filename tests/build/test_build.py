@@ -35,18 +35,18 @@ def test_a_picture_net_for_the_raspberry_pi(edgepress: Edgepress, tmp_path: Path
     assert "not the target" in ran.stderr
 
 
-def test_the_same_inputs_give_the_same_bytes(edgepress: Edgepress, tmp_path: Path) -> None:
+def test_the_same_inputs_give_the_same_bytes(edgepress: Edgepress, tmp_path: Path, cnn_onnx: Path) -> None:
     for number in (1, 2):
         built = edgepress(
-            "build", f"{NETS}:small_cnn", *PICTURE, "--target", "rpi4", "-o", f"{number}.edge",
+            "build", str(cnn_onnx), *PICTURE, "--target", "rpi4", "-o", f"{number}.edge",
             EDGEPRESS_CACHE=str(tmp_path / f"cache{number}"),
         )  # fmt: skip
         assert built.returncode == 0, built.stderr
     assert (tmp_path / "1.edge").read_bytes() == (tmp_path / "2.edge").read_bytes()
 
 
-def test_nothing_runs_again_when_nothing_changed(edgepress: Edgepress) -> None:
-    arguments = ("build", f"{NETS}:small_cnn", *PICTURE, "--target", "rpi4", "--engines", "ort", "--json")
+def test_nothing_runs_again_when_nothing_changed(edgepress: Edgepress, cnn_onnx: Path) -> None:
+    arguments = ("build", str(cnn_onnx), *PICTURE, "--target", "rpi4", "--engines", "ort", "--json")
     first, second = edgepress(*arguments), edgepress(*arguments)
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert json.loads(first.stdout)["ran"] and not json.loads(second.stdout)["ran"]
@@ -54,8 +54,8 @@ def test_nothing_runs_again_when_nothing_changed(edgepress: Edgepress) -> None:
     assert all(step["cached"] for step in json.loads(planned.stdout)["steps"])
 
 
-def test_native_code_runs_on_this_machine(edgepress: Edgepress, tmp_path: Path) -> None:
-    built = edgepress("build", f"{NETS}:small_cnn", *PICTURE, "--method", "none", "-o", "here.edge")
+def test_native_code_runs_on_this_machine(edgepress: Edgepress, tmp_path: Path, cnn_onnx: Path) -> None:
+    built = edgepress("build", str(cnn_onnx), *PICTURE, "--method", "none", "-o", "here.edge")
     assert built.returncode == 0, built.stderr
     feed = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
     with package.load(tmp_path / "here.edge", engine="portable") as portable:
@@ -65,8 +65,8 @@ def test_native_code_runs_on_this_machine(edgepress: Edgepress, tmp_path: Path) 
         np.testing.assert_allclose(native.run(feed)["output"], expected, atol=1e-4)
 
 
-def test_measuring_here_decides_between_engines(edgepress: Edgepress) -> None:
-    built = edgepress("build", f"{NETS}:small_cnn", *PICTURE, "--on", "local", "--json")
+def test_measuring_here_decides_between_engines(edgepress: Edgepress, cnn_onnx: Path) -> None:
+    built = edgepress("build", str(cnn_onnx), *PICTURE, "--on", "local", "--json")
     assert built.returncode == 0, built.stderr
     assert "measured fastest on this machine" in json.loads(built.stdout)["why"]
 

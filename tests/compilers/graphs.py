@@ -1,11 +1,13 @@
-"""Seeded random ONNX graphs, valid by construction: convolutions, pools, element-wise, shape and matrix operators."""
+"""Seeded random ONNX graphs, valid by construction: windows, element-wise, shape and matrix operators."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
+import onnx.compose
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 18
@@ -41,7 +43,7 @@ class GraphMaker:
         self.inputs.append((name, shape))
         self.live.append((name, shape))
 
-    def add(self, op: str, inputs: list[str], shape: Shape, **attrs: object) -> tuple[str, Shape]:
+    def add(self, op: str, inputs: list[str], shape: Shape, **attrs: Any) -> tuple[str, Shape]:
         name = f"t{self.count}"
         self.count += 1
         self.nodes.append(helper.make_node(op, inputs, [name], name=f"n_{name}", **attrs))
@@ -70,11 +72,11 @@ def conv(g: GraphMaker, x: str, shape: Shape) -> None:
     strides = [g.pick(1, 1, 2, 3) for _ in range(dims)]
     before = [g.pick(0, (k - 1) * dilation // 2, k - 1) for k in kernel]
     after = [g.pick(0, (k - 1) * dilation // 2) for k in kernel]
-    space = [(e + b + a - (k - 1) * dilation - 1) // s + 1
-             for e, b, a, k, s in zip(shape[2:], before, after, kernel, strides, strict=True)]  # fmt: skip
-    if min(space) < 1 or any(e + b + a < (k - 1) * dilation + 1
-                             for e, b, a, k in zip(shape[2:], before, after, kernel, strict=True)):  # fmt: skip
+    reach = [(k - 1) * dilation + 1 for k in kernel]
+    room = [e + b + a for e, b, a in zip(shape[2:], before, after, strict=True)]
+    if any(r > e for r, e in zip(reach, room, strict=True)):
         return
+    space = [(e - r) // s + 1 for e, r, s in zip(room, reach, strides, strict=True)]
     channels = shape[1]
     group = g.pick(1, 1, channels, 2 if channels % 2 == 0 else 1)
     out = group * g.pick(1, 2, 3) if group > 1 else g.pick(1, 3, 8, 13, 17, 24, 35)
@@ -101,8 +103,8 @@ def pool(g: GraphMaker, x: str, shape: Shape) -> None:
     kernel = [min(g.pick(2, 3), e) for e in shape[2:]]
     strides = [g.pick(1, 2) for _ in range(dims)]
     pads = [g.pick(0, k - 1, k // 2) for k in kernel] + [g.pick(0, k // 2) for k in kernel]
-    space = [(e + b + a - k) // s + 1
-             for e, b, a, k, s in zip(shape[2:], pads[:dims], pads[dims:], kernel, strides, strict=True)]  # fmt: skip
+    room = [e + b + a for e, b, a in zip(shape[2:], pads[:dims], pads[dims:], strict=True)]
+    space = [(e - k) // s + 1 for e, k, s in zip(room, kernel, strides, strict=True)]
     op = str(g.rng.choice(["MaxPool", "AveragePool"]))
     extra = {"count_include_pad": g.pick(0, 1)} if op == "AveragePool" else {}
     g.add(op, [x], (*shape[:2], *space), kernel_shape=kernel, strides=strides, pads=pads, **extra)
@@ -132,13 +134,13 @@ def unary(g: GraphMaker, x: str, shape: Shape) -> None:
         )
     )
     if op == "Floor":  # a step function would turn a rounding error into a whole step
-        x, shape = g.add("Mul", [x, g.constant(np.float32(0.0))], shape)
+        x, shape = g.add("Mul", [x, g.constant(np.array(0.0, np.float32))], shape)
     g.add(op, [x], shape)
 
 
 def clip(g: GraphMaker, x: str, shape: Shape) -> None:
-    low = g.constant(np.float32(-0.5)) if g.pick(0, 1) else ""
-    g.add("Clip", [x, low, g.constant(np.float32(1.5))], shape)
+    low = g.constant(np.array(-0.5, np.float32)) if g.pick(0, 1) else ""
+    g.add("Clip", [x, low, g.constant(np.array(1.5, np.float32))], shape)
 
 
 def binary(g: GraphMaker, x: str, shape: Shape) -> None:
@@ -183,7 +185,7 @@ def gram(g: GraphMaker, x: str, shape: Shape) -> None:
         return
     perm = [*range(len(shape) - 2), len(shape) - 1, len(shape) - 2]
     turned, _ = g.add("Transpose", [x], tuple(shape[p] for p in perm), perm=perm)
-    g.add("Mul", [x, g.constant(np.float32(shape[-1] ** -0.5))], shape)
+    g.add("Mul", [x, g.constant(np.array(shape[-1] ** -0.5, np.float32))], shape)
     g.add("MatMul", [g.live[-1][0], turned], (*shape[:-1], shape[-2]))
 
 
@@ -199,7 +201,7 @@ def gemm(g: GraphMaker, x: str, shape: Shape) -> None:
 def reduce(g: GraphMaker, x: str, shape: Shape) -> None:
     op = str(g.rng.choice(["ReduceMean", "ReduceSum", "ReduceMax"]))
     axes = sorted({g.pick(*range(1, len(shape))) for _ in range(2)})
-    scaled, _ = g.add("Mul", [x, g.constant(np.float32(0.25))], shape)
+    scaled, _ = g.add("Mul", [x, g.constant(np.array(0.25, np.float32))], shape)
     kept = tuple(1 if d in axes else e for d, e in enumerate(shape))
     g.add(op, [scaled, g.constant(np.array(axes, np.int64))], kept, keepdims=1)
 
@@ -217,7 +219,7 @@ def pad(g: GraphMaker, x: str, shape: Shape) -> None:
     pads = [0] + [g.pick(0, 1, 2) for _ in shape[1:]] + [0] + [g.pick(0, 1) for _ in shape[1:]]
     rank = len(shape)
     made = tuple(e + pads[d] + pads[rank + d] for d, e in enumerate(shape))
-    g.add("Pad", [x, g.constant(np.array(pads, np.int64)), g.constant(np.float32(0.5))], made)
+    g.add("Pad", [x, g.constant(np.array(pads, np.int64)), g.constant(np.array(0.5, np.float32))], made)
 
 
 def cut(g: GraphMaker, x: str, shape: Shape) -> None:
@@ -267,3 +269,16 @@ def random_graph(seed: int) -> onnx.ModelProto:
     if not g.nodes:
         unary(g, *g.live[-1])
     return g.model()
+
+
+def side_by_side(seeds: range) -> onnx.ModelProto:
+    """Several random graphs as one, each seed's names behind ``s<seed>_``: one link for all of them."""
+    parts = [onnx.compose.add_prefix(random_graph(seed), f"s{seed}_") for seed in seeds]
+    whole = parts[0]
+    for part in parts[1:]:
+        whole.graph.node.extend(part.graph.node)
+        whole.graph.initializer.extend(part.graph.initializer)
+        whole.graph.input.extend(part.graph.input)
+        whole.graph.output.extend(part.graph.output)
+    onnx.checker.check_model(whole, full_check=True)
+    return whole

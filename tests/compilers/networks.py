@@ -1,4 +1,4 @@
-"""Small networks of the kinds people ship, exported by torch: residual, transformer, one-dimensional, odd outputs."""
+"""Small networks of the kinds people ship, exported by torch; odd outputs among them."""
 
 from __future__ import annotations
 

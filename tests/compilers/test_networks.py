@@ -1,4 +1,4 @@
-"""Networks of several kinds agree with ONNX Runtime, on any number of threads, and twice give the same bytes."""
+"""Networks of several kinds agree with ONNX Runtime, on any number of threads; twice gives the same bytes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def test_a_network_agrees_with_onnx_runtime(name: str, tmp_path: Path) -> None:
     inputs = random_inputs(kernels.inputs)
     assert worst(native.run(inputs), reference(model, inputs)) < 1e-4
     assert [spec.name for spec in kernels.outputs] == [item.name for item in model.graph.output]
-    assert len(kernels.ops) == len(kernels.macs) == len(set(kernels.ops) - {"copy"}) + kernels.ops.count("copy")
+    assert (
+        len(kernels.ops) == len(kernels.macs) == len(set(kernels.ops) - {"copy"}) + kernels.ops.count("copy")
+    )
 
 
 def test_every_number_of_threads_gives_the_same_result(tmp_path: Path) -> None:
@@ -78,6 +80,25 @@ def test_multiply_accumulates_are_counted(tmp_path: Path) -> None:
     from edgepress.targets.compilers.tvm import compile_graph
 
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(512, 5))
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.Flatten(), torch.nn.Linear(512, 5)
+    )
     made = compile_graph(networks.exported(network, torch.zeros(1, 3, 8, 8)), load_target("rpi4"), tmp_path)
     assert sum(made.macs) == 8 * 8 * 8 * 27 + 512 * 5
+
+
+def test_an_index_that_is_data_never_leaves_its_table(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = MODELS["transformer"]()
+    kernels, native = compiled(model, tmp_path)
+    name = kernels.inputs[0].name
+    shape = kernels.inputs[0].shape
+    last = native.run({name: np.full(shape, 49, np.int64)})
+    first = native.run({name: np.zeros(shape, np.int64)})
+    for beyond in (50, 1_000_000):
+        for key, value in native.run({name: np.full(shape, beyond, np.int64)}).items():
+            assert np.array_equal(value, last[key])
+    for key, value in native.run({name: np.full(shape, -1_000_000, np.int64)}).items():
+        assert np.array_equal(value, first[key])
+    for value in native.run({name: np.full(shape, (1 << 40) + 7, np.int64)}).values():
+        assert np.isfinite(value).all()

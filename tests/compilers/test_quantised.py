@@ -58,7 +58,7 @@ def test_a_quantised_network_is_within_two_steps(name: str, kind: Any, tmp_path:
     network, shape = {
         "mobile": (networks.small_mobile(), (1, 3, 49, 49)),
         "residual": (networks.Residual(), (1, 3, 35, 33)),
-        "sound": (torch.nn.Sequential(*list(networks.sound())[:-1]), (1, 1, 800)),
+        "sound": (torch.nn.Sequential(*list(networks.sound().children())[:-1]), (1, 1, 800)),
     }[name]
     model = _quantised(network, shape, kind, tmp_path)
     kernels, native = compiled(model, tmp_path)
@@ -70,7 +70,9 @@ def test_a_quantised_network_is_within_two_steps(name: str, kind: Any, tmp_path:
 
 
 def test_convolutions_are_done_in_integers(tmp_path: Path) -> None:
-    model = integer_regions(prepare(_quantised(networks.small_mobile(), (1, 3, 49, 49), QuantType.QUInt8, tmp_path)))
+    model = integer_regions(
+        prepare(_quantised(networks.small_mobile(), (1, 3, 49, 49), QuantType.QUInt8, tmp_path))
+    )
     counts = Counter(node.op_type for node in model.graph.node)
     assert counts["EpQConv"] == 7
     assert counts["EpQDense"] == 1
@@ -79,7 +81,9 @@ def test_convolutions_are_done_in_integers(tmp_path: Path) -> None:
 
 
 def test_one_convolution_is_exactly_the_formula(tmp_path: Path) -> None:
-    model = _quantised(torch.nn.Sequential(torch.nn.Conv2d(5, 19, 3, 2, 1)), (1, 5, 23, 18), QuantType.QUInt8, tmp_path)
+    model = _quantised(
+        torch.nn.Sequential(torch.nn.Conv2d(5, 19, 3, 2, 1)), (1, 5, 23, 18), QuantType.QUInt8, tmp_path
+    )
     kernels, native = compiled(model, tmp_path)
     inputs = random_inputs(kernels.inputs, 11)
     found, expected = native.run(inputs), reference(model, inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -20,12 +21,16 @@ from edgepress.targets.compilers.tvm.plan import ALIGN, pack_intervals
 from tests.compilers.graphs import random_graph
 from tests.compilers.running import random_inputs, reference, worst
 
-OBJECT = "rpi4 rpi5 rpi-zero2w x86-64-v3 x86-64-v4 riscv64 android-arm64".split()
-SOURCE = "cortex-m7 cortex-m55 wasm32".split()
+OBJECT = ["rpi4", "rpi5", "rpi-zero2w", "x86-64-v3", "x86-64-v4", "riscv64", "android-arm64"]
+SOURCE = ["cortex-m7", "cortex-m55", "wasm32"]
 
 
-def _one_node(op: str, inputs: list[tuple[str, int, list[object]]], outputs: int = 1, **attrs: object) -> onnx.ModelProto:
-    node = helper.make_node(op, [name for name, _, _ in inputs], [f"y{i}" for i in range(outputs)], "odd", **attrs)
+def _one_node(
+    op: str, inputs: list[tuple[str, int, list[Any]]], outputs: int = 1, **attrs: Any
+) -> onnx.ModelProto:
+    node = helper.make_node(
+        op, [name for name, _, _ in inputs], [f"y{i}" for i in range(outputs)], "odd", **attrs
+    )
     infos = [helper.make_tensor_value_info(name, kind, shape) for name, kind, shape in inputs]
     results = [helper.make_tensor_value_info(f"y{i}", TensorProto.FLOAT, None) for i in range(outputs)]
     graph = helper.make_graph([node], "g", infos, results)
@@ -51,7 +56,19 @@ def test_c_source_is_made_for_a_board_and_compiles(board: str, tmp_path: Path) -
 def test_no_allocation_and_no_runtime_is_called(tmp_path: Path) -> None:
     from elftools.elf.elffile import ELFFile
 
-    allowed = {"memcpy", "memset", "memmove", "expf", "erff", "tanhf", "logf", "powf", "sqrtf", "log1pf", "expm1f"}
+    allowed = {
+        "memcpy",
+        "memset",
+        "memmove",
+        "expf",
+        "erff",
+        "tanhf",
+        "logf",
+        "powf",
+        "sqrtf",
+        "log1pf",
+        "expm1f",
+    }
     for seed in (2, 3, 4, 7):
         made = compile_graph(random_graph(seed), load_target("rpi4"), tmp_path)
         with made.kernels.open("rb") as file:
@@ -92,7 +109,9 @@ def test_names_from_outside_cannot_leave_their_string() -> None:
 
 lives = st.dictionaries(
     st.integers(0, 30),
-    st.tuples(st.integers(0, 4000), st.integers(0, 12), st.integers(0, 6)).map(lambda t: (t[0], t[1], t[1] + t[2])),
+    st.tuples(st.integers(0, 4000), st.integers(0, 12), st.integers(0, 6)).map(
+        lambda t: (t[0], t[1], t[1] + t[2])
+    ),
 )
 
 

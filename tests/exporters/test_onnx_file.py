@@ -97,7 +97,7 @@ def test_bytes_that_are_no_onnx(tmp_path_factory: pytest.TempPathFactory, data: 
 def test_an_unknown_operator_is_named(tmp_path: Path) -> None:
     path = tmp_path / "m.onnx"
     path.write_bytes(small(op="Frobnicate").SerializeToString())
-    with pytest.raises(UnsupportedOpError, match="Frobnicate .*'last'"):
+    with pytest.raises(UnsupportedOpError, match=r"Frobnicate .*'last'"):
         read_onnx(path)
 
 

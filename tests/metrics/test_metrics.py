@@ -36,7 +36,9 @@ def test_top_k_and_agreement() -> None:
     labels = np.array([2, 1, 1])
     assert top_k(scores, labels) == pytest.approx(1 / 3)  # of the tie in row 1, class 0 comes first
     assert top_k(scores, labels, 2) == 1.0
-    assert agreement(scores, scores[:, ::-1]) == pytest.approx(1 / 3)
+    assert agreement(scores, scores[:, ::-1]) == pytest.approx(
+        2 / 3
+    )  # row 1 turned round: class 1 for class 0
 
 
 def test_shapes_that_do_not_belong_together() -> None:

@@ -18,6 +18,7 @@ HEAVY = (
     "onnxscript",
     "unicorn",
     "elftools",
+    "wasmtime",
     "ziglang",
     "skimage",
     "scipy",

@@ -42,12 +42,14 @@ class Patches:
         count: how many patches.
         exact: their sum in the float network, [G, K].
         total: their sum as integers stand for them, [G, K].
-        products: the sum of their outer products as integers stand for them, [G, K, K].
+        origin: about their mean, [G, K]; products are taken from there, for float32 to hold small variances.
+        products: the sum of their outer products as integers stand for them, from ``origin``, [G, K, K].
     """
 
     count: int
     exact: np.ndarray
     total: np.ndarray
+    origin: np.ndarray
     products: np.ndarray
 
     def mean(self) -> np.ndarray:
@@ -60,7 +62,7 @@ class Patches:
 
     def covariance(self) -> np.ndarray:
         """Covariance of each group's patches, [G, K, K]."""
-        mean = self.mean()
+        mean = self.mean() - self.origin
         return np.asarray(self.products / max(1, self.count) - mean[:, :, None] * mean[:, None, :])
 
 
@@ -87,14 +89,16 @@ def gather(
         for node in nodes:
             patches = _patches(node, values[node.input[0]], index, generator)
             groups, samples, columns = patches.shape
+            rounded = through_integers(patches, ranges[node.input[0]])
             if node.output[0] not in found:
                 shape = (groups, columns, columns)
-                found[node.output[0]] = Patches(0, np.zeros(shape[:2]), np.zeros(shape[:2]), np.zeros(shape))
+                zeros = np.zeros(shape[:2])
+                found[node.output[0]] = Patches(0, zeros, zeros.copy(), rounded.mean(axis=1), np.zeros(shape))
             moments = found[node.output[0]]
             moments.count += samples
             moments.exact += patches.sum(axis=1, dtype=np.float64)
-            rounded = through_integers(patches, ranges[node.input[0]])
             moments.total += rounded.sum(axis=1, dtype=np.float64)
+            rounded -= moments.origin[:, None, :]
             moments.products += rounded.transpose(0, 2, 1) @ rounded
         progress(i + 1, count, "gathering what layers read")
     return found
@@ -137,9 +141,7 @@ def _solve(table: np.ndarray, step: np.ndarray, covariance: np.ndarray, top: int
     pick = np.arange(groups)[:, None]
     hessian = covariance[pick[:, :, None], order[:, :, None], order[:, None, :]]
     hessian[:, np.arange(columns), np.arange(columns)] += damp[:, None]
-    inverse = np.linalg.inv(hessian)
-    inverse = (inverse + inverse.transpose(0, 2, 1)) / 2
-    upper = np.linalg.cholesky(inverse).transpose(0, 2, 1)
+    upper = _factor_of_inverse(hessian)
     work = np.take_along_axis(table, order[:, None, :], axis=2)
     q = np.empty_like(work)
     block = 64
@@ -155,6 +157,22 @@ def _solve(table: np.ndarray, step: np.ndarray, covariance: np.ndarray, top: int
         if end < columns:
             work[:, :, end:] -= errors @ upper[:, start:end, end:]
     return np.take_along_axis(q, back[:, None, :], axis=2)
+
+
+def _factor_of_inverse(hessian: np.ndarray) -> np.ndarray:
+    """U with UᵀU the inverse of each matrix, damped further where rounding left it without a factor."""
+    size = hessian.shape[1]
+    extra = np.zeros(len(hessian))
+    for _ in range(8):
+        damped = hessian + extra[:, None, None] * np.eye(size)
+        try:
+            inverse = np.linalg.inv(damped)
+            lower = np.linalg.cholesky((inverse + inverse.transpose(0, 2, 1)) / 2)
+            return np.asarray(lower.transpose(0, 2, 1))
+        except np.linalg.LinAlgError:
+            extra = np.maximum(10 * extra, np.abs(np.einsum("gkk->gk", hessian)).max(axis=1) * 0.01 + 1e-12)
+    # Without a factor each weight is rounded on its own.
+    return np.broadcast_to(np.eye(size), hessian.shape)
 
 
 def _patches(

@@ -105,11 +105,20 @@ def compile_graph(
     files["model.h"].write_text(emit_header(plan, len(inputs), len(outputs)))
     files["weights.bin"].write_bytes(plan.weights)
     progress(total, total, "done")
-    copies = len(plan.copies)
+    copied = len(plan.copies)
     return AotKernels(
-        path, files["model.c"], files["model.h"], files["weights.bin"], plan.arena_bytes, len(plan.weights),
-        inputs, outputs, (*names, *["copy"] * copies), (*(call.macs for call in calls), *[0] * copies), len(kernels),
-    )  # fmt: skip
+        kernels=path,
+        model=files["model.c"],
+        header=files["model.h"],
+        weights=files["weights.bin"],
+        arena_bytes=plan.arena_bytes,
+        weights_bytes=len(plan.weights),
+        inputs=inputs,
+        outputs=outputs,
+        ops=(*names, *["copy"] * copied),
+        macs=(*(call.macs for call in calls), *[0] * copied),
+        kernel_count=len(kernels),
+    )
 
 
 def _left_to_runtime(model: onnx.ModelProto, name: str) -> UnsupportedOpError:

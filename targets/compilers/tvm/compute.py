@@ -17,7 +17,7 @@ from edgepress.targets.compilers.tvm.stages import KERNEL
 def conv(
     x: Any, weight: Any, strides: Sequence[int], dilations: Sequence[int], channels: int, dtype: str
 ) -> Any:
-    """Convolution of padded ``x`` ``[n, *space, inputs]`` by ``weight`` ``[panels, *window, inputs, panel]``."""
+    """Convolution of padded ``x`` ``[n, *space, inputs]`` by ``[panels, *window, inputs, panel]``."""
     window = [int(extent) for extent in weight.shape[1:-2]]
     panel = int(weight.shape[-1])
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]

@@ -17,8 +17,10 @@ static inline float ep_f32(uint32_t bits) { union { uint32_t u; float f; } v = {
 static inline double ep_f64(uint64_t bits) { union { uint64_t u; double f; } v = {bits}; return v.f; }
 static inline int32_t ep_bits(float value) { union { float f; int32_t i; } v = {value}; return v.i; }
 """
-_ONE = ("expf exp2f exp10f expm1f logf log2f log10f log1pf tanhf sinhf coshf erff sinf cosf tanf atanf asinf acosf "
-        "asinhf acoshf atanhf fabsf truncf floorf ceilf roundf rintf nearbyintf roundevenf sqrtf")  # fmt: skip
+_ONE = (
+    "expf exp2f exp10f expm1f logf log2f log10f log1pf tanhf sinhf coshf erff sinf cosf tanf atanf asinf "
+    "acosf asinhf acoshf atanhf fabsf truncf floorf ceilf roundf rintf nearbyintf roundevenf sqrtf"
+)
 _TWO = "powf atan2f fminf fmaxf fmodf copysignf hypotf nextafterf"
 _ONE_DOUBLE = "exp log sqrt fabs floor ceil round nearbyint tanh erf trunc sin cos"
 _TWO_DOUBLE = "pow fmod fmin fmax"

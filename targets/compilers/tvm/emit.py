@@ -77,11 +77,13 @@ def emit_model(
             "}",
         ]
     most = max((kernel.pointers for kernel in kernels), default=0)
-    rows, refs = [], []
+    rows: list[str] = []
+    refs: list[str] = []
     for call, op_name in zip(calls, names, strict=True):
         kernel = kernels[call.kernel]
         rows.append(
-            f"  {{op_{call.kernel}, refs + {len(refs)}, {len(call.arguments)}u, {kernel.extent}u, {c_text(op_name)}}},"
+            f"  {{op_{call.kernel}, refs + {len(refs)}, {len(call.arguments)}u, {kernel.extent}u, "
+            f"{c_text(op_name)}}},"
         )
         refs += [_ref(plan.places[argument]) for argument in call.arguments]
     for number, index in plan.copies:

@@ -63,7 +63,8 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
 def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     x = padded(bb, inputs[0], attrs["pads"], 0.0)
     y = bb.emit_te(
-        compute.conv, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], "float32",
+        compute.conv, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"],
+        "float32",
         primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="conv",
     )  # fmt: skip
     return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y

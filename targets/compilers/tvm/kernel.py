@@ -89,8 +89,13 @@ class Frame:
         return self._arith.simplify(expr)
 
     def offset(self, buffer: Any, indices: list[Expr]) -> Expr:
-        """The flat, simplified offset of an element."""
-        return self.simplify(flat_index(shape_of(buffer), indices))
+        """The flat, simplified offset of an element; an index that is data is held inside its extent."""
+        shape = shape_of(buffer)
+        held = [
+            tirx.max(tirx.min(index, const(extent - 1)), const(0)) if loads(index) else index
+            for index, extent in zip(indices, shape, strict=True)
+        ]
+        return self.simplify(flat_index(shape, held))
 
     def element(self, buffer: Any, offset: Expr) -> Expr:
         """Reads one element at a flat offset."""

@@ -140,7 +140,7 @@ def attributes(node: onnx.NodeProto) -> dict[str, Any]:
 
 
 def pack(weight: np.ndarray, panel: int) -> np.ndarray:
-    """``[outputs, inputs, *window]`` as ``[panels, *window, inputs, panel]``, the last panel filled with zeros."""
+    """``[outputs, inputs, *window]`` as ``[panels, *window, inputs, panel]``, zeros after the last output."""
     outputs = weight.shape[0]
     panels = -(-outputs // panel)
     padded = np.zeros((panels * panel, *weight.shape[1:]), weight.dtype)
@@ -261,7 +261,8 @@ class ChannelsLast(GraphEditor):
             return False
         self.node(
             "Ep" + node.op_type, [self.need_last(node.input[0])], self.give_last(node.output[0]), DOMAIN,
-            window=list(attrs["kernel_shape"]), include_pad=int(attrs.get("count_include_pad", 0)), **settings,
+            window=list(attrs["kernel_shape"]), include_pad=int(attrs.get("count_include_pad", 0)),
+            **settings,
         )  # fmt: skip
         return True
 

@@ -12,12 +12,13 @@ from tvm import s_tir, tirx
 
 from edgepress.errors import CompileError
 from edgepress.targets.compilers.tvm.csource import exact_constants, freestanding
-from edgepress.targets.compilers.tvm.expressions import dtype_of, shape_of
+from edgepress.targets.compilers.tvm.expressions import dtype_of, loads, shape_of
 from edgepress.targets.compilers.tvm.kernel import Frame
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.opaque import opaque_kernel
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule import schedule
+from edgepress.targets.compilers.tvm.schedule.contraction import multiplies
 from edgepress.targets.description import Target
 
 
@@ -92,13 +93,13 @@ def tvm_hash(func: Any) -> int:
 
 
 def _label(step: Step) -> str:
-    """What profiles call a step: its anchor's operator, or the fused function's name."""
-    if step.nest is None or step.nest.anchor is None:
+    """What profiles call a step: its operator where it is one of ours, or the fused function's name."""
+    if step.nest is not None and step.nest.stage.name.lower().startswith("pad"):
+        return "pad"
+    if step.nest is None or step.nest.anchor is None or not step.nest.kind:
         return step.name
-    quantised = dtype_of(step.nest.anchor.buffer) == "int32" and dtype_of(step.nest.stage.buffer).endswith(
-        "int8"
-    )
-    return step.nest.anchor.name + ("_int8" if quantised else "")
+    eight = any(dtype_of(load) in ("int8", "uint8") for load in loads(step.nest.anchor.value))
+    return step.nest.anchor.name + ("_int8" if eight else "")
 
 
 def _scratch(program: Program, buffers: list[Any]) -> list[int]:
@@ -111,10 +112,10 @@ def _function(step: Step, machine: Machine) -> tuple[Any, list[Any], int, tuple[
         return func, buffers, 1, dtypes, 0
     frame = Frame(step.nest)
     body = schedule(step.nest, frame, machine)
-    macs = 0
-    if step.nest.kind:
+    anchor, macs = step.nest.anchor, 0
+    if anchor is not None and multiplies(anchor):
         macs = 1
-        for axis in step.nest.anchor.axes if step.nest.anchor else ():
+        for axis in anchor.axes:
             macs *= axis.extent
     return frame.function(body), frame.buffers, body.extent, tuple(dtype_of(b) for b in frame.buffers), macs
 

@@ -13,7 +13,7 @@ import tvm_ffi
 from tvm import ir, s_tir, tirx
 from tvm.ir import PointerType, PrimType
 
-from edgepress.targets.compilers.tvm.expressions import INDEX, calls, const, dtype_of, shape_of
+from edgepress.targets.compilers.tvm.expressions import INDEX, calls, const, dtype_of, loads, shape_of
 from edgepress.targets.compilers.tvm.program import RuntimeCall
 
 _KEPT_ON_STACK = 256  # bytes: a smaller temporary stays a local array
@@ -70,7 +70,22 @@ def opaque_kernel(func: Any) -> tuple[Any, list[Any], tuple[str, ...]]:
             return tirx.For(node.loop_var, node.min, node.extent, tirx.ForKind.SERIAL, node.body)
         return node
 
+    def inside(node: Any) -> Any:
+        """Reads and stores at places that are data stay inside their buffer."""
+        source = node.source if isinstance(node, ir.expr.TensorLoad) else node.buffer
+        if not any(loads(index) for index in node.indices):
+            return node
+        held = []
+        for index, extent in zip(node.indices, shape_of(source), strict=True):
+            top, bottom = (tirx.const(value, dtype_of(index)) for value in (extent - 1, 0))
+            held.append(tirx.max(tirx.min(index, top), bottom))
+        if isinstance(node, ir.expr.TensorLoad):
+            return tirx.BufferLoad(source, held)
+        return tirx.BufferStore(source, node.value, held)
+
     changes = [
+        (ir.expr.TensorLoad, inside),
+        (tirx.BufferStore, inside),
         (tirx.AllocBuffer, hoist),
         (tirx.DeclBuffer, bind),
         (tirx.For, serial),

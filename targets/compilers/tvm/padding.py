@@ -16,7 +16,7 @@ def static_shape(x: Any) -> list[int]:
 
 
 def padded(bb: Any, x: Any, pads: Sequence[int], fill: float) -> Any:
-    """``x`` ``[n, *space, c]`` with ``pads`` places before and after each spatial extent, of value ``fill``."""
+    """``x`` ``[n, *space, c]`` with ``pads`` places of value ``fill`` around each extent of space."""
     dims = len(pads) // 2
     if not any(pads):
         return x

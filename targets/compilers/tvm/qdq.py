@@ -205,9 +205,9 @@ class IntegerRegions(GraphEditor):
             value = steps.astype(np.float64) * grid.astype(np.float64)
         if value is None or value.size not in (1, scale.size):
             return None
-        return np.rint(np.broadcast_to(value.reshape(-1).astype(np.float64), scale.shape) / scale.astype(np.float64)).astype(
-            np.int64
-        )
+        return np.rint(
+            np.broadcast_to(value.reshape(-1).astype(np.float64), scale.shape) / scale.astype(np.float64)
+        ).astype(np.int64)
 
     def _emit(self, op: str, inputs: list[str], ending: Ending, **attrs: object) -> None:
         kind = onnx.helper.np_dtype_to_tensor_dtype(ending.grid.dtype)

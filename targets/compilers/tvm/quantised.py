@@ -1,4 +1,4 @@
-"""Converters of the quantised operators: int32 sums, one fp32 multiplication, rounding to even, saturation."""
+"""Converters of the quantised operators: int32 sums, one fp32 product, rounding to even, saturation."""
 
 from __future__ import annotations
 
@@ -115,8 +115,8 @@ def _element_wise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any], name: s
 
 
 def _add(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    """The sum as ONNX Runtime makes it: every zero point in one constant, rounded with it, so that ties fall alike."""
-    scales, zeros = np.float32(attrs["scales"]), np.float32(attrs["zeros"])
+    """The sum as ONNX Runtime makes it: every zero point in one constant, so that ties fall alike."""
+    scales, zeros = np.array(attrs["scales"], np.float32), np.array(attrs["zeros"], np.float32)
     # The inner product rounds once, as in a fused multiply-add.
     inner = np.float32(np.float64(scales[0]) * zeros[0] + np.float64(scales[1] * zeros[1]))
     fixed = np.float32(attrs["zero_out"]) - inner
@@ -156,7 +156,7 @@ def _quantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
     def function(x: Any, scale: Any, zero: Any) -> Any:
         def element(*at: Any) -> Any:
-            # Bounds a little wider than the type's keep the rounding trick exact before the zero point is added.
+            # Bounds wider than the type's keep the rounding exact before the zero point is added.
             real = x(*at) / read_scale(scale, at)
             held = te.max(te.min(real, tirx.const(2.0**20, "float32")), tirx.const(-(2.0**20), "float32"))
             steps = compute.round_half_even(held) + read_zero(zero, at).astype("int32")

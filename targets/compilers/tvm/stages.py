@@ -16,7 +16,6 @@ from tvm import ir, s_tir, tirx
 from edgepress.targets.compilers.tvm.expressions import (
     Expr,
     calls,
-    is_load,
     loads,
     replace_loads,
     shape_of,
@@ -175,8 +174,8 @@ def _may_inline(producer: Stage, consumers: list[Stage]) -> bool:
         return False
     consumer = consumers[0]
     reads = _reads(consumer, producer.buffer)
-    if any(any(is_load(inner) and inner.source.same_as(producer.buffer) for i in load.indices for inner in loads(i))
-           for load in reads):  # fmt: skip
+    nested = [inner for load in reads for index in load.indices for inner in loads(index)]
+    if any(inner.source.same_as(producer.buffer) for inner in nested):
         return False
     if not consumer.reduction:
         # An element that a wider consumer reads many times would be computed many times.

@@ -15,7 +15,7 @@ from edgepress.targets.compilers.tvm.stages import Axis, Nest, Stage
 
 @dataclass(frozen=True)
 class Contraction:
-    """``sum(row * column)``: ``column`` is contiguous along the last spatial axis, ``row`` does not depend on it.
+    """``sum(row * column)``: ``column`` lies along the last spatial axis, ``row`` does not depend on it.
 
     ``row_cast`` and ``column_cast`` are the types the operands are widened to, or empty.
     """
@@ -54,6 +54,12 @@ def read_contraction(stage: Stage) -> Contraction | None:
     if not _depends(b, last) and _depends(a, last):
         return Contraction(stage, b, a, b_cast, a_cast)
     return None
+
+
+def multiplies(stage: Stage) -> bool:
+    """Whether each step of a reduction is one multiply-add."""
+    value = stage.value
+    return isinstance(value, tirx.Add) and any(isinstance(side, tirx.Mul) for side in (value.a, value.b))
 
 
 def _depends(load: Any, var: Any) -> bool:

@@ -65,7 +65,7 @@ def _guarded(
 
 
 def _outer_count(extents: list[int]) -> int:
-    """How many leading loops become the divided one: enough for many parts, never the last loop of several."""
+    """How many leading loops become the divided one: enough for many parts, never the last of several."""
     if len(extents) < 2:
         return len(extents)
     product = 1

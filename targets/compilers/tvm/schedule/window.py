@@ -20,7 +20,7 @@ _BYTES_WIDTH = 2  # registers of sums for one read of 8-bit data
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
-    """A tile of outputs × one vector of channels, or None where reads are not contiguous along the last axis."""
+    """A tile of outputs × one vector of channels, or None where reads do not lie along the last axis."""
     anchor = nest.anchor
     if anchor is None or machine.lanes == 1 or not anchor.spatial:
         return None
@@ -103,8 +103,8 @@ def _loops(
         variables: dict[Any, Expr] = {axis.var: const(0) for axis in rest}
         return Body(frame.part_loop(part, tiles(variables, part * const(lanes), lanes)), full)
     part = frame.axis("y", total)
-    variables = dict(zip((axis.var for axis in rest), map(frame.simplify, split_flat(part, extents)), strict=True)) \
-        if rest else {}  # fmt: skip
+    places = map(frame.simplify, split_flat(part, extents)) if rest else ()
+    variables = dict(zip((axis.var for axis in rest), places, strict=True))
     statements = []
     for count, width in widths:
         block = frame.axis("c", count)
