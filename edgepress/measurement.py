@@ -47,5 +47,7 @@ class Measurement:
     def __str__(self) -> str:
         if self.value is None:
             return f"{self.name}: not measured ({self.how})" if self.how else f"{self.name}: not measured"
-        spread = f" [{self.low:.4g}, {self.high:.4g}]" if self.low is not None and self.high is not None else ""
+        spread = (
+            f" [{self.low:.4g}, {self.high:.4g}]" if self.low is not None and self.high is not None else ""
+        )
         return f"{self.name}: {self.value:.4g} {self.unit}{spread} ({self.origin})"

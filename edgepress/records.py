@@ -24,7 +24,11 @@ def encode(value: Any) -> Any:
     """Plain data for a record: optional fields that are None or empty are left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((field, getattr(value, field.name)) for field in dataclasses.fields(value))
-        return {field.name: encode(item) for field, item in pairs if _required(field) or item not in (None, (), {}, "")}
+        return {
+            field.name: encode(item)
+            for field, item in pairs
+            if _required(field) or item not in (None, (), {}, "")
+        }
     if isinstance(value, Mapping):
         return {str(key): encode(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -103,13 +107,19 @@ def _convert_union(choices: Sequence[Any], data: Any, where: str) -> Any:
     rest = [choice for choice in choices if choice is not type(None)]
     if len(rest) == 1:
         return _convert(rest[0], data, where)
-    tagged = {typing.get_type_hints(choice).get("kind"): choice for choice in rest if dataclasses.is_dataclass(choice)}
+    tagged = {
+        typing.get_type_hints(choice).get("kind"): choice
+        for choice in rest
+        if dataclasses.is_dataclass(choice)
+    }
     if tagged and isinstance(data, Mapping):
         kinds = {typing.get_args(literal)[0]: choice for literal, choice in tagged.items()}
         kind = data.get("kind")
         if kind not in list(kinds):  # a list, because what is not hashable may stand here
-            raise RecordError(f"{_join(where, 'kind')!r} must be one of {', '.join(map(repr, kinds))}, not {kind!r}")
-        return decode(kinds[kind], data, where)
+            raise RecordError(
+                f"{_join(where, 'kind')!r} must be one of {', '.join(map(repr, kinds))}, not {kind!r}"
+            )
+        return _convert(kinds[kind], data, where)
     for choice in rest:
         try:
             return _convert(choice, data, where)
@@ -125,7 +135,10 @@ def _convert_tuple(arguments: Sequence[Any], data: Any, where: str) -> tuple[Any
         return tuple(_convert(arguments[0], item, f"{where}[{index}]") for index, item in enumerate(data))
     if len(arguments) != len(data):
         raise RecordError(f"{where!r} must hold {len(arguments)} items, not {len(data)}")
-    return tuple(_convert(hint, item, f"{where}[{index}]") for index, (hint, item) in enumerate(zip(arguments, data, strict=True)))
+    return tuple(
+        _convert(hint, item, f"{where}[{index}]")
+        for index, (hint, item) in enumerate(zip(arguments, data, strict=True))
+    )
 
 
 def _convert_scalar(hint: Any, data: Any, where: str) -> Any:

@@ -66,7 +66,9 @@ def from_folder(
         DataError: the folder is missing, or holds no such files.
     """
     several = len(inputs) > 1
-    found = _archives(folder) if several else find_labelled(folder, kinds[inputs[0].name].kind, names, classes)
+    found = (
+        _archives(folder) if several else find_labelled(folder, kinds[inputs[0].name].kind, names, classes)
+    )
     kept = _half(found.spread(2 * count), half) if len(found.files) >= 2 * count else found.spread(count)
     digest = hashlib.sha256(repr((inputs, kinds, kept.classes)).encode())
     for path in kept.files:
@@ -91,7 +93,9 @@ def _archives(folder: Path) -> LabelledFiles:
         raise DataError(f"{folder} is no folder; give one that holds .npz files")
     files = tuple(sorted(path for path in folder.rglob("*.npz") if path.is_file()))
     if not files:
-        raise DataError(f"{folder} holds no .npz files; save examples there with numpy.savez, an array for each input")
+        raise DataError(
+            f"{folder} holds no .npz files; save examples there with numpy.savez, an array for each input"
+        )
     return LabelledFiles(files)
 
 
@@ -162,6 +166,10 @@ def _noise(tensor: TensorSpec, generator: np.random.Generator) -> np.ndarray[Any
 def _read_npz(path: Path, inputs: Sequence[TensorSpec], kinds: Mapping[str, InputKind]) -> Feed:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {tensor.name: prepare(kinds[tensor.name], archive[tensor.name], tensor) for tensor in inputs}
+            return {
+                tensor.name: prepare(kinds[tensor.name], archive[tensor.name], tensor) for tensor in inputs
+            }
     except (OSError, ValueError, KeyError, EOFError) as error:
-        raise DataError(f"{path} does not hold an array for each input ({error}); save them with numpy.savez") from None
+        raise DataError(
+            f"{path} does not hold an array for each input ({error}); save them with numpy.savez"
+        ) from None

@@ -68,7 +68,9 @@ def resolve(model: str, inputs: tuple[TensorSpec, ...] = ()) -> Source:
     if ":" in model:
         return _from_callable(model, inputs)
     if Path(model).exists():
-        raise SourceError(f"{model} is no model that can be read; give an .onnx file, or file.py:callable for torch code")
+        raise SourceError(
+            f"{model} is no model that can be read; give an .onnx file, or file.py:callable for torch code"
+        )
     raise SourceError(
         f"there is no model {model!r}{near(model, zoo.names())}; give a name of the zoo ({', '.join(zoo.names())}), "
         "a path.onnx, or package.module:callable"
@@ -79,7 +81,17 @@ def _from_zoo(name: str) -> Source:
     entry = zoo.entry(name)
     labels = tuple(entry.labels.read_text(encoding="utf-8").splitlines())
     origin = {"kind": "zoo", "name": name, "about": entry.about}
-    return Source(name, "torch", entry.digest(), origin, entry.module, entry.inputs, entry.outputs, entry.prepare, labels)
+    return Source(
+        name,
+        "torch",
+        entry.digest(),
+        origin,
+        entry.module,
+        entry.inputs,
+        entry.outputs,
+        entry.prepare,
+        labels,
+    )
 
 
 def _from_onnx(path: Path, inputs: tuple[TensorSpec, ...]) -> Source:
@@ -91,8 +103,12 @@ def _from_onnx(path: Path, inputs: tuple[TensorSpec, ...]) -> Source:
             with file.open("rb") as content:
                 digest.update(hashlib.file_digest(content, "sha256").digest())
     except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}); check that it is a file you may read") from None
-    return Source(path.stem, "onnx", digest.hexdigest(), {"kind": "onnx", "name": path.name}, lambda: path, inputs)
+        raise SourceError(
+            f"{path} cannot be read ({error.strerror}); check that it is a file you may read"
+        ) from None
+    return Source(
+        path.stem, "onnx", digest.hexdigest(), {"kind": "onnx", "name": path.name}, lambda: path, inputs
+    )
 
 
 def _from_callable(model: str, inputs: tuple[TensorSpec, ...]) -> Source:
@@ -101,14 +117,20 @@ def _from_callable(model: str, inputs: tuple[TensorSpec, ...]) -> Source:
     for name in attribute.split("."):
         if not hasattr(found, name):
             public = [known for known in vars(found) if not known.startswith("_")]
-            raise SourceError(f"{place} has no {attribute!r}{near(name, public)}; name a module or a function that gives one")
+            raise SourceError(
+                f"{place} has no {attribute!r}{near(name, public)}; name a module or a function that gives one"
+            )
         found = getattr(found, name)
     network = _module(found, model)
     if not inputs:
-        raise SourceError(f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224")
+        raise SourceError(
+            f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224"
+        )
     origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
     stem = Path(place).stem if place.endswith(".py") else attribute.split(".")[-1]
-    return Source(stem.lower().replace("_", "-"), "torch", _fingerprint(network), origin, lambda: network, inputs)
+    return Source(
+        stem.lower().replace("_", "-"), "torch", _fingerprint(network), origin, lambda: network, inputs
+    )
 
 
 def _import(place: str, model: str) -> Any:
@@ -135,11 +157,15 @@ def _import(place: str, model: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name == "torch":
             raise MissingExtraError("pressing a torch module", "torch", "build") from None
-        raise SourceError(f"{model} cannot be imported: there is no module {error.name!r}; install it or mend the path") from None
+        raise SourceError(
+            f"{model} cannot be imported: there is no module {error.name!r}; install it or mend the path"
+        ) from None
     except SourceError:
         raise
     except Exception as error:  # the user's code may fail in any way
-        raise SourceError(f"{model} failed while it was imported: {type(error).__name__}: {error}; mend it and try again") from error
+        raise SourceError(
+            f"{model} failed while it was imported: {type(error).__name__}: {error}; mend it and try again"
+        ) from error
 
 
 def _module(found: Any, model: str) -> Any:
@@ -149,12 +175,16 @@ def _module(found: Any, model: str) -> Any:
         raise MissingExtraError("pressing a torch module", "torch", "build") from None
     if not isinstance(found, torch.nn.Module):
         if not callable(found):
-            raise SourceError(f"{model} is {type(found).__name__}; name a torch module or a function that gives one")
+            raise SourceError(
+                f"{model} is {type(found).__name__}; name a torch module or a function that gives one"
+            )
         torch.manual_seed(0)  # a network with random weights is the same one in every build
         try:
             found = found()
         except Exception as error:  # the user's code may fail in any way
-            raise SourceError(f"{model}() failed: {type(error).__name__}: {error}; it must work without arguments") from error
+            raise SourceError(
+                f"{model}() failed: {type(error).__name__}: {error}; it must work without arguments"
+            ) from error
     if not isinstance(found, torch.nn.Module):
         raise SourceError(f"{model} gave {type(found).__name__}; it must give a torch.nn.Module")
     return found.eval()

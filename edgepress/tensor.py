@@ -55,15 +55,23 @@ class TensorSpec:
         """
         fields = text.split(":")
         if len(fields) not in (2, 3) or not _NAME.match(fields[0]):
-            raise UsageError(f"--input {text!r} is not name:shape:dtype; write for example image:1x3x224x224:float32")
+            raise UsageError(
+                f"--input {text!r} is not name:shape:dtype; write for example image:1x3x224x224:float32"
+            )
         try:
             shape = tuple(int(extent) for extent in re.split(r"[x,]", fields[1]) if extent)
         except ValueError:
-            raise UsageError(f"the shape {fields[1]!r} in --input {text!r} is not numbers joined by x, such as 1x3x224x224") from None
+            raise UsageError(
+                f"the shape {fields[1]!r} in --input {text!r} is not numbers joined by x, such as 1x3x224x224"
+            ) from None
         dtype = fields[2] if len(fields) == 3 else "float32"
         spec = cls(fields[0], shape, dtype)
         if dtype not in DTYPES:
-            raise UsageError(f"the type {dtype!r} in --input {text!r} is unknown; choose one of {', '.join(DTYPES)}")
+            raise UsageError(
+                f"the type {dtype!r} in --input {text!r} is unknown; choose one of {', '.join(DTYPES)}"
+            )
         if any(extent < 1 for extent in shape) or spec.elements > _LARGEST_ELEMENTS:
-            raise UsageError(f"the shape {fields[1]!r} in --input {text!r} must have extents from 1 on and fit in memory")
+            raise UsageError(
+                f"the shape {fields[1]!r} in --input {text!r} must have extents from 1 on and fit in memory"
+            )
         return spec

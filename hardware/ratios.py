@@ -68,9 +68,12 @@ class CountedInstructions:
 
 # (architecture, a feature that must be there, in integers, figure); the first that fits is taken.
 _ORT_INSTRUCTIONS: tuple[tuple[str, str, bool, CountedInstructions], ...] = (
-    ("aarch64", "dotprod", True, CountedInstructions(0.197, "ONNX Runtime 1.31, emulated: 0.200 on MobileNetV2, 0.194 on EfficientNet-Lite0, int8 with dot product")),
-    ("aarch64", "neon", True, CountedInstructions(0.388, "ONNX Runtime 1.31, emulated: 0.398 on MobileNetV2, 0.379 on EfficientNet-Lite0, uint8 without dot product")),
-    ("aarch64", "neon", False, CountedInstructions(0.72, "ONNX Runtime 1.31, emulated: 0.601 on MobileNetV2, 0.837 on EfficientNet-Lite0, fp32")),
+    ("aarch64", "dotprod", True, CountedInstructions(
+        0.197, "ONNX Runtime 1.31, emulated: 0.200 on MobileNetV2, 0.194 on EfficientNet-Lite0, int8")),
+    ("aarch64", "neon", True, CountedInstructions(
+        0.388, "ONNX Runtime 1.31, emulated: 0.398 on MobileNetV2, 0.379 on EfficientNet-Lite0, uint8")),
+    ("aarch64", "neon", False, CountedInstructions(
+        0.72, "ONNX Runtime 1.31, emulated: 0.601 on MobileNetV2, 0.837 on EfficientNet-Lite0, fp32")),
 )  # fmt: skip
 
 

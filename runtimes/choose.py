@@ -52,7 +52,9 @@ def choose(bundle: Bundle, part: str, asked: str | None, trust: bool) -> Choice:
     record = bundle.manifest.parts[part]
     known = [*record.engines, PORTABLE]
     if asked is not None and asked not in known:
-        raise UsageError(f"{bundle.path} has no engine {asked!r}{near(asked, known)}; choose one of {', '.join(known)}")
+        raise UsageError(
+            f"{bundle.path} has no engine {asked!r}{near(asked, known)}; choose one of {', '.join(known)}"
+        )
     engine = asked or record.engine
     if engine == PORTABLE:
         return Choice(PORTABLE)
@@ -61,7 +63,9 @@ def choose(bundle: Bundle, part: str, asked: str | None, trust: bool) -> Choice:
     if mismatch:
         sentence = f"this machine is not the target {record.target} ({mismatch})"
         if asked and native:
-            raise TargetError(f"{sentence}, so the engine {engine} cannot run; leave --engine out to run the portable graph")
+            raise TargetError(
+                f"{sentence}, so the engine {engine} cannot run; leave --engine out to run the portable graph"
+            )
         if not asked:
             return Choice(PORTABLE, f"{sentence}: the portable graph runs through ONNX Runtime")
         return Choice(engine, f"{sentence}: its graph runs through this machine's ONNX Runtime")
@@ -69,7 +73,9 @@ def choose(bundle: Bundle, part: str, asked: str | None, trust: bool) -> Choice:
         sentence = "the bundle's machine code was not built on this machine"
         if asked:
             raise TrustError(f"{sentence}; run it with --trust if you know where it comes from")
-        return Choice(PORTABLE, f"{sentence}: the portable graph runs through ONNX Runtime (--trust runs the code)")
+        return Choice(
+            PORTABLE, f"{sentence}: the portable graph runs through ONNX Runtime (--trust runs the code)"
+        )
     return Choice(engine)
 
 

@@ -8,6 +8,7 @@ from edgepress.bundle import Bundle
 from edgepress.metrics.difference import worst_difference
 from edgepress.runtimes.ort import OrtEngine
 
+
 @dataclass(frozen=True)
 class GoldenCheck:
     """One golden output compared: the worst absolute difference, and what was allowed."""

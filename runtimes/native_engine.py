@@ -57,4 +57,6 @@ def _as_file(library: memoryview) -> Iterator[Path]:
             path.write_bytes(library)
             yield path
     except OSError as error:
-        raise StorageError(f"the library cannot be unpacked ({error.strerror}); free some space in the temporary folder") from None
+        raise StorageError(
+            f"the library cannot be unpacked ({error.strerror}); free some space in the temporary folder"
+        ) from None

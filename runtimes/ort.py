@@ -46,7 +46,10 @@ class OrtEngine:
                 bytes(bundle.member(graph.member)), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's own exceptions share no base class but Exception
-            raise BundleError(f"ONNX Runtime {onnxruntime.__version__} does not take {graph.member} of {bundle.path}: {_first_line(error)}") from None
+            raise BundleError(
+                f"ONNX Runtime {onnxruntime.__version__} does not take {graph.member} of {bundle.path}: "
+                f"{_first_line(error)}"
+            ) from None
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
@@ -69,10 +72,14 @@ def _stored_values(bundle: Bundle, graph: Graph) -> dict[str, np.ndarray[Any, An
     arrays = {}
     for tensor in graph.tensors:
         try:
-            flat = np.frombuffer(weights[tensor.offset : tensor.offset + tensor.length], np.dtype(tensor.dtype))
+            flat = np.frombuffer(
+                weights[tensor.offset : tensor.offset + tensor.length], np.dtype(tensor.dtype)
+            )
             arrays[tensor.name] = flat.reshape(tensor.shape)
         except (TypeError, ValueError) as error:
-            raise BundleError(f"the tensor {tensor.name!r} of {bundle.path} does not fit its description ({error})") from None
+            raise BundleError(
+                f"the tensor {tensor.name!r} of {bundle.path} does not fit its description ({error})"
+            ) from None
     return arrays
 
 

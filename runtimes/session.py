@@ -88,11 +88,16 @@ class Session:
         known = [tensor.name for tensor in inputs]
         for name in value:
             if name not in known:
-                raise DataError(f"the model has no input {name!r}{near(name, known)}; it has {', '.join(known)}")
+                raise DataError(
+                    f"the model has no input {name!r}{near(name, known)}; it has {', '.join(known)}"
+                )
         for name in known:
             if name not in value:
                 raise DataError(f"the input {name!r} is missing; the model takes {', '.join(known)}")
-        return {tensor.name: prepare(self.part.prepare[tensor.name], value[tensor.name], tensor) for tensor in inputs}
+        return {
+            tensor.name: prepare(self.part.prepare[tensor.name], value[tensor.name], tensor)
+            for tensor in inputs
+        }
 
     def run_tensors(self, inputs: Arrays) -> Arrays:
         """Run once on tensors that are already prepared.
@@ -103,13 +108,17 @@ class Session:
         outputs = self._engine.run(inputs)
         for tensor in self.part.outputs:
             if tensor.name not in outputs:
-                raise BundleError(f"{self.bundle.path} does not give the output {tensor.name!r} it lists; build it again")
+                raise BundleError(
+                    f"{self.bundle.path} does not give the output {tensor.name!r} it lists; build it again"
+                )
         return outputs
 
     def __enter__(self) -> Session:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:

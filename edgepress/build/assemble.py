@@ -109,7 +109,8 @@ def assemble(
 
 def _graph(facts: dict[str, Any], member: str, weights: str) -> Graph:
     tensors = tuple(
-        StoredTensor(item["name"], item["dtype"], tuple(item["shape"]), item["offset"], item["length"]) for item in facts["tensors"]
+        StoredTensor(item["name"], item["dtype"], tuple(item["shape"]), item["offset"], item["length"])
+        for item in facts["tensors"]
     )
     return Graph(member, facts["ir"], facts["opset"], weights if tensors else "", tensors)
 

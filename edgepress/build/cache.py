@@ -65,7 +65,8 @@ class StepCache:
                     raise
         except OSError as error:
             raise StorageError(
-                f"the cache {self.root} cannot be written ({error.strerror or error}); free some space, or set EDGEPRESS_CACHE to another folder"
+                f"the cache {self.root} cannot be written ({error.strerror or error}); free some space, "
+                "or set EDGEPRESS_CACHE to another folder"
             ) from None
         finally:
             shutil.rmtree(partial, ignore_errors=True)

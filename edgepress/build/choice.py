@@ -31,13 +31,17 @@ def choose_engine(job: Job, network: PressedNetwork, compiled: list[Compiled]) -
 
     known = ort_instructions(job.target, bool(network.steps) or network.method == "int8")
     if instructions is None or known is None:
-        return "ort", f"ort is kept: without a device (--on) nothing tells which engine is faster on {job.target.name}"
+        return (
+            "ort",
+            f"ort is kept: without a device (--on) nothing tells which engine is faster on {job.target.name}",
+        )
     macs = engines["aot"].facts["macs"]
     estimate = known.per_mac * macs
     winner = "aot" if instructions < estimate else "ort"
     return winner, (
-        f"{winner} is kept by an estimate: aot executes {instructions / 1e6:.0f} M instructions an inference (emulated), "
-        f"ort about {estimate / 1e6:.0f} M ({known.per_mac} for each of {macs / 1e6:.0f} M multiply-adds: {known.how})"
+        f"{winner} is kept by an estimate: aot executes {instructions / 1e6:.3g} M instructions an inference "
+        "(emulated), "
+        f"ort about {estimate / 1e6:.3g} M ({known.per_mac} for each of {macs / 1e6:.3g} M multiply-adds: {known.how})"
     )
 
 
@@ -47,14 +51,21 @@ def _measured(job: Job, engines: dict[str, Compiled]) -> tuple[str, str]:
     def work(folder: Path, progress: Any) -> None:
         from edgepress.build.timing import time_engines
 
-        steps.write_facts(folder, time_engines({name: (made.step.folder, made.facts) for name, made in engines.items()}, _RUNS, progress))
+        steps.write_facts(
+            folder,
+            time_engines(
+                {name: (made.step.folder, made.facts) for name, made in engines.items()}, _RUNS, progress
+            ),
+        )
 
     done = job.step(
         "time",
         "timing the engines on this machine",
         {"engines": {name: made.step.key for name, made in engines.items()}, "target": encode(job.target)},
         work,
-        lambda folder: ", ".join(f"{name} {ms:.2f} ms" for name, ms in steps.read_facts(folder)["ms"].items()),
+        lambda folder: ", ".join(
+            f"{name} {ms:.2f} ms" for name, ms in steps.read_facts(folder)["ms"].items()
+        ),
     )
     milliseconds = steps.read_facts(done.folder)["ms"]
     winner = min(milliseconds, key=lambda name: float(milliseconds[name]))

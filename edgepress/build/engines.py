@@ -44,10 +44,18 @@ def wanted_engines(job: Job) -> tuple[str, ...]:
     """
     for name in job.recipe.engines:
         if name not in KNOWN:
-            raise UsageError(f"there is no engine {name!r}{near(name, KNOWN)}; choose from {', '.join(KNOWN)}")
+            raise UsageError(
+                f"there is no engine {name!r}{near(name, KNOWN)}; choose from {', '.join(KNOWN)}"
+            )
         if name not in job.target.engines:
-            raise UsageError(f"{job.target.name} does not take the engine {name}; it takes {', '.join(job.target.engines)}")
-    return tuple(name for name in job.target.engines if name in (job.recipe.engines or job.target.engines) and name in KNOWN)
+            raise UsageError(
+                f"{job.target.name} does not take the engine {name}; it takes {', '.join(job.target.engines)}"
+            )
+    return tuple(
+        name
+        for name in job.target.engines
+        if name in (job.recipe.engines or job.target.engines) and name in KNOWN
+    )
 
 
 def compile_all(job: Job, network: PressedNetwork, golden: Done) -> list[Compiled]:
@@ -96,7 +104,9 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
         steps.need("tvm", "compiling machine code")
         from edgepress.targets.compilers.tvm import compile_graph
 
-        kernels = compile_graph(steps.read_graph(network.step.folder / steps.GRAPH), job.target, folder, progress)
+        kernels = compile_graph(
+            steps.read_graph(network.step.folder / steps.GRAPH), job.target, folder, progress
+        )
         facts = {
             "arena_bytes": kernels.arena_bytes,
             "weights_bytes": kernels.weights_bytes,
@@ -137,7 +147,9 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
         f"linking for {job.target.toolchain.zig_target}",
         {"kernels": compiled.key, "target": encode(job.target)},
         link_work,
-        lambda folder: ", ".join(f"{role} {size / 1e3:.0f} KB" for role, size in steps.read_facts(folder)["bytes"].items()),
+        lambda folder: ", ".join(
+            f"{role} {size / 1e3:.0f} KB" for role, size in steps.read_facts(folder)["bytes"].items()
+        ),
     )
     return Compiled("aot", linked, steps.read_facts(linked.folder))
 
@@ -150,13 +162,26 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
     allowed = tolerances([outputs for _, outputs in examples], network.steps)
 
     def work(folder: Path, progress: Any) -> None:
-        trials = try_engine(made.engine, made.step.folder, made.facts, [inputs for inputs, _ in examples], job.target, network.outputs, progress)
+        trials = try_engine(
+            made.engine,
+            made.step.folder,
+            made.facts,
+            [inputs for inputs, _ in examples],
+            job.target,
+            network.outputs,
+            progress,
+        )
         results = [
             {
                 "how": trial.how,
                 "origin": trial.origin,
                 "instructions": trial.instructions,
-                **_judge([outputs for _, outputs in examples][: len(trial.outputs)], trial.outputs, network.steps, allowed),
+                **_judge(
+                    [outputs for _, outputs in examples][: len(trial.outputs)],
+                    trial.outputs,
+                    network.steps,
+                    allowed,
+                ),
             }
             for trial in trials
         ]
@@ -178,12 +203,26 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
     trials = steps.read_facts(done.folder)["trials"]
     for trial in trials:
         passed = trial["worst"] <= trial["limit"]
-        detail = f"{trial['how']}; {trial['instructions']} instructions an inference" if trial["instructions"] else trial["how"]
-        check = Check(made.engine, "ONNX Runtime on the portable graph", trial["worst"], trial["limit"], trial["unit"], passed, trial["origin"], detail)
+        detail = (
+            f"{trial['how']}; {trial['instructions']} instructions an inference"
+            if trial["instructions"]
+            else trial["how"]
+        )
+        check = Check(
+            made.engine,
+            "ONNX Runtime on the portable graph",
+            trial["worst"],
+            trial["limit"],
+            trial["unit"],
+            passed,
+            trial["origin"],
+            detail,
+        )
         job.checks.append(check)
         if not passed:
             raise CheckError(
-                f"the engine {made.engine} ({trial['how']}) differs from ONNX Runtime by {trial['worst']:.3g} {trial['unit']}, "
+                f"the engine {made.engine} ({trial['how']}) differs from ONNX Runtime by "
+                f"{trial['worst']:.3g} {trial['unit']}, "
                 f"more than {trial['limit']:.3g}; leave it out with --engines, and report it with the model"
             )
     counted = [trial["instructions"] for trial in trials if trial["instructions"]]
@@ -204,14 +243,24 @@ def tolerances(expected: list[Feed], output_steps: dict[str, float]) -> dict[str
     return found
 
 
-def _judge(expected: list[Feed], given: list[Feed], output_steps: dict[str, float], allowed: dict[str, float]) -> dict[str, Any]:
+def _judge(
+    expected: list[Feed], given: list[Feed], output_steps: dict[str, float], allowed: dict[str, float]
+) -> dict[str, Any]:
     """The output that comes nearest to its limit: how far it is off, in its own unit."""
     name, worst = max(
-        ((name, worst_difference(a[name], b.get(name))) for a, b in zip(expected, given, strict=True) for name in a),
+        (
+            (name, worst_difference(a[name], b.get(name)))
+            for a, b in zip(expected, given, strict=True)
+            for name in a
+        ),
         key=lambda found: found[1] / allowed[found[0]],
     )
     step = output_steps.get(name, 1.0)
-    return {"worst": worst / step, "limit": allowed[name] / step, "unit": "output steps" if name in output_steps else "absolute"}
+    return {
+        "worst": worst / step,
+        "limit": allowed[name] / step,
+        "unit": "output steps" if name in output_steps else "absolute",
+    }
 
 
 def _aot_figure(facts: dict[str, Any]) -> str:
@@ -226,4 +275,3 @@ def _trial_figure(engine: str, trials: list[dict[str, Any]], missing: str) -> st
         + (f", {trial['instructions'] / 1e6:.1f} M instructions)" if trial["instructions"] else ")")
         for trial in trials
     )
-

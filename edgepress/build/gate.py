@@ -60,7 +60,10 @@ def judge(
         given += run_graph(pressed, block)
         progress(min(start + _BLOCK, len(feeds)), len(feeds), "comparing")
     if scores and samples.classes:
-        figures = [_accuracy_lost(expected, given, samples.classes, scores, limits), _agreement(expected, given, scores, None)]
+        figures = [
+            _accuracy_lost(expected, given, samples.classes, scores, limits),
+            _agreement(expected, given, scores, None),
+        ]
     elif scores:
         figures = [_agreement(expected, given, scores, limits)]
     else:
@@ -71,7 +74,8 @@ def judge(
     if scores and not samples.classes:
         basis += ", no labels: agreement stands in for accuracy"
     verdict = "passes" if passed else "does not pass"
-    sentence = f"int8 {verdict}: {worst.name} {_show(worst.value, worst.unit)}, limit {_show(worst.limit, worst.unit)}, on {basis}"
+    value, limit = _show(worst.value, worst.unit), _show(worst.limit, worst.unit)
+    sentence = f"{verdict}: {worst.name} {value}, limit {limit}, on {basis}"
     return Judgement(passed, sentence, tuple(figures))
 
 
@@ -90,7 +94,9 @@ def _accuracy_lost(
     expected: list[Feed], given: list[Feed], classes: tuple[int, ...], scores: str, limits: GateLimits
 ) -> GateFigure:
     def accuracy(outputs: list[Feed]) -> float:
-        return sum(_first(one, scores) == label for one, label in zip(outputs, classes, strict=True)) / len(classes)
+        return sum(_first(one, scores) == label for one, label in zip(outputs, classes, strict=True)) / len(
+            classes
+        )
 
     lost = accuracy(expected) - accuracy(given)
     return GateFigure("accuracy lost", lost, limits.accuracy_drop, "share", lost <= limits.accuracy_drop)
@@ -99,7 +105,9 @@ def _accuracy_lost(
 def _noise(name: str, expected: list[Feed], given: list[Feed], limits: GateLimits) -> GateFigure:
     ratio = sqnr_db(np.stack([one[name] for one in expected]), np.stack([one[name] for one in given]))
     value = min(ratio, 200.0)  # no difference at all is infinite, which JSON does not know
-    return GateFigure(f"signal-to-noise ratio of {name}", value, limits.sqnr_db, "dB", value >= limits.sqnr_db)
+    return GateFigure(
+        f"signal-to-noise ratio of {name}", value, limits.sqnr_db, "dB", value >= limits.sqnr_db
+    )
 
 
 def _show(value: float, unit: str) -> str:

@@ -102,7 +102,9 @@ def plan(recipe: Recipe, cache: StepCache | None = None) -> tuple[Path, list[Pla
     with contextlib.suppress(Planned):
         _run(job)
     names = ["export", "press"]
-    names += ["press", "gate", "speed"] if recipe.method == "auto" else ["gate"] if recipe.method != "none" else []
+    names += (
+        ["press", "gate", "speed"] if recipe.method == "auto" else ["gate"] if recipe.method != "none" else []
+    )
     names += ["golden"]
     for engine in wanted:
         names += ["compile-aot", "link", "check"] if engine == "aot" else ["compile-ort", "check"]
@@ -128,7 +130,9 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     if recipe.data and not Path(recipe.data).is_dir():
         raise DataError(f"{recipe.data} is no folder; give one that holds examples with --data")
     target = load_target(recipe.target)
-    given = tuple(TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape)
+    given = tuple(
+        TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape
+    )
     source = _described(resolve(recipe.model, given), recipe)
     name = recipe.name or source.name
     output = Path(recipe.output or f"{name}-{target.name}.edge")
@@ -146,9 +150,13 @@ def _described(source: Source, recipe: Recipe) -> Source:
         try:
             labels = tuple(Path(recipe.labels).read_text(encoding="utf-8").splitlines())
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"the labels {recipe.labels} cannot be read ({error}); give a text file, one label a line") from None
+            raise UsageError(
+                f"the labels {recipe.labels} cannot be read ({error}); give a text file, one label a line"
+            ) from None
     prepare = {name: item.prepare for name, item in recipe.inputs.items() if item.prepare is not None}
-    return dataclasses.replace(source, labels=labels, prepare={**source.prepare, **prepare}, name=recipe.name or source.name)
+    return dataclasses.replace(
+        source, labels=labels, prepare={**source.prepare, **prepare}, name=recipe.name or source.name
+    )
 
 
 def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
@@ -191,7 +199,9 @@ def _export(job: Job) -> tuple[Done, tuple[TensorSpec, ...], tuple[TensorSpec, .
             "example": samples.digest if samples else "",
             **limits,
         },
-        lambda folder, progress: steps.export(source, job.target, samples.load()[0] if samples else None, folder, progress),
+        lambda folder, progress: steps.export(
+            source, job.target, samples.load()[0] if samples else None, folder, progress
+        ),
         _export_figure,
     )
     facts = steps.read_facts(exported.folder)
@@ -221,7 +231,9 @@ def _meaning(
     names = [spec.name for spec in outputs]
     for name in job.recipe.outputs:
         if name not in names:
-            raise UsageError(f"the model has no output {name!r}{near(name, names)}; it has {', '.join(names)}")
+            raise UsageError(
+                f"the model has no output {name!r}{near(name, names)}; it has {', '.join(names)}"
+            )
     labels = "main/labels.txt" if job.source.labels else ""
     meaning: dict[str, OutputKind] = {name: ArrayOutput() for name in names}
     if job.source.labels:

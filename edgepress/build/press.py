@@ -38,13 +38,23 @@ class PressedNetwork:
 
 
 def calibration_samples(
-    job: Job, inputs: tuple[TensorSpec, ...], kinds: dict[str, InputKind], half: int, scores: TensorSpec | None = None
+    job: Job,
+    inputs: tuple[TensorSpec, ...],
+    kinds: dict[str, InputKind],
+    half: int,
+    scores: TensorSpec | None = None,
 ) -> Samples:
     """Examples to calibrate with (half 0) or to check with (half 1), with their classes where ``scores`` is given."""
     if job.recipe.data:
         classes = scores.shape[-1] if scores is not None and scores.shape else 0
         return from_folder(
-            Path(job.recipe.data), inputs, kinds, job.recipe.samples, half, job.source.labels if classes else (), classes
+            Path(job.recipe.data),
+            inputs,
+            kinds,
+            job.recipe.samples,
+            half,
+            job.source.labels if classes else (),
+            classes,
         )
     return built_in(inputs, kinds, job.recipe.samples, seed=half)
 
@@ -62,10 +72,14 @@ def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], scores
             return network
         passed, sentence = _gate(job, exported, network, kinds, scores)
         if not passed:
-            raise CheckError(f"{sentence}; allow more under [gate] in the recipe, calibrate with more --data, or use --method auto")
+            raise CheckError(
+                f"{sentence}; allow more under [gate] in the recipe, calibrate with more --data, or use --method auto"
+            )
         return dataclasses.replace(network, facts={**network.facts, "gate": sentence})
     if job.recipe.options:
-        raise UsageError("options need a method by name, not auto; write for example method = 'int8' in the recipe")
+        raise UsageError(
+            "options need a method by name, not auto; write for example method = 'int8' in the recipe"
+        )
     plain = _press(job, exported, "none", {}, kinds)
     network = _press(job, exported, "int8", {}, kinds)
     passed, sentence = _gate(job, exported, network, kinds, scores)
@@ -76,16 +90,24 @@ def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], scores
     if slower:
         job.listener.note(f"kept in float: {speed}")
         return dataclasses.replace(plain, facts={**plain.facts, "auto": f"kept in float: {speed}"})
-    return dataclasses.replace(network, facts={**network.facts, "auto": f"int8: {sentence}; {speed}", "gate": sentence})
+    return dataclasses.replace(
+        network, facts={**network.facts, "auto": f"int8: {sentence}; {speed}", "gate": sentence}
+    )
 
 
-def _press(job: Job, exported: Done, name: str, options: dict[str, Any], kinds: dict[str, InputKind]) -> PressedNetwork:
+def _press(
+    job: Job, exported: Done, name: str, options: dict[str, Any], kinds: dict[str, InputKind]
+) -> PressedNetwork:
     from edgepress.methods import configure, find_method
 
     method = find_method(name)
     config = configure(method, options)
     inputs = specs(steps.read_facts(exported.folder)["inputs"])
-    samples = calibration_samples(job, inputs, kinds, half=0) if method.needs_data else built_in(inputs, kinds, 1, 0)
+    samples = (
+        calibration_samples(job, inputs, kinds, half=0)
+        if method.needs_data
+        else built_in(inputs, kinds, 1, 0)
+    )
     if method.needs_data and not job.recipe.data:
         job.listener.note(f"calibrating on {samples.origin}; --data FOLDER takes your own")
     done = job.step(
@@ -98,16 +120,22 @@ def _press(job: Job, exported: Done, name: str, options: dict[str, Any], kinds: 
             "activations": job.target.activations,
             "samples": samples.digest if method.needs_data else "",
         },
-        lambda folder, progress: steps.press(exported.folder / steps.GRAPH, name, config, job.target, samples, folder, progress),
+        lambda folder, progress: steps.press(
+            exported.folder / steps.GRAPH, name, config, job.target, samples, folder, progress
+        ),
         lambda folder: f"{name}, {(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
     )
     facts = steps.read_facts(done.folder)
     calibration = {"calibrated on": samples.origin} if method.needs_data else {}
     described = {"name": name, "config": encode(config), **facts["facts"], **calibration}
-    return PressedNetwork(name, done, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described)
+    return PressedNetwork(
+        name, done, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described
+    )
 
 
-def _gate(job: Job, exported: Done, network: PressedNetwork, kinds: dict[str, InputKind], scores: str) -> tuple[bool, str]:
+def _gate(
+    job: Job, exported: Done, network: PressedNetwork, kinds: dict[str, InputKind], scores: str
+) -> tuple[bool, str]:
     tensor = next((spec for spec in network.outputs if spec.name == scores), None)
     samples = calibration_samples(job, network.inputs, kinds, half=1, scores=tensor)
 
@@ -115,7 +143,12 @@ def _gate(job: Job, exported: Done, network: PressedNetwork, kinds: dict[str, In
         from edgepress.build.gate import judge
 
         judgement = judge(
-            exported.folder / steps.GRAPH, network.step.folder / steps.GRAPH, samples, job.recipe.gate, scores, progress
+            exported.folder / steps.GRAPH,
+            network.step.folder / steps.GRAPH,
+            samples,
+            job.recipe.gate,
+            scores,
+            progress,
         )
         steps.write_facts(folder, encode(judgement))
 
@@ -135,7 +168,15 @@ def _gate(job: Job, exported: Done, network: PressedNetwork, kinds: dict[str, In
     facts = steps.read_facts(done.folder)
     for figure in facts["figures"]:
         job.checks.append(
-            Check("gate", "the float network", figure["value"], figure["limit"], figure["unit"], figure["passed"], detail=samples.origin)
+            Check(
+                "gate",
+                "the float network",
+                figure["value"],
+                figure["limit"],
+                figure["unit"],
+                figure["passed"],
+                detail=samples.origin,
+            )
         )
     return bool(facts["passed"]), str(facts["sentence"])
 
@@ -153,7 +194,12 @@ def _slower(job: Job, plain: PressedNetwork, network: PressedNetwork) -> tuple[b
     done = job.step(
         "speed",
         "timing int8 against float" if measured else "estimating the speed of int8 against float",
-        {"pressed": network.step.key, "float": plain.step.key, "target": encode(job.target), "measured": measured},
+        {
+            "pressed": network.step.key,
+            "float": plain.step.key,
+            "target": encode(job.target),
+            "measured": measured,
+        },
         work,
         lambda folder: str(steps.read_facts(folder)["sentence"]),
     )

@@ -34,7 +34,8 @@ def run_graph(graph: Path | bytes, feeds: Sequence[Feed]) -> list[Feed]:
         names = [output.name for output in session.get_outputs()]
         takes = {item.name for item in session.get_inputs()}
         return [
-            dict(zip(names, session.run(names, {k: v for k, v in feed.items() if k in takes}), strict=True)) for feed in feeds
+            dict(zip(names, session.run(names, {k: v for k, v in feed.items() if k in takes}), strict=True))
+            for feed in feeds
         ]
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
         cause = (str(error).splitlines() or [type(error).__name__])[0][:300]
@@ -54,10 +55,14 @@ def compare_models(original: onnx.ModelProto, graph: onnx.ModelProto) -> dict[st
     feeds = [{spec.name: _random(spec.shape, spec.dtype, generator) for spec in inputs} for _ in range(3)]
     expected = run_graph(original.SerializeToString(), feeds)
     given = run_graph(graph.SerializeToString(), feeds)
-    worst = max(worst_difference(a[name], b.get(name)) for a, b in zip(expected, given, strict=True) for name in a)
+    worst = max(
+        worst_difference(a[name], b.get(name)) for a, b in zip(expected, given, strict=True) for name in a
+    )
     scale = max(magnitude(array) for outputs in expected for array in outputs.values())
     if worst > TOLERANCE * scale:
-        raise CheckError(f"the cleaned graph differs from the ONNX file by {worst:.3g}; report it, with the file")
+        raise CheckError(
+            f"the cleaned graph differs from the ONNX file by {worst:.3g}; report it, with the file"
+        )
     return {"max_abs_error": worst, "scale": scale, "cases": 3, "tolerance": TOLERANCE}
 
 

@@ -16,7 +16,9 @@ from edgepress.targets import Target
 _RUNS = 30
 
 
-def compare_graphs(pressed: Path, plain: Path, target: Target, measured: bool, progress: Progress) -> dict[str, Any]:
+def compare_graphs(
+    pressed: Path, plain: Path, target: Target, measured: bool, progress: Progress
+) -> dict[str, Any]:
     """Compare two graphs of the same network.
 
     Returns:
@@ -24,16 +26,23 @@ def compare_graphs(pressed: Path, plain: Path, target: Target, measured: bool, p
     """
     if measured:
         ratio = _measured_ratio(pressed, plain, progress)
-        sentence = f"int8 takes {ratio:.2f} of the float network's time (measured here, ONNX Runtime, 1 thread)"
+        sentence = (
+            f"int8 takes {ratio:.2f} of the float network's time (measured here, ONNX Runtime, 1 thread)"
+        )
         return {"slower": ratio > 1, "ratio": ratio, "origin": "measured", "sentence": sentence}
     from edgepress.hardware.estimate import compare
 
     comparison = compare(costs(pressed), costs(plain), target)
     if comparison.faster is None:
         reason = comparison.ratio.how
-        return {"slower": False, "origin": "unavailable", "sentence": f"its speed is not known ({reason}); it is smaller, so it is kept"}
+        return {
+            "slower": False,
+            "origin": "unavailable",
+            "sentence": f"its speed is not known ({reason}); it is smaller, so it is kept",
+        }
     ratio = float(comparison.ratio.value or 0.0)
-    sentence = f"int8 takes {ratio:.2f} of the float network's time on {target.name} (estimated: {comparison.ratio.how})"
+    how = comparison.ratio.how
+    sentence = f"int8 takes {ratio:.2f} of the float network's time on {target.name} (estimated: {how})"
     return {"slower": not comparison.faster, "ratio": ratio, "origin": "estimated", "sentence": sentence}
 
 
@@ -51,7 +60,10 @@ def _measured_ratio(pressed: Path, plain: Path, progress: Progress) -> float:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
-    sessions = [onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"]) for path in (pressed, plain)]
+    sessions = [
+        onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        for path in (pressed, plain)
+    ]
     generator = np.random.default_rng(0)
     inputs, _ = graph_specs(read_graph(plain))
     feed = {spec.name: generator.random(spec.shape).astype(spec.dtype) for spec in inputs}

@@ -88,7 +88,9 @@ def golden(graph_path: Path, feeds: Sequence[Feed], folder: Path) -> None:
                 np.save(golden_file(folder, index, kind, name), array)
 
 
-def read_golden(folder: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> list[tuple[Feed, Feed]]:
+def read_golden(
+    folder: Path, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]
+) -> list[tuple[Feed, Feed]]:
     """What :func:`golden` wrote."""
     count = len({path.name.split(".")[0] for path in folder.glob("*.npy")})
 
@@ -175,4 +177,3 @@ def need(package: str, what: str) -> None:
 
     if importlib.util.find_spec(package) is None:
         raise MissingExtraError(what, package, "build")
-

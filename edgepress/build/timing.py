@@ -17,7 +17,9 @@ from edgepress.samples import Feed
 _WARM_UP = 3
 
 
-def time_engines(engines: Mapping[str, tuple[Path, dict[str, Any]]], runs: int, progress: Progress) -> dict[str, Any]:
+def time_engines(
+    engines: Mapping[str, tuple[Path, dict[str, Any]]], runs: int, progress: Progress
+) -> dict[str, Any]:
     """The median time of one inference of each engine, one thread, in milliseconds.
 
     Raises:
@@ -43,7 +45,9 @@ def _runner(name: str, folder: Path, facts: dict[str, Any], feed: Feed) -> Calla
         try:
             model = NativeModel(folder / facts["files"]["library"], (folder / "weights.bin").read_bytes())
         except OSError as error:
-            raise TargetError(f"the library does not load here ({error}); build for the target host to measure with --on local") from None
+            raise TargetError(
+                f"the library does not load here ({error}); build for the target host to measure with --on local"
+            ) from None
         if not feed:
             generator = np.random.default_rng(0)
             feed.update({spec.name: generator.random(spec.shape).astype(spec.dtype) for spec in model.inputs})

@@ -91,7 +91,12 @@ def _native(folder: Path, library: str, inputs: Sequence[Feed]) -> Trial:
 
 
 def _in_process(
-    folder: Path, library: str, inputs: Sequence[Feed], target: Target, outputs: Sequence[TensorSpec], progress: Progress
+    folder: Path,
+    library: str,
+    inputs: Sequence[Feed],
+    target: Target,
+    outputs: Sequence[TensorSpec],
+    progress: Progress,
 ) -> Trial:
     """The library as it ships, in an emulator inside this process; one example, because it is slow."""
     if not _installed("unicorn"):
@@ -106,7 +111,12 @@ def _in_process(
 
 
 def _user_mode(
-    folder: Path, executable: str, inputs: Sequence[Feed], target: Target, outputs: Sequence[TensorSpec], progress: Progress
+    folder: Path,
+    executable: str,
+    inputs: Sequence[Feed],
+    target: Target,
+    outputs: Sequence[TensorSpec],
+    progress: Progress,
 ) -> list[Trial]:
     """A static executable under QEMU with the board's own processor model, where QEMU is installed."""
     from edgepress.hardware.emulator.qemu import run_static

@@ -10,7 +10,18 @@ from pathlib import Path
 
 from edgepress.version import __version__
 
-_TOOLS = ("torch", "onnx", "onnxscript", "onnxruntime", "apache-tvm", "ziglang", "numpy", "pillow", "unicorn", "wasmtime")
+_TOOLS = (
+    "torch",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "apache-tvm",
+    "ziglang",
+    "numpy",
+    "pillow",
+    "unicorn",
+    "wasmtime",
+)
 _ROOMS = ("", "exporters", "runtimes", "targets", "hardware")
 
 

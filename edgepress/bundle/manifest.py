@@ -168,7 +168,9 @@ class Manifest:
         except (ValueError, RecursionError):
             raise BundleError(f"the manifest of {where} is damaged; build or copy the bundle again") from None
         if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-            raise BundleError(f"{where} is an archive, but no edgepress bundle; give a file that edgepress build wrote")
+            raise BundleError(
+                f"{where} is an archive, but no edgepress bundle; give a file that edgepress build wrote"
+            )
         if plain.get("version") != VERSION:
             raise BundleError(
                 f"{where} has the bundle version {plain.get('version')!r}, and this edgepress reads version {VERSION}; "
@@ -177,7 +179,9 @@ class Manifest:
         try:
             manifest = decode(cls, plain)
         except RecordError as error:
-            raise BundleError(f"the manifest of {where} is not as it should be: {error}; build the bundle again") from None
+            raise BundleError(
+                f"the manifest of {where} is not as it should be: {error}; build the bundle again"
+            ) from None
         manifest._check_references(where)
         return manifest
 
@@ -188,18 +192,31 @@ class Manifest:
             named = [graph.member for graph in graphs] + [graph.weights for graph in graphs if graph.weights]
             named += [member for files in part.engines.values() for member in files.files.values()]
             named += [kind.labels for kind in part.meaning.values() if kind.kind == "scores" and kind.labels]
-            named += [member for golden in part.golden for member in (*golden.inputs.values(), *golden.outputs.values())]
+            named += [
+                member
+                for golden in part.golden
+                for member in (*golden.inputs.values(), *golden.outputs.values())
+            ]
             named += part.tables.values()
             for member in named:
                 if member not in self.members:
-                    raise BundleError(f"the part {name} of {where} names the member {member!r}, which is missing")
+                    raise BundleError(
+                        f"the part {name} of {where} names the member {member!r}, which is missing"
+                    )
             for graph in graphs:
                 for tensor in graph.tensors:
                     end = tensor.offset + tensor.length
-                    if not graph.weights or tensor.offset < 0 or tensor.length < 0 or end > self.members[graph.weights].bytes:
+                    if (
+                        not graph.weights
+                        or tensor.offset < 0
+                        or tensor.length < 0
+                        or end > self.members[graph.weights].bytes
+                    ):
                         raise BundleError(f"the tensor {tensor.name!r} of {where} lies outside its weights")
             takes, gives = {tensor.name for tensor in part.inputs}, {tensor.name for tensor in part.outputs}
             if part.prepare.keys() != takes or not part.meaning.keys() <= gives:
                 raise BundleError(f"the part {name} of {where} does not say how each of its inputs is made")
             if part.engine not in part.engines or part.target not in self.targets:
-                raise BundleError(f"the part {name} of {where} names an engine or a target that the bundle does not hold")
+                raise BundleError(
+                    f"the part {name} of {where} names an engine or a target that the bundle does not hold"
+                )

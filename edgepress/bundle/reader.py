@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import mmap
 import struct
@@ -68,13 +69,23 @@ class Bundle:
         """A member with one label a line."""
         return bytes(self.member(name)).decode("utf-8", "replace").splitlines()
 
-    def golden(self, part: str) -> list[tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]]:
+    def golden(
+        self, part: str
+    ) -> list[tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]]:
         """The golden examples of a part: pairs of inputs and outputs, by tensor name."""
         record = self.manifest.parts[part]
 
         def load(example: Golden) -> tuple[dict[str, np.ndarray[Any, Any]], dict[str, np.ndarray[Any, Any]]]:
-            inputs = {t.name: self.array(example.inputs[t.name], t) for t in record.inputs if t.name in example.inputs}
-            outputs = {t.name: self.array(example.outputs[t.name], t) for t in record.outputs if t.name in example.outputs}
+            inputs = {
+                t.name: self.array(example.inputs[t.name], t)
+                for t in record.inputs
+                if t.name in example.inputs
+            }
+            outputs = {
+                t.name: self.array(example.outputs[t.name], t)
+                for t in record.outputs
+                if t.name in example.outputs
+            }
             return inputs, outputs
 
         return [load(example) for example in record.golden]
@@ -87,20 +98,22 @@ class Bundle:
         """
         for name, member in self.manifest.members.items():
             if hashlib.sha256(self.member(name)).hexdigest() != member.sha256:
-                raise BundleError(f"{self.path} is damaged: the member {name!r} has another SHA-256; copy or build it again")
+                raise BundleError(
+                    f"{self.path} is damaged: the member {name!r} has another SHA-256; copy or build it again"
+                )
 
     def __enter__(self) -> Bundle:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
         """Let the file go; mapped members that are still in use keep it mapped until they end."""
-        try:
-            self._map.close()
-        except BufferError:
-            pass  # a session still reads weights from it; the mapping ends with the last view
+        with contextlib.suppress(BufferError):
+            self._map.close()  # a session still reads weights from it; the mapping ends with the last view
 
 
 def open_bundle(path: str | Path, verify: bool | None = None) -> Bundle:
@@ -126,7 +139,9 @@ def open_bundle(path: str | Path, verify: bool | None = None) -> Bundle:
         raise BundleError(f"{path} cannot be read ({reason})") from None
     offset, length = places.get(MANIFEST, (0, _LARGEST_MANIFEST + 1))
     if length > _LARGEST_MANIFEST:
-        raise BundleError(f"{path} is an archive, but no edgepress bundle; give a file that edgepress build wrote")
+        raise BundleError(
+            f"{path} is an archive, but no edgepress bundle; give a file that edgepress build wrote"
+        )
     text = mapped[offset : offset + length]
     if zlib.crc32(text) != checksum:
         raise BundleError(f"{path} is damaged: its manifest has another checksum; copy or build it again")
@@ -134,7 +149,9 @@ def open_bundle(path: str | Path, verify: bool | None = None) -> Bundle:
     found = {name: size for name, (_, size) in places.items() if name != MANIFEST}
     listed = {name: member.bytes for name, member in manifest.members.items()}
     for name in sorted(found.keys() ^ listed.keys()) or [n for n in sorted(listed) if found[n] != listed[n]]:
-        raise BundleError(f"{path} is damaged: the member {name!r} is not as the manifest lists it; copy or build it again")
+        raise BundleError(
+            f"{path} is damaged: the member {name!r} is not as the manifest lists it; copy or build it again"
+        )
     bundle = Bundle(path, manifest, hashlib.sha256(text).hexdigest(), mapped, places)
     if verify or (verify is None and not verified.known(state, bundle.identity)):
         bundle.verify()
@@ -148,16 +165,32 @@ def _index(file: Any, size: int, mapped: mmap.mmap, path: Path) -> tuple[dict[st
     try:
         with zipfile.ZipFile(file) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, UnicodeDecodeError, ValueError, EOFError, OverflowError):
+    except (
+        zipfile.BadZipFile,
+        NotImplementedError,
+        struct.error,
+        UnicodeDecodeError,
+        ValueError,
+        EOFError,
+        OverflowError,
+    ):
         raise BundleError(damaged) from None
     if len(entries) > _MOST_MEMBERS:
         raise BundleError(f"{path} holds {len(entries)} members, more than a bundle may")
     places: dict[str, tuple[int, int]] = {}
     for entry in entries:
         if not safe_member_name(entry.filename):
-            raise BundleError(f"{path} holds a member named {entry.filename!r}, which would leave its folder; do not use this file")
-        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size or entry.flag_bits & 0x9:
-            raise BundleError(f"{path}: the member {entry.filename!r} is compressed or encrypted, which a bundle never is")
+            raise BundleError(
+                f"{path} holds a member named {entry.filename!r}, which would leave its folder; do not use this file"
+            )
+        if (
+            entry.compress_type != zipfile.ZIP_STORED
+            or entry.file_size != entry.compress_size
+            or entry.flag_bits & 0x9
+        ):
+            raise BundleError(
+                f"{path}: the member {entry.filename!r} is compressed or encrypted, which a bundle never is"
+            )
         if entry.filename in places or not 0 <= entry.header_offset <= size - _LOCAL_HEADER.size:
             raise BundleError(damaged)
         header = _LOCAL_HEADER.unpack_from(mapped, entry.header_offset)

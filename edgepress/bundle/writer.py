@@ -48,7 +48,9 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Content])
     listed = {}
     for name in sorted(members):
         if not safe_member_name(name):
-            raise BundleError(f"the member name {name!r} cannot be stored; use letters, digits, '.', '_' and '-'")
+            raise BundleError(
+                f"the member name {name!r} cannot be stored; use letters, digits, '.', '_' and '-'"
+            )
         listed[name] = _describe(members[name])
     complete = dataclasses.replace(manifest, members=listed)
     path = path.absolute()
@@ -64,7 +66,9 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Content])
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        raise StorageError(f"{path} cannot be written ({error.strerror}); free some space or choose another place with -o") from None
+        raise StorageError(
+            f"{path} cannot be written ({error.strerror}); free some space or choose another place with -o"
+        ) from None
     finally:
         with contextlib.suppress(OSError):  # the folder itself may not be there
             partial.unlink()

@@ -21,21 +21,47 @@ from edgepress.tensor import TensorSpec
 
 @click.command(short_help="Press a model for a board and write one bundle.")
 @click.argument("model", required=False)
-@click.option("--target", help="A board (edgepress targets lists them) or a path to its .toml; host by default.")
+@click.option(
+    "--target", help="A board (edgepress targets lists them) or a path to its .toml; host by default."
+)
 @click.option("-o", "--output", type=click.Path(), help="The bundle to write; NAME-TARGET.edge by default.")
 @click.option("--method", help="auto (default), none, int8, or the name of another method.")
 @click.option("--data", type=click.Path(), help="A folder of examples to calibrate and check with.")
 @click.option("--samples", type=click.IntRange(min=1), help="How many examples are used, at most.")
-@click.option("--input", "inputs", multiple=True, metavar="NAME:SHAPE:DTYPE", help="An input, where the model does not say: image:1x3x224x224.")
-@click.option("--image", is_flag=True, help="The input is a picture; --mean, --std, --crop and --layout say how it is made.")
-@click.option("--mean", help="What is subtracted from pixels (0 to 255): one number, or one a channel with commas.")
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME:SHAPE:DTYPE",
+    help="An input, where the model does not say: image:1x3x224x224.",
+)
+@click.option(
+    "--image",
+    is_flag=True,
+    help="The input is a picture; --mean, --std, --crop and --layout say how it is made.",
+)
+@click.option(
+    "--mean", help="What is subtracted from pixels (0 to 255): one number, or one a channel with commas."
+)
 @click.option("--std", help="What pixels are divided by, after --mean.")
-@click.option("--crop", type=click.FloatRange(min=0, max=1, min_open=True), help="The share of the short side that the centre crop keeps.")
+@click.option(
+    "--crop",
+    type=click.FloatRange(min=0, max=1, min_open=True),
+    help="The share of the short side that the centre crop keeps.",
+)
 @click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Where a picture's channels stand.")
-@click.option("--audio", "rate", type=click.IntRange(min=1), metavar="HERTZ", help="The input is a recording of this sampling rate.")
+@click.option(
+    "--audio",
+    "rate",
+    type=click.IntRange(min=1),
+    metavar="HERTZ",
+    help="The input is a recording of this sampling rate.",
+)
 @click.option("--text", is_flag=True, help="The input is text, as UTF-8 bytes.")
 @click.option("--labels", type=click.Path(), help="A file with one class name a line.")
-@click.option("--engines", help="Compilers to use, with commas: aot,ort; all that the target takes by default.")
+@click.option(
+    "--engines", help="Compilers to use, with commas: aot,ort; all that the target takes by default."
+)
 @click.option("--on", help="Choose between engines by measuring on this device: local.")
 @click.option("--dry-run", is_flag=True, help="Print the plan and stop.")
 @click.option("--json", "as_json", is_flag=True, help="Print what was built as JSON.")
@@ -46,7 +72,9 @@ def command(ctx: click.Context, /, model: str | None, dry_run: bool, as_json: bo
     MODEL is a name of the zoo, a path.onnx, package.module:callable or file.py:callable for torch code, or a
     recipe.toml (edgepress init writes one). With no model, EfficientNet-Lite0 is pressed.
     """
-    recipe = _with_options(read_recipe(Path(model)) if model and model.endswith(".toml") else Recipe(), model, given)
+    recipe = _with_options(
+        read_recipe(Path(model)) if model and model.endswith(".toml") else Recipe(), model, given
+    )
     if dry_run:
         from edgepress.build import plan
 
@@ -78,7 +106,8 @@ def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
     if as_json:
         echo_json(
             {
-                "bundle": str(built.path), "bytes": size, "seconds": built.seconds, "engine": part.engine, "why": part.why,
+                "bundle": str(built.path), "bytes": size, "seconds": built.seconds,
+                "engine": part.engine, "why": part.why,
                 "method": built.manifest.method, "ran": built.ran, "cached": built.reused,
             }
         )  # fmt: skip
@@ -115,7 +144,9 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
     kind = _kind(given)
     if kind is not None:
         if not inputs:
-            raise UsageError("say which input the picture, recording or text is for: add --input name:shape:dtype")
+            raise UsageError(
+                "say which input the picture, recording or text is for: add --input name:shape:dtype"
+            )
         first = next(iter(inputs))
         inputs[first] = dataclasses.replace(inputs[first], prepare=kind)
     if inputs:
@@ -126,16 +157,24 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
 def _kind(given: dict[str, Any]) -> InputKind | None:
     """How the first input is made, by the options; None where they say nothing."""
     pictures = [name for name in ("image", "mean", "std", "crop", "layout") if given[name]]
-    kinds = [name for name, said in (("a picture", pictures), ("a recording", given["rate"]), ("text", given["text"])) if said]
+    kinds = [
+        name
+        for name, said in (("a picture", pictures), ("a recording", given["rate"]), ("text", given["text"]))
+        if said
+    ]
     if len(kinds) > 1:
-        raise UsageError(f"the input cannot be {' and '.join(kinds)} at once; choose one, or write a recipe for several inputs")
+        raise UsageError(
+            f"the input cannot be {' and '.join(kinds)} at once; choose one, or write a recipe for several inputs"
+        )
     if given["rate"]:
         return AudioInput(rate=given["rate"])
     if given["text"]:
         return TextInput()
     if not pictures:
         return None
-    image = ImageInput(mean=_numbers(given["mean"], "--mean", (0.0,)), std=_numbers(given["std"], "--std", (1.0,)))
+    image = ImageInput(
+        mean=_numbers(given["mean"], "--mean", (0.0,)), std=_numbers(given["std"], "--std", (1.0,))
+    )
     return dataclasses.replace(image, **{name: given[name] for name in ("crop", "layout") if given[name]})
 
 
@@ -147,7 +186,7 @@ def _numbers(text: str | None, option: str, default: tuple[float, ...]) -> tuple
     except ValueError:
         raise UsageError(f"{option} {text!r} is not numbers with commas, such as 123.7,116.3,103.5") from None
     if len(numbers) not in (1, 3) or (option == "--std" and 0.0 in numbers):
-        raise UsageError(f"{option} takes one number or three{', none of them 0' if option == '--std' else ''}")
+        raise UsageError(
+            f"{option} takes one number or three{', none of them 0' if option == '--std' else ''}"
+        )
     return numbers
-
-

@@ -9,7 +9,7 @@ import click
 
 from edgepress.errors import StorageError, UsageError
 
-_RECIPE = '''# A recipe: `edgepress build {file}` builds what it says. Every key has a default, shown here.
+_RECIPE = """# A recipe: `edgepress build {file}` builds what it says. Every key has a default, shown here.
 
 model = "{model}"        # a name of the zoo, path.onnx, package.module:callable or file.py:callable
 target = "{target}"                    # edgepress targets lists the boards; or a path to your own .toml
@@ -48,7 +48,7 @@ sqnr_db = 15.0                     # for outputs that are no class scores
 # [outputs.output]
 # kind = "scores"
 # activation = "softmax"
-'''
+"""
 
 
 @click.command(short_help="Write a commented recipe to start from.")

@@ -67,7 +67,9 @@ def _read(value: str | Path | bytes | BinaryIO) -> tuple[bytes, str]:
         except FileNotFoundError:
             raise DataError(f"{path} does not exist; check the path") from None
         except OSError as error:
-            raise DataError(f"{path} cannot be read ({error.strerror}); check that it is a file you may read") from None
+            raise DataError(
+                f"{path} cannot be read ({error.strerror}); check that it is a file you may read"
+            ) from None
     data = value.read(_LARGEST_FILE + 1)
     if len(data) > _LARGEST_FILE:
         raise DataError("the input is larger than 1 GiB; give a smaller file")

@@ -14,12 +14,21 @@ from edgepress.errors import DataError
 from edgepress.tensor import TensorSpec
 
 # What NumPy lets through of its header's parser: TokenError and SyntaxError are no ValueErrors.
-_UNREADABLE = (ValueError, OSError, EOFError, SyntaxError, MemoryError, TypeError, RecursionError, tokenize.TokenError)
+_UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    SyntaxError,
+    MemoryError,
+    TypeError,
+    RecursionError,
+    tokenize.TokenError,
+)
 
 
 @dataclass(frozen=True)
 class ArrayInput:
-    """An array of the tensor's shape (a leading axis of 1 may be left out); its type is cast where that loses nothing."""
+    """An array of the tensor's shape (axes of 1 may be left out); its type is cast where that loses nothing."""
 
     kind: Literal["array"] = "array"
 

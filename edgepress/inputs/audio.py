@@ -35,12 +35,18 @@ class AudioInput:
         """
         try:
             with wave.open(io.BytesIO(data)) as recording:
-                channels, width, rate = recording.getnchannels(), recording.getsampwidth(), recording.getframerate()
+                channels, width, rate = (
+                    recording.getnchannels(),
+                    recording.getsampwidth(),
+                    recording.getframerate(),
+                )
                 frames = recording.readframes(min(recording.getnframes(), len(data)))
         except (wave.Error, EOFError, ValueError, RuntimeError) as error:
             raise DataError(f"{name} is no PCM WAV file ({error}); convert it to 16-bit WAV") from None
         if rate != self.rate:
-            raise DataError(f"{name} is sampled at {rate} Hz; the model takes {self.rate} Hz: resample it first")
+            raise DataError(
+                f"{name} is sampled at {rate} Hz; the model takes {self.rate} Hz: resample it first"
+            )
         if width not in (1, 2, 3, 4) or channels < 1:
             raise DataError(f"{name} has {8 * width} bits a sample; convert it to 16-bit WAV")
         frames = frames[: len(frames) - len(frames) % (width * channels)]
@@ -50,7 +56,9 @@ class AudioInput:
     def from_array(self, array: np.ndarray[Any, Any], tensor: TensorSpec) -> np.ndarray[Any, Any]:
         """Prepare a waveform: float or int16, ``samples`` or ``channels × samples``."""
         if array.ndim not in (1, 2):
-            raise DataError(f"a waveform has one or two axes (channels x samples), not the shape {array.shape}")
+            raise DataError(
+                f"a waveform has one or two axes (channels x samples), not the shape {array.shape}"
+            )
         scaled = array / np.float32(32768) if array.dtype == np.int16 else array
         return self._fit(np.atleast_2d(scaled.astype(np.float32)), tensor)
 

@@ -51,10 +51,14 @@ class ImageInput:
                 warnings.simplefilter("ignore")
                 file = Image.open(io.BytesIO(data))
                 if file.width * file.height > _MOST_PIXELS:
-                    raise DataError(f"{name} has {file.width}x{file.height} pixels; give one with fewer than 2^28")
+                    raise DataError(
+                        f"{name} has {file.width}x{file.height} pixels; give one with fewer than 2^28"
+                    )
                 picture = ImageOps.exif_transpose(file).convert("L" if self.colour == "L" else "RGB")
         except UnidentifiedImageError:
-            raise DataError(f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file") from None
+            raise DataError(
+                f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file"
+            ) from None
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
         return self._fit(picture, tensor)
@@ -67,7 +71,11 @@ class ImageInput:
         """
         from PIL import Image
 
-        if array.dtype != np.uint8 or array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3)):
+        if (
+            array.dtype != np.uint8
+            or array.ndim not in (2, 3)
+            or (array.ndim == 3 and array.shape[2] not in (1, 3))
+        ):
             raise DataError(
                 f"an array of {array.dtype} {array.shape} is neither the tensor {tensor.dtype} {tensor.shape} "
                 "nor a uint8 picture of height x width x 3"
@@ -77,14 +85,18 @@ class ImageInput:
 
     def _fit(self, picture: Any, tensor: TensorSpec) -> np.ndarray[Any, Any]:
         if len(tensor.shape) != 4 or tensor.shape[0] != 1:
-            raise DataError(f"a picture cannot become the tensor {tensor.name} {tensor.shape}; it must have four axes, batch 1")
+            raise DataError(
+                f"a picture cannot become the tensor {tensor.name} {tensor.shape}; it must have four axes, batch 1"
+            )
         height, width = tensor.shape[2:] if self.layout == "NCHW" else tensor.shape[1:3]
         pixels = self._resize(picture, height, width)
         if pixels.ndim == 2:
             pixels = pixels[:, :, None]
         if self.colour == "BGR":
             pixels = pixels[:, :, ::-1]
-        values = (pixels.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        values = (pixels.astype(np.float32) - np.asarray(self.mean, np.float32)) / np.asarray(
+            self.std, np.float32
+        )
         if np.issubdtype(tensor.dtype, np.integer):
             limits = np.iinfo(tensor.dtype)
             values = np.clip(np.rint(values), limits.min, limits.max)

@@ -46,7 +46,9 @@ class TextInput:
             DataError: the array is not of whole numbers, or is too long.
         """
         if not np.issubdtype(array.dtype, np.integer) or array.size > tensor.elements:
-            raise DataError(f"tokens must be at most {tensor.elements} whole numbers, not {array.dtype} {array.shape}")
+            raise DataError(
+                f"tokens must be at most {tensor.elements} whole numbers, not {array.dtype} {array.shape}"
+            )
         padded = np.full(tensor.elements, self.pad, np.int64)
         padded[: array.size] = array.reshape(-1)
         return padded.reshape(tensor.shape)

@@ -67,5 +67,7 @@ def entry(name: str) -> ZooEntry:
         SourceError: no network has that name; the message names the nearest.
     """
     if name not in _ENTRIES:
-        raise SourceError(f"the zoo has no network {name!r}{near(name, _ENTRIES)}; it has {', '.join(names())}")
+        raise SourceError(
+            f"the zoo has no network {name!r}{near(name, _ENTRIES)}; it has {', '.join(names())}"
+        )
     return _ENTRIES[name]()

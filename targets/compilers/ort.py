@@ -40,7 +40,7 @@ def compile_graph(model: onnx.ModelProto, target: Target) -> onnx.ModelProto:
     limits = target.runtime
     if optimised.ir_version > limits.max_ir or opset_of(optimised) > limits.max_opset:
         raise CompileError(
-            f"the optimised graph has IR {optimised.ir_version} and opset {opset_of(optimised)}; {target.name} reads up to "
-            f"{limits.max_ir} and {limits.max_opset}: leave the engine ort out"
+            f"the optimised graph has IR {optimised.ir_version} and opset {opset_of(optimised)}; "
+            f"{target.name} reads up to {limits.max_ir} and {limits.max_opset}: leave the engine ort out"
         )
     return optimised

@@ -71,7 +71,8 @@ class Unspeakable(nn.Module):
     """Holds an operation that has no ONNX form."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.linalg.eigvals(x).real
+        result: torch.Tensor = torch.linalg.eigvals(x).real
+        return result
 
 
 not_a_net = 3

@@ -73,7 +73,9 @@ def _onnx(path: Path, op: str) -> None:
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4])
     y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 4])
     graph = helper.make_graph([helper.make_node(op, ["x"], ["y"], name="odd")], "g", [x], [y])
-    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]).SerializeToString())
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)]).SerializeToString()
+    )
 
 
 def test_an_unknown_operator_is_named(edgepress: Edgepress, tmp_path: Path) -> None:
@@ -100,7 +102,10 @@ def test_no_room_for_the_bundle(tmp_path: Path, cnn_onnx: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     result = subprocess.run(
-        [sys.executable, "-c", code, "build", str(cnn_onnx), *PICTURE, "--method", "none", "--engines", "ort", "-o", "full.edge"],
+        [
+            sys.executable, "-c", code, "build", str(cnn_onnx), *PICTURE, "--method", "none", "--engines", "ort",
+            "-o", "full.edge",
+        ],
         cwd=tmp_path, capture_output=True, text=True, preexec_fn=limit, check=False,
         env={**os.environ, "PYTHONPATH": str(NETS.parents[2])},
     )  # fmt: skip

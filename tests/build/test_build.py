@@ -101,16 +101,25 @@ def test_two_inputs_two_outputs_and_arrays(edgepress: Edgepress, tmp_path: Path)
 
 def test_a_text(edgepress: Edgepress, tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("edge")
-    built = edgepress("build", f"{NETS}:Bytes", "--input", "text:1x32:int64", "--text", "--method", "none", "-o", "t.edge")
+    built = edgepress(
+        "build", f"{NETS}:Bytes", "--input", "text:1x32:int64", "--text", "--method", "none", "-o", "t.edge"
+    )
     assert built.returncode == 0, built.stderr
     assert edgepress("run", "t.edge", "words.txt").returncode == 0
 
 
 def test_an_onnx_file_builds_as_well_as_the_module_it_came_from(edgepress: Edgepress, tmp_path: Path) -> None:
-    assert edgepress("build", f"{NETS}:small_cnn", *PICTURE, "--method", "none", "--engines", "ort", "-o", "a.edge").returncode == 0
+    assert (
+        edgepress(
+            "build", f"{NETS}:small_cnn", *PICTURE, "--method", "none", "--engines", "ort", "-o", "a.edge"
+        ).returncode
+        == 0
+    )
     with zipfile.ZipFile(tmp_path / "a.edge") as archive:
         archive.extractall(tmp_path / "unzipped")
-    again = edgepress("build", "unzipped/main/graph.onnx", "--method", "none", "--engines", "ort", "-o", "b.edge")
+    again = edgepress(
+        "build", "unzipped/main/graph.onnx", "--method", "none", "--engines", "ort", "-o", "b.edge"
+    )
     assert again.returncode == 0, again.stderr
     feed = np.random.default_rng(0).standard_normal((1, 3, 32, 32)).astype(np.float32)
     with package.load(tmp_path / "a.edge") as first, package.load(tmp_path / "b.edge") as second:
@@ -119,8 +128,11 @@ def test_an_onnx_file_builds_as_well_as_the_module_it_came_from(edgepress: Edgep
 
 def test_a_recipe_builds(edgepress: Edgepress, tmp_path: Path) -> None:
     (tmp_path / "net.py").write_text(NETS.read_text())
-    recipe = 'model = "net.py:small_cnn"\ntarget = "rpi4"\nmethod = "none"\nengines = ["ort"]\noutput = "r.edge"\n'
-    recipe += '[inputs.image]\nshape = [1, 3, 32, 32]\n[inputs.image.prepare]\nkind = "image"\nmean = [127]\nstd = [128]\n'
+    recipe = (
+        'model = "net.py:small_cnn"\ntarget = "rpi4"\nmethod = "none"\nengines = ["ort"]\noutput = "r.edge"\n'
+    )
+    recipe += '[inputs.image]\nshape = [1, 3, 32, 32]\n'
+    recipe += '[inputs.image.prepare]\nkind = "image"\nmean = [127]\nstd = [128]\n'
     (tmp_path / "recipe.toml").write_text(recipe)
     built = edgepress("build", "recipe.toml")
     assert built.returncode == 0, built.stderr

@@ -21,7 +21,9 @@ OPTIONS = [*PICTURE, "--target", "rpi4", "--engines", "ort", "-o", "net.edge"]
 def start(folder: Path, model: Path) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(NETS.parents[2])}
     command = [sys.executable, "-m", "edgepress", "build", str(model), *OPTIONS]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for_line(process: subprocess.Popen[str], word: str) -> str:

@@ -61,7 +61,8 @@ def network(seed: int = 0) -> onnx.ModelProto:
     constants = {
         "w1": weight(16, 3, 3, 3), "b1": bias(16), "w2": weight(16, 1, 3, 3), "b2": bias(16),
         "w3": weight(16, 16, 1, 1), "w4": weight(8, 16, 1, 1), "b4": bias(8), "w5": weight(8, 16, 1, 1),
-        "b5": bias(8), "w6": weight(10, 16), "b6": bias(10), "zero": np.array(0, np.float32), "six": np.array(6, np.float32),
+        "b5": bias(8), "w6": weight(10, 16), "b6": bias(10), "zero": np.array(0, np.float32),
+        "six": np.array(6, np.float32),
     }  # fmt: skip
     return build(nodes, constants, SHAPE)
 

@@ -1,4 +1,4 @@
-"""A graph of a convolution, a depthwise one, a mean and a softmax: what most networks for small boards are."""
+"""A graph of a convolution, a depthwise one, a mean and a softmax, as networks for small boards have."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from edgepress.targets.load import load_target
 from edgepress.tensor import TensorSpec
 from tests.compilers.running import random_inputs, reference
 from tests.native.small_graph import small_graph
-from tests.native.tiny_model import build, example, expected, weights
+from tests.native.tiny_model import FOLDER, build, example, expected, weights
 from tests.required_tools import tool
 
 M7 = load_target("cortex-m7")
@@ -79,14 +79,28 @@ def test_floats_are_computed_by_the_processor(m7: bytes) -> None:
     assert not helpers & {name for name, _, _ in read_image(m7, 0x6000_0000).functions}
 
 
-def test_an_instruction_that_the_processor_lacks_is_refused(tmp_path: Path) -> None:
-    helium = dataclasses.replace(
-        M7, toolchain=dataclasses.replace(M7.toolchain, zig_cpu=load_target("cortex-m55").toolchain.zig_cpu)
-    )
-    image = _image(build(helium, tmp_path, executable=True)).read_bytes()
-    with pytest.raises(CheckError, match=r"cortex-m7 \(cortex-m7\) does not have the instruction") as caught:
-        emulate_library(image, weights(), [example()], M7)
-    assert "\n" not in str(caught.value)
+@pytest.fixture(scope="module")
+def helium(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model with one instruction of the Cortex-M55 in its softmax, for a Cortex-M7."""
+    folder = tmp_path_factory.mktemp("helium")
+    for name in ("model.c", "model.h"):
+        shutil.copyfile(FOLDER / name, folder / name)
+    source = (FOLDER / "kernels.c").read_text()
+    vadd = '__asm__ volatile(".inst.w 0xef200840"); /* vadd.i32 q0, q0, q0 */'
+    (folder / "kernels.c").write_text(source.replace("float copy[64];", f"float copy[64]; {vadd}"))
+    return _image(link([folder / "model.c", folder / "kernels.c"], M7, folder / "out", "tiny"))
+
+
+def test_an_instruction_that_the_processor_lacks_is_refused(helium: Path) -> None:
+    said = r"cortex-m7 \(cortex-m7\) does not have the instruction 20 ef 40 08 .*\(in layer softmax\)"
+    with pytest.raises(CheckError, match=said):
+        emulate_library(helium.read_bytes(), weights(), [example()], M7)
+
+
+def test_a_write_outside_the_buffers_is_refused(tmp_path: Path) -> None:
+    overrun = _image(build(M7, tmp_path, define="TINY_OVERRUN", executable=True)).read_bytes()
+    with pytest.raises(CheckError, match=r"writes 0x\w+, which is in none of its buffers.*layer softmax"):
+        emulate_library(overrun, weights(), [example()], M7)
 
 
 def test_a_run_that_does_not_end_is_ended(m7: bytes) -> None:
@@ -141,14 +155,28 @@ def test_qemu_runs_the_image_on_a_whole_board(name: str, tmp_path: Path) -> None
         run_image(image, weights(), [example()], OUTPUTS, board, timeout_s=1e-4)
 
 
-def test_qemu_names_an_instruction_that_the_processor_lacks(tmp_path: Path) -> None:
+def test_helium_code_gives_what_onnx_runtime_gives(tmp_path: Path) -> None:
     tool("qemu-system-arm")
-    helium = dataclasses.replace(
-        M7, toolchain=dataclasses.replace(M7.toolchain, zig_cpu=load_target("cortex-m55").toolchain.zig_cpu)
-    )
-    image = _image(build(helium, tmp_path, executable=True))
-    with pytest.raises(CheckError, match="the processor does not have the instruction [0-9a-f]{8} at 0x6"):
-        run_image(image, weights(), [example()], OUTPUTS, M7)
+    model, board = small_graph(), load_target("cortex-m55")
+    kernels = compile_graph(model, board, tmp_path)
+    image = _image(link([kernels.model, kernels.kernels], board, tmp_path / "out"))
+    feed = random_inputs(kernels.inputs)
+    stored = kernels.weights.read_bytes()
+    outputs = run_image(image, stored, list(feed.values()), kernels.outputs, board, timeout_s=60)
+    assert outputs is not None
+    for given, wanted in zip(outputs, reference(model, feed).values(), strict=True):
+        np.testing.assert_allclose(given, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_qemu_names_an_instruction_that_the_processor_lacks(helium: Path) -> None:
+    tool("qemu-system-arm")
+    with pytest.raises(CheckError, match="the processor does not have the instruction ef200840 at 0x6"):
+        run_image(helium, weights(), [example()], OUTPUTS, M7)
+
+
+def test_what_does_not_fit_the_board_is_not_run(helium: Path) -> None:
+    tool("qemu-system-arm")
+    assert run_image(helium, weights(), [example()], OUTPUTS, M7, arena_bytes=1 << 24) is None
 
 
 def test_without_qemu_nothing_is_run(m7: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

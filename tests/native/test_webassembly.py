@@ -17,6 +17,8 @@ from tests.compilers.running import random_inputs, reference
 from tests.native.small_graph import small_graph
 from tests.native.tiny_model import build, example, expected, weights
 
+_MEMORY = '(memory (export "memory") 1) (global (export "__heap_base") i32 (i32.const 64))'
+
 
 @pytest.fixture(scope="module")
 def module(tmp_path_factory: pytest.TempPathFactory) -> bytes:
@@ -56,11 +58,11 @@ def test_a_corrupt_module_is_refused_in_one_sentence(module: bytes) -> None:
     strangers = [
         b"", module[:8], module[:-100], bytes(turned),
         _assembled('(module (import "env" "f" (func)))'),
-        _assembled('(module (memory (export "memory") 1) (global (export "__heap_base") i32 (i32.const 64)))'),
-        _assembled(
-            '(module (memory (export "memory") 1) (global (export "__heap_base") i32 (i32.const 64))'
-            ' (func (export "ep_get_model") (result i32) (i32.const -8)))'
-        ),
+        _assembled(f"(module {_MEMORY})"),
+        _assembled(f'(module {_MEMORY} (func (export "ep_get_model") (result i32) (i32.const -8)))'),
+        _assembled(f'(module {_MEMORY} (func (export "ep_get_model") (param i64)))'),
+        _assembled(f'(module {_MEMORY} (func (export "ep_get_model") unreachable))'),
+        _assembled(f'(module {_MEMORY} (func (export "ep_get_model")))'),
     ]  # fmt: skip
     for stranger in strangers:
         with pytest.raises((BundleError, CheckError)) as caught:
