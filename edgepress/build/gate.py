@@ -42,7 +42,7 @@ def judge(
     """Compare two graphs on examples.
 
     With labelled examples and class scores the limit is on accuracy lost; with class scores alone it is on
-    agreement of the first choice; otherwise on the signal-to-noise ratio of each output.
+    agreement of the first choice and on the signal-to-noise ratio; otherwise on that ratio for each output.
 
     Args:
         plain, pressed: the float graph and the pressed one.
@@ -65,17 +65,19 @@ def judge(
             _agreement(expected, given, scores, None),
         ]
     elif scores:
-        figures = [_agreement(expected, given, scores, limits)]
+        figures = [_agreement(expected, given, scores, limits), _noise(scores, expected, given, limits)]
     else:
         figures = [_noise(name, expected, given, limits) for name in expected[0]]
     passed = all(figure.passed for figure in figures)
-    worst = next((figure for figure in figures if not figure.passed), figures[0])
-    basis = f"{len(feeds)} examples ({samples.origin})"
+    basis = samples.origin
     if scores and not samples.classes:
-        basis += ", no labels: agreement stands in for accuracy"
+        basis += "; without labels, agreement and noise stand in for accuracy"
     verdict = "passes" if passed else "does not pass"
-    value, limit = _show(worst.value, worst.unit), _show(worst.limit, worst.unit)
-    sentence = f"{verdict}: {worst.name} {value}, limit {limit}, on {basis}"
+    judged = [figure for figure in figures if figure.limit or not figure.passed]
+    told = ", ".join(
+        f"{one.name} {_show(one.value, one.unit)} (limit {_show(one.limit, one.unit)})" for one in judged
+    )
+    sentence = f"{verdict}: {told}, on {basis}"
     return Judgement(passed, sentence, tuple(figures))
 
 

@@ -23,7 +23,7 @@ from edgepress.bundle.reader import open_bundle
 from edgepress.bundle.writer import remove_partials, write_bundle
 from edgepress.errors import DataError, MissingExtraError, UsageError
 from edgepress.inputs import ArrayInput, InputKind
-from edgepress.methods import method_names
+from edgepress.methods import configure, find_method, method_names
 from edgepress.outputs import ArrayOutput, OutputKind, ScoresOutput
 from edgepress.recipe import Recipe
 from edgepress.records import encode, near
@@ -127,6 +127,12 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     if recipe.method != "auto" and recipe.method not in method_names():
         hint = near(recipe.method, method_names()) or f"; choose auto, {', '.join(method_names())}"
         raise UsageError(f"there is no method {recipe.method!r}{hint}")
+    if recipe.options and recipe.method == "auto":
+        raise UsageError(
+            "options need a method by name, not auto; write for example method = 'int8' in the recipe"
+        )
+    if recipe.options:
+        configure(find_method(recipe.method), recipe.options)
     if recipe.data and not Path(recipe.data).is_dir():
         raise DataError(f"{recipe.data} is no folder; give one that holds examples with --data")
     target = load_target(recipe.target)

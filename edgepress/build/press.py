@@ -10,7 +10,7 @@ from typing import Any
 from edgepress.build import steps
 from edgepress.build.job import Done, Job
 from edgepress.bundle import Check
-from edgepress.errors import CheckError, UsageError
+from edgepress.errors import CheckError
 from edgepress.inputs import InputKind
 from edgepress.records import decode, encode
 from edgepress.samples import Samples, built_in, from_folder
@@ -76,10 +76,6 @@ def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], scores
                 f"{sentence}; allow more under [gate] in the recipe, calibrate with more --data, or use --method auto"
             )
         return dataclasses.replace(network, facts={**network.facts, "gate": sentence})
-    if job.recipe.options:
-        raise UsageError(
-            "options need a method by name, not auto; write for example method = 'int8' in the recipe"
-        )
     plain = _press(job, exported, "none", {}, kinds)
     network = _press(job, exported, "int8", {}, kinds)
     passed, sentence = _gate(job, exported, network, kinds, scores)

@@ -30,8 +30,8 @@ golden = 2                         # how many golden examples the bundle carries
 # What the network may lose against the float one.
 [gate]
 accuracy_drop = 0.01               # with labelled data: share of right answers lost
-agreement = 0.95                   # without labels: share of first choices that stay the same
-sqnr_db = 15.0                     # for outputs that are no class scores
+agreement = 0.90                   # without labels: share of first choices that stay the same
+sqnr_db = 15.0                     # without labels: signal-to-quantisation-noise ratio of each output, in dB
 
 # One table an input of your own network: its shape and type, and how it is made.
 # [inputs.image]

@@ -5,18 +5,17 @@ A method of your own is an entry point of the group ``edgepress.methods`` whose 
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from edgepress.errors import UsageError
 from edgepress.progress import Progress
+from edgepress.records import RecordError, decode, near
 
 if TYPE_CHECKING:
     import onnx
@@ -104,9 +103,8 @@ def find_method(name: str) -> Method:
     else:
         points = [point for point in entry_points(group=GROUP) if point.name == name]
         if not points:
-            near = difflib.get_close_matches(name, method_names(), 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(method_names())}"
-            raise UsageError(f"no method is called {name!r}; {hint}")
+            hint = near(name, method_names()) or f"; there are {', '.join(method_names())}"
+            raise UsageError(f"no method is called {name!r}{hint}")
         found = points[0].load()
     if not isinstance(found, Method):
         raise UsageError(
@@ -122,32 +120,7 @@ def configure(method: Method, keys: Mapping[str, Any]) -> Any:
         UsageError: a key is unknown (the nearest is named), or its value has the wrong type or is out of
             range.
     """
-    fields = {item.name: item for item in dataclasses.fields(method.config)}
-    hints = get_type_hints(method.config)
-    checked: dict[str, Any] = {}
-    for key, value in keys.items():
-        if key not in fields:
-            near = difflib.get_close_matches(key, fields, 1)
-            hint = f"did you mean {near[0]}?" if near else f"it takes {', '.join(fields) or 'no keys'}"
-            raise UsageError(f"the method {method.name} has no key {key!r}; {hint}")
-        checked[key] = _typed(method.name, key, value, hints[key])
     try:
-        return method.config(**checked)
-    except ValueError as error:
-        raise UsageError(f"the method {method.name} cannot be set so: {error}") from None
-
-
-def _typed(name: str, key: str, value: Any, hint: Any) -> Any:
-    if get_origin(hint) is Literal:
-        if value not in get_args(hint):
-            raise UsageError(f"{name}.{key} is one of {', '.join(map(str, get_args(hint)))}, not {value!r}")
-        return value
-    if get_origin(hint) is tuple:
-        if isinstance(value, str) or not isinstance(value, Sequence):
-            raise UsageError(f"{name}.{key} is a list, not {value!r}")
-        return tuple(_typed(name, key, item, get_args(hint)[0]) for item in value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        raise UsageError(f"{name}.{key} is {getattr(hint, '__name__', hint)}, not {value!r}")
-    return value
+        return decode(method.config, keys)
+    except RecordError as error:
+        raise UsageError(f"the method {method.name}: {error}") from None

@@ -8,6 +8,12 @@
 
 #include "ep.h"
 
+#if defined(__thumb__)
+
+#ifndef EP_MEMORY_END
+#error "EP_MEMORY_END says where the memory after the image ends"
+#endif
+
 enum {
   SYS_OPEN = 0x01, SYS_CLOSE = 0x02, SYS_WRITE0 = 0x04, SYS_WRITE = 0x05, SYS_READ = 0x06, SYS_FLEN = 0x0C,
   SYS_EXIT_EXTENDED = 0x20
@@ -150,3 +156,5 @@ void _start(void);
 void __attribute__((naked)) _start(void) {
   __asm__ volatile("ldr r0, =stack + 65536\n mov sp, r0\n bl run");
 }
+
+#endif

@@ -27,16 +27,22 @@ def compile_graph(model: onnx.ModelProto, target: Target) -> onnx.ModelProto:
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
     level = onnxruntime.GraphOptimizationLevel
-    options.graph_optimization_level = level.ORT_ENABLE_ALL if target.kind == "host" else level.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level = (
+        level.ORT_ENABLE_ALL if target.kind == "host" else level.ORT_ENABLE_EXTENDED
+    )
     with tempfile.TemporaryDirectory(prefix="edgepress-ort-") as folder:
         path = Path(folder) / "graph.onnx"
         options.optimized_model_filepath = str(path)
         try:
-            onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
             optimised = strip_metadata(onnx.load(path))
         except Exception as error:  # ONNX Runtime's own exceptions share no base class but Exception
             cause = (str(error).splitlines() or [type(error).__name__])[0][:300]
-            raise CompileError(f"ONNX Runtime does not take the graph: {cause}; press it with another method") from None
+            raise CompileError(
+                f"ONNX Runtime does not take the graph: {cause}; press it with another method"
+            ) from None
     limits = target.runtime
     if optimised.ir_version > limits.max_ir or opset_of(optimised) > limits.max_opset:
         raise CompileError(

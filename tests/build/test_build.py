@@ -131,7 +131,7 @@ def test_a_recipe_builds(edgepress: Edgepress, tmp_path: Path) -> None:
     recipe = (
         'model = "net.py:small_cnn"\ntarget = "rpi4"\nmethod = "none"\nengines = ["ort"]\noutput = "r.edge"\n'
     )
-    recipe += '[inputs.image]\nshape = [1, 3, 32, 32]\n'
+    recipe += "[inputs.image]\nshape = [1, 3, 32, 32]\n"
     recipe += '[inputs.image.prepare]\nkind = "image"\nmean = [127]\nstd = [128]\n'
     (tmp_path / "recipe.toml").write_text(recipe)
     built = edgepress("build", "recipe.toml")
