@@ -19,7 +19,7 @@ from tests.graph.graphs import build
 
 def test_the_built_in_ones() -> None:
     assert set(method_names()) >= {"none", "int8"}
-    with pytest.raises(UsageError, match="no method is called 'in8' .did you mean 'int8'"):
+    with pytest.raises(UsageError, match=r"no method is called 'in8' .did you mean 'int8'"):
         find_method("in8")
 
 
