@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edgepress.targets.description import Cpu
+
 # The levels of the x86-64 psABI, in LLVM's names; each includes the one before.
 _V2 = frozenset({"cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"})
 _V3 = _V2 | {"avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"}
@@ -70,3 +72,12 @@ def x86_level(features: tuple[str, ...]) -> str:
 def arm_features(names: str) -> tuple[str, ...]:
     """LLVM's names, sorted, of the features that Linux lists for a 64-bit Arm processor."""
     return tuple(sorted({_ARM_NAMES[one] for one in names.split() if one in _ARM_NAMES}))
+
+
+def saturates(cpu: Cpu) -> bool:
+    """Whether ONNX Runtime's int8 products saturate on this processor.
+
+    Without VNNI an x86 processor adds two products of eight bits in 16, which full-range weights overflow;
+    weights of seven bits do not.
+    """
+    return cpu.arch == "x86_64" and not {"avx512vnni", "avxvnni"} & set(cpu.features)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from edgepress.bundle.writer import Content
 from edgepress.inputs import InputKind
 from edgepress.outputs import OutputKind
 from edgepress.records import encode
+from edgepress.tensor import TensorSpec
 
 _ROOM = {"header": "include", "source": "src"}
 
@@ -81,11 +83,12 @@ def assemble(
         members[f"{PART}/labels.txt"] = ("\n".join(job.source.labels) + "\n").encode()
     target = job.target.name
     examples = steps.read_golden(golden.folder, network.inputs, network.outputs)
+    ranges = steps.read_facts(golden.folder)["ranges"]
     part = Part(
         target=target,
         graph=portable,
-        inputs=network.inputs,
-        outputs=network.outputs,
+        inputs=_with_ranges(network.inputs, ranges),
+        outputs=_with_ranges(network.outputs, ranges),
         prepare=kinds,
         meaning=meaning,
         engines=engines,
@@ -105,6 +108,13 @@ def assemble(
         members={},
     )
     return manifest, members
+
+
+def _with_ranges(tensors: tuple[TensorSpec, ...], ranges: dict[str, list[float]]) -> tuple[TensorSpec, ...]:
+    return tuple(
+        dataclasses.replace(tensor, range=(ranges[tensor.name][0], ranges[tensor.name][1]))
+        for tensor in tensors
+    )
 
 
 def _graph(facts: dict[str, Any], member: str, weights: str) -> Graph:

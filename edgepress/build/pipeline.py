@@ -179,7 +179,7 @@ def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
         "golden",
         "making the golden examples",
         {"graph": network.step.key, "samples": samples.digest, "count": job.recipe.golden},
-        lambda folder, progress: steps.golden(graph, samples.load()[: job.recipe.golden], folder),
+        lambda folder, progress: steps.golden(graph, samples.load(), job.recipe.golden, folder),
     )
     compiled = compile_all(job, network, golden)
     chosen = choose_engine(job, network, compiled)

@@ -14,6 +14,8 @@ from edgepress.errors import CheckError
 from edgepress.inputs import InputKind
 from edgepress.records import decode, encode
 from edgepress.samples import Samples, built_in, from_folder
+from edgepress.targets import Target
+from edgepress.targets.features import saturates
 from edgepress.tensor import TensorSpec
 
 
@@ -87,7 +89,7 @@ def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], scores
         job.listener.note(f"kept in float: {speed}")
         return dataclasses.replace(plain, facts={**plain.facts, "auto": f"kept in float: {speed}"})
     return dataclasses.replace(
-        network, facts={**network.facts, "auto": f"int8: {sentence}; {speed}", "gate": sentence}
+        network, facts={**network.facts, "auto": f"int8 is kept; {speed}", "gate": sentence}
     )
 
 
@@ -97,7 +99,7 @@ def _press(
     from edgepress.methods import configure, find_method
 
     method = find_method(name)
-    config = configure(method, options)
+    config = configure(method, {**target_defaults(name, job.target), **options})
     inputs = specs(steps.read_facts(exported.folder)["inputs"])
     samples = (
         calibration_samples(job, inputs, kinds, half=0)
@@ -123,7 +125,7 @@ def _press(
     )
     facts = steps.read_facts(done.folder)
     calibration = {"calibrated on": samples.origin} if method.needs_data else {}
-    described = {"name": name, "config": encode(config), **facts["facts"], **calibration}
+    described = {"name": name, "config": encode(config), "facts": facts["facts"], **calibration}
     return PressedNetwork(
         name, done, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described
     )
@@ -201,6 +203,13 @@ def _slower(job: Job, plain: PressedNetwork, network: PressedNetwork) -> tuple[b
     )
     facts = steps.read_facts(done.folder)
     return bool(facts["slower"]), str(facts["sentence"])
+
+
+def target_defaults(method: str, target: Target) -> dict[str, Any]:
+    """Options of a method that the board decides where the user does not."""
+    if method == "int8" and saturates(target.cpu):
+        return {"weight_bits": 7}
+    return {}
 
 
 def specs(plain: list[dict[str, Any]]) -> tuple[TensorSpec, ...]:

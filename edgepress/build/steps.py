@@ -78,11 +78,17 @@ def press(
     write_facts(folder, {**facts, "steps": output_steps(graph)})
 
 
-def golden(graph_path: Path, feeds: Sequence[Feed], folder: Path) -> None:
-    """The golden examples: inputs, and what ONNX Runtime gives for them on the portable graph."""
+def golden(graph_path: Path, feeds: Sequence[Feed], count: int, folder: Path) -> None:
+    """The golden examples: inputs, and what ONNX Runtime gives for them on the portable graph.
+
+    The ranges of values are taken over all of ``feeds``; the first ``count`` of them are kept.
+    """
     from edgepress.build.reference import run_graph
 
-    for index, (feed, outputs) in enumerate(zip(feeds, run_graph(graph_path, feeds), strict=True)):
+    results = run_graph(graph_path, feeds)
+    ranges = {name: _span([row[name] for row in rows]) for rows in (feeds, results) for name in rows[0]}
+    write_facts(folder, {"ranges": ranges})
+    for index, (feed, outputs) in enumerate(zip(feeds[:count], results, strict=False)):
         for kind, arrays in (("in", feed), ("out", outputs)):
             for name, array in arrays.items():
                 np.save(golden_file(folder, index, kind, name), array)
@@ -98,6 +104,13 @@ def read_golden(
         return {spec.name: np.load(golden_file(folder, index, kind, spec.name)) for spec in specs}
 
     return [(load(index, "in", inputs), load(index, "out", outputs)) for index in range(count)]
+
+
+def _span(arrays: Sequence[np.ndarray[Any, Any]]) -> list[float]:
+    """The least and the greatest finite value."""
+    values = np.concatenate([array.reshape(-1) for array in arrays]).astype(np.float64)
+    finite = values[np.isfinite(values)]
+    return [float(finite.min()), float(finite.max())] if finite.size else [0.0, 0.0]
 
 
 def golden_file(folder: Path, index: int, kind: str, tensor: str) -> Path:

@@ -26,12 +26,13 @@ def describe(bundle: Bundle) -> str:
     manifest = bundle.manifest
     facts = [
         ["model", printable(manifest.name)],
-        ["source", _flat(manifest.source)],
-        ["method", _flat(manifest.method)],
         ["size", f"{size(bundle.path.stat().st_size)} in {len(manifest.members)} members"],
         ["identity", bundle.identity],
     ]
     sections = [columns(facts)]
+    for title, record in (("source", manifest.source), ("method", manifest.method)):
+        rows = [[printable(key), _flat(value)] for key, value in record.items()]
+        sections.append(f"{title}\n{columns(rows, indent='  ')}")
     sections += [_part(bundle, name, part) for name, part in manifest.parts.items()]
     rows = [["member", "size", "SHA-256"]]
     rows += [[name, size(member.bytes), member.sha256[:16]] for name, member in manifest.members.items()]
@@ -49,7 +50,7 @@ def describe(bundle: Bundle) -> str:
 def _part(bundle: Bundle, name: str, part: Part) -> str:
     title = bundle.manifest.targets[part.target].get("title", "")
     head = [["target", printable(f"{part.target} ({title})" if title else part.target)]]
-    head.append(["engine", printable(f"{part.engine}: {part.why}" if part.why else part.engine)])
+    head.append(["engine", printable(part.why or part.engine)])
     head.append(["portable graph", f"{part.graph.member}, IR {part.graph.ir}, opset {part.graph.opset}"])
     head.append(["golden", f"{len(part.golden)} example(s)"])
     rows = [["", "name", "shape", "type", "range", "meaning"]]

@@ -25,7 +25,7 @@ def press(
 ) -> Pressed:
     """The graph itself, as the only part."""
     progress(1, 1, "nothing to press")
-    return Pressed({"main": Part(graph=graph)}, {"method": "none"})
+    return Pressed({"main": Part(graph=graph)})
 
 
 METHOD = Method("none", "keep the float network as it is", NoneConfig, press)

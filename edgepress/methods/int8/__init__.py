@@ -94,10 +94,7 @@ def press(
         _improve(model, plan, ranges, calibration, config, weights, biases, progress)
     pressed = write_qdq(model, plan, ranges, weights, biases)
     facts = {
-        "method": "int8",
         "activations": activations,
-        "calibration": config.calibration,
-        "rounding": config.rounding,
         "calibration_inputs": len(calibration),
         "integer_nodes": len(plan.nodes),
         "float_nodes": len(model.graph.node) - len(plan.nodes) - len(plan.folded),
