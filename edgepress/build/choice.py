@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from edgepress.build import steps
 from edgepress.build.engines import Compiled
 from edgepress.build.job import Job
 from edgepress.build.press import PressedNetwork
+from edgepress.progress import Progress
 from edgepress.records import encode
 
 _RUNS = 30
@@ -46,28 +45,20 @@ def choose_engine(job: Job, network: PressedNetwork, compiled: list[Compiled]) -
 
 
 def _measured(job: Job, engines: dict[str, Compiled]) -> tuple[str, str]:
-    """Time the engines in turn on this machine; what was measured is kept, as an input of the bundle."""
+    """Time the engines in turn on this machine; the times go into the lock, not into the bundle."""
 
-    def work(folder: Path, progress: Any) -> None:
+    def work(progress: Progress) -> dict[str, Any]:
         from edgepress.build.timing import time_engines
 
-        steps.write_facts(
-            folder,
-            time_engines(
-                {name: (made.step.folder, made.facts) for name, made in engines.items()}, _RUNS, progress
-            ),
-        )
+        folders = {name: (made.step.folder, made.facts) for name, made in engines.items()}
+        return time_engines(folders, _RUNS, progress)
 
-    done = job.step(
+    facts = job.measure(
         "time",
         "timing the engines on this machine",
         {"engines": {name: made.step.key for name, made in engines.items()}, "target": encode(job.target)},
         work,
-        lambda folder: ", ".join(
-            f"{name} {ms:.2f} ms" for name, ms in steps.read_facts(folder)["ms"].items()
-        ),
+        lambda facts: ", ".join(f"{name} {ms:.2f} ms" for name, ms in facts["ms"].items()),
     )
-    milliseconds = steps.read_facts(done.folder)["ms"]
-    winner = min(milliseconds, key=lambda name: float(milliseconds[name]))
-    figures = ", ".join(f"{name} {value:.2f} ms" for name, value in milliseconds.items())
-    return winner, f"{winner} is kept: it measured fastest on this machine, 1 thread ({figures})"
+    winner = min(facts["ms"], key=lambda name: float(facts["ms"][name]))
+    return winner, f"{winner} is kept: it measured fastest on this machine, 1 thread"

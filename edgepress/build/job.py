@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,13 +13,14 @@ from edgepress.build.cache import StepCache, key
 from edgepress.build.listener import Listener
 from edgepress.build.versions import code_digest, tool_versions
 from edgepress.bundle import Check
-from edgepress.errors import EdgepressError
+from edgepress.errors import EdgepressError, UsageError
 from edgepress.progress import Progress
 from edgepress.recipe import Recipe
 from edgepress.source import Source
 from edgepress.targets import Target
 
 PART = "main"
+_MEASURED = "measured.json"
 
 
 class Planned(EdgepressError):
@@ -45,6 +47,8 @@ class Job:
         dry: stop where work would begin.
         checks: what was checked so far.
         ran, reused: names of steps that ran, and that were in the cache.
+        locked: what an earlier build measured, by step key.
+        measured: what this build's choices rest on, by step key.
     """
 
     recipe: Recipe
@@ -56,6 +60,8 @@ class Job:
     checks: list[Check] = field(default_factory=list)
     ran: list[str] = field(default_factory=list)
     reused: list[str] = field(default_factory=list)
+    locked: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measured: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def step(
         self,
@@ -77,7 +83,7 @@ class Job:
         Raises:
             Planned: in a dry run, when the step is not in the cache.
         """
-        name_key = key(name, {**inputs, "tools": tool_versions(), "code": code_digest()})
+        name_key = self.key(name, inputs)
         folder = self.cache.find(name, name_key)
         cached = folder is not None
         start = time.perf_counter()
@@ -91,3 +97,45 @@ class Job:
             self.reused.append(name)
         self.listener.finished(name, time.perf_counter() - start, cached, figure(folder))
         return Done(name_key, folder, cached)
+
+    def measure(
+        self,
+        name: str,
+        about: str,
+        inputs: Mapping[str, Any],
+        work: Callable[[Progress], dict[str, Any]],
+        figure: Callable[[dict[str, Any]], str],
+    ) -> dict[str, Any]:
+        """Run a step that measures, or take what an earlier build measured; either becomes part of the lock.
+
+        Args:
+            work: measures, and gives JSON-ready facts.
+            figure: the facts in a few words.
+
+        Other arguments and errors are those of :meth:`step`.
+        """
+        name_key = self.key(name, inputs)
+
+        def fill(folder: Path, progress: Progress) -> None:
+            facts = self.locked.get(name_key)
+            if facts is None:
+                facts = work(progress)
+            try:
+                figure(facts)
+            except (KeyError, TypeError, ValueError, AttributeError):
+                raise UsageError(
+                    f"the lock does not hold what {name} measures; remove it to measure anew"
+                ) from None
+            (folder / _MEASURED).write_text(json.dumps(facts))
+
+        def read(folder: Path) -> dict[str, Any]:
+            facts: dict[str, Any] = json.loads((folder / _MEASURED).read_text())
+            return facts
+
+        done = self.step(name, about, inputs, fill, lambda folder: figure(read(folder)))
+        self.measured[name_key] = read(done.folder)
+        return self.measured[name_key]
+
+    def key(self, name: str, inputs: Mapping[str, Any]) -> str:
+        """The key of a step: its name, its inputs, the tools and our own code."""
+        return key(name, {**inputs, "tools": tool_versions(), "code": code_digest()})

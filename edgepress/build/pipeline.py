@@ -17,6 +17,7 @@ from edgepress.build.choice import choose_engine
 from edgepress.build.engines import compile_all, wanted_engines
 from edgepress.build.job import Done, Job, Planned
 from edgepress.build.listener import Listener, Silent
+from edgepress.build.lock import lock_path, read_lock, write_lock
 from edgepress.build.press import calibration_samples, choose_network, specs
 from edgepress.bundle import Check, Manifest, verified
 from edgepress.bundle.reader import open_bundle
@@ -84,6 +85,8 @@ def build(recipe: Recipe, listener: Listener | None = None, cache: StepCache | N
     remove_partials(output)
     manifest, members = _run(job)
     written = write_bundle(output, manifest, members)
+    if job.measured:
+        write_lock(lock_path(output), job.measured)
     bundle = open_bundle(output)
     verified.trust(bundle.identity)
     bundle.close()
@@ -144,7 +147,9 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     output = Path(recipe.output or f"{name}-{target.name}.edge")
     if output.is_dir():
         raise UsageError(f"{output} is a folder; name the bundle's file with -o")
-    job = Job(recipe, source, target, cache, listener)
+    job = Job(
+        recipe, source, target, cache, listener, locked=read_lock(lock_path(output)) if recipe.on else {}
+    )
     wanted_engines(job)  # a wrong name is said before an hour's work, not after
     return job, output
 

@@ -12,6 +12,7 @@ from edgepress.build.job import Done, Job
 from edgepress.bundle import Check
 from edgepress.errors import CheckError
 from edgepress.inputs import InputKind
+from edgepress.progress import Progress
 from edgepress.records import decode, encode
 from edgepress.samples import Samples, built_in, from_folder
 from edgepress.targets import Target
@@ -181,24 +182,39 @@ def _gate(
 
 def _slower(job: Job, plain: PressedNetwork, network: PressedNetwork) -> tuple[bool, str]:
     """Whether the pressed network is slower on the target: measured where a device is given, else estimated."""
-    measured = job.recipe.on == "local"
+    graphs = (network.step.folder / steps.GRAPH, plain.step.folder / steps.GRAPH)
+    inputs = {"pressed": network.step.key, "float": plain.step.key, "target": encode(job.target)}
+    if job.recipe.on == "local":
 
-    def work(folder: Any, progress: Any) -> None:
-        from edgepress.build.speed import compare_graphs
+        def measure(progress: Progress) -> dict[str, Any]:
+            from edgepress.build.speed import measured_ratio
 
-        graphs = (network.step.folder / steps.GRAPH, plain.step.folder / steps.GRAPH)
-        steps.write_facts(folder, compare_graphs(*graphs, job.target, measured, progress))
+            return {"ratio": measured_ratio(*graphs, progress)}
+
+        facts = job.measure(
+            "speed",
+            "timing int8 against float",
+            inputs,
+            measure,
+            lambda facts: f"int8 takes {facts['ratio']:.2f} of the float network's time",
+        )
+        slower = facts["ratio"] > 1
+        return (
+            slower,
+            f"int8 measured {'slower' if slower else 'faster'} on this machine (ONNX Runtime, 1 thread)",
+        )
+
+    def estimate(folder: Path, progress: Progress) -> None:
+        from edgepress.build.speed import estimate_slower
+
+        slower, sentence = estimate_slower(*graphs, job.target)
+        steps.write_facts(folder, {"slower": slower, "sentence": sentence})
 
     done = job.step(
         "speed",
-        "timing int8 against float" if measured else "estimating the speed of int8 against float",
-        {
-            "pressed": network.step.key,
-            "float": plain.step.key,
-            "target": encode(job.target),
-            "measured": measured,
-        },
-        work,
+        "estimating the speed of int8 against float",
+        {**inputs, "estimated": True},
+        estimate,
         lambda folder: str(steps.read_facts(folder)["sentence"]),
     )
     facts = steps.read_facts(done.folder)

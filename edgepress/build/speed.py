@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,34 +15,17 @@ from edgepress.targets import Target
 _RUNS = 30
 
 
-def compare_graphs(
-    pressed: Path, plain: Path, target: Target, measured: bool, progress: Progress
-) -> dict[str, Any]:
-    """Compare two graphs of the same network.
-
-    Returns:
-        ``slower`` (whether the pressed one is), ``ratio`` (its time over the other's), ``origin``, ``sentence``.
-    """
-    if measured:
-        ratio = _measured_ratio(pressed, plain, progress)
-        sentence = (
-            f"int8 takes {ratio:.2f} of the float network's time (measured here, ONNX Runtime, 1 thread)"
-        )
-        return {"slower": ratio > 1, "ratio": ratio, "origin": "measured", "sentence": sentence}
+def estimate_slower(pressed: Path, plain: Path, target: Target) -> tuple[bool, str]:
+    """Whether the pressed graph is slower on the target, by a labelled estimate, and the sentence that says so."""
     from edgepress.hardware.estimate import compare
 
     comparison = compare(costs(pressed), costs(plain), target)
-    if comparison.faster is None:
-        reason = comparison.ratio.how
-        return {
-            "slower": False,
-            "origin": "unavailable",
-            "sentence": f"its speed is not known ({reason}); it is smaller, so it is kept",
-        }
-    ratio = float(comparison.ratio.value or 0.0)
     how = comparison.ratio.how
+    if comparison.faster is None:
+        return False, f"its speed is not known ({how}); it is smaller, so it is kept"
+    ratio = float(comparison.ratio.value or 0.0)
     sentence = f"int8 takes {ratio:.2f} of the float network's time on {target.name} (estimated: {how})"
-    return {"slower": not comparison.faster, "ratio": ratio, "origin": "estimated", "sentence": sentence}
+    return not comparison.faster, sentence
 
 
 def costs(graph: Path) -> list[LayerCost]:
@@ -53,8 +35,8 @@ def costs(graph: Path) -> list[LayerCost]:
     return count(read_graph(graph))
 
 
-def _measured_ratio(pressed: Path, plain: Path, progress: Progress) -> float:
-    """The median over pairs of runs, taken in turn so that a change of clock hits both alike."""
+def measured_ratio(pressed: Path, plain: Path, progress: Progress) -> float:
+    """The pressed graph's time over the float one's on this machine: the median over pairs of runs in turn."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -65,12 +65,6 @@ def test_native_code_runs_on_this_machine(edgepress: Edgepress, tmp_path: Path, 
         np.testing.assert_allclose(native.run(feed)["output"], expected, atol=1e-4)
 
 
-def test_measuring_here_decides_between_engines(edgepress: Edgepress, cnn_onnx: Path) -> None:
-    built = edgepress("build", str(cnn_onnx), *PICTURE, "--on", "local", "--json")
-    assert built.returncode == 0, built.stderr
-    assert "measured fastest on this machine" in json.loads(built.stdout)["why"]
-
-
 @pytest.mark.parametrize("method", ["none", "int8"])
 def test_a_recording(edgepress: Edgepress, tmp_path: Path, method: str) -> None:
     with wave.open(str(tmp_path / "tone.wav"), "wb") as file:
