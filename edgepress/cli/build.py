@@ -97,10 +97,13 @@ def command(ctx: click.Context, /, model: str | None, dry_run: bool, as_json: bo
 def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
     from edgepress.build import build
 
+    drawing = Drawing(quiet=as_json, tell=tell)
     try:
-        built = build(recipe, Drawing(quiet=as_json, tell=tell))
+        built = build(recipe, drawing)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None  # the parent says it
+    finally:
+        drawing.clear()
     part = next(iter(built.manifest.parts.values()))
     size = built.path.stat().st_size
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -51,4 +52,11 @@ class Drawing:
     def _bar(self, done: int, total: int, what: str) -> None:
         filled = _WIDTH * min(done, total) // total if total else 0
         bar = f" [{'#' * filled}{'.' * (_WIDTH - filled)}] {done}/{total}" if total > 1 else " ..."
-        click.echo(f"{_CLEAR}{self._about}{bar}{' ' + what if what else ''}", nl=False, err=True)
+        line = f"{self._about}{bar}{' ' + what if what else ''}"
+        width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be cleared
+        click.echo(f"{_CLEAR}{line[:width]}", nl=False, err=True)
+
+    def clear(self) -> None:
+        """Take the bar away, so that what comes next starts a line."""
+        if self._live:
+            click.echo(_CLEAR, nl=False, err=True)

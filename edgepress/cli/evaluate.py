@@ -62,7 +62,7 @@ def as_text(found: Evaluation) -> str:
     """An evaluation as lines of text."""
     lines = [f"{found.bundle}  engine {found.engine}, {found.examples} examples"]
     if found.note:
-        lines.append(f"not the target: {found.note}")
+        lines.append(f"note: {found.note}")
     lines.append(f"labels: {found.labels or 'none found'}")
     if found.original:
         lines.append(f"float network: {found.original}")

@@ -44,7 +44,7 @@ def command(
     """
     with load(bundle, part=part, engine=engine, trust=trust, threads=threads) as session:
         if session.note:
-            click.echo(f"edgepress: not the target: {session.note}", err=True)
+            click.echo(f"edgepress: note: {session.note}", err=True)
         found: list[dict[str, Any]] = []
         code = 0
         for number, (name, value) in enumerate(examples(session, files)):
