@@ -18,7 +18,7 @@ from edgepress.hardware.measure import Protocol, take_turns
 from edgepress.measurement import Measurement
 from edgepress.progress import Progress, silent
 from edgepress.runtimes.choose import PORTABLE, Choice, choose, why_not_target
-from edgepress.runtimes.engine import Engine
+from edgepress.runtimes.engine import Engine, check_threads
 from edgepress.runtimes.session import pick_part
 
 ALL = "all"
@@ -92,6 +92,7 @@ def profile(
         TargetError, TrustError: an engine that was asked for by name may not run here.
         BundleError: the bundle is damaged.
     """
+    check_threads(threads)
     count = threads or usable_cores()
     machine = this_machine()
     with open_bundle(path) as bundle:

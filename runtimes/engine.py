@@ -7,7 +7,20 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgepress.errors import UsageError
+
 Arrays = dict[str, np.ndarray[Any, Any]]
+MOST_THREADS = 256
+
+
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that no machine here has: each would take memory before it ran.
+
+    Raises:
+        UsageError: it is not None and not 1 to :data:`MOST_THREADS`.
+    """
+    if threads is not None and not 1 <= threads <= MOST_THREADS:
+        raise UsageError(f"{threads} threads cannot be used; give a number from 1 to {MOST_THREADS}")
 
 
 class Engine(Protocol):

@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from edgepress.errors import BundleError, EdgepressError, TargetError, UsageError
+from edgepress.runtimes.engine import check_threads
 from edgepress.runtimes.native_table import ALIGN, Hooks, State, Tensor, read_tables
 from edgepress.tensor import TensorSpec
 
 Array = np.ndarray[Any, Any]
 
-_MOST_THREADS = 256
 _POOL_BYTES = 256
 _serial = itertools.count(1)
 _ELF_MACHINES = {62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm"}
@@ -65,8 +65,7 @@ class NativeModel:
             TargetError: the library is for another processor.
             UsageError: the number of threads is not 1 to 256.
         """
-        if not 1 <= threads <= _MOST_THREADS:
-            raise UsageError(f"{threads} threads cannot be used; give a number from 1 to {_MOST_THREADS}")
+        check_threads(threads)
         self._library = _load(library)
         self._model = int(self._library.ep_get_model() or 0)
         self.name, self.inputs, self.outputs, self._layers, self.arena_bytes, self.weights_bytes = (

@@ -16,7 +16,7 @@ from edgepress.inputs import Value, prepare
 from edgepress.outputs import Label, ScoresOutput, top
 from edgepress.records import near
 from edgepress.runtimes.choose import Choice, choose
-from edgepress.runtimes.engine import Arrays, Engine
+from edgepress.runtimes.engine import Arrays, Engine, check_threads
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,7 @@ def load(
         TrustError: the native engine was asked for, and its code comes from elsewhere.
         UsageError: no such part or engine.
     """
+    check_threads(threads)
     bundle = open_bundle(path)
     name = pick_part(bundle, part)
     choice = choose(bundle, name, engine, trust)

@@ -103,3 +103,9 @@ def test_closing_a_bundle_twice_is_fine(tiny_bundle: Path) -> None:
     bundle.close()
     del view
     bundle.close()
+
+
+@pytest.mark.parametrize("threads", [0, -1, 257, 100_000])
+def test_a_number_of_threads_that_makes_no_sense(tiny_bundle: Path, threads: int) -> None:
+    with pytest.raises(UsageError, match="from 1 to 256"):
+        load(tiny_bundle, threads=threads)
