@@ -100,13 +100,14 @@ class MissingExtraError(EdgepressError):
     Args:
         need: what was about to happen, such as ``"building a bundle"``.
         package: the distribution that is missing.
-        extra: the extra of edgepress that brings it.
+        extra: the extra of edgepress that brings it; empty where the base install does.
     """
 
     exit_code = 10
 
     def __init__(self, need: str, package: str, extra: str) -> None:
-        super().__init__(f"{need} needs {package}; install it with: pip install 'edgepress[{extra}]'")
+        name = f"edgepress[{extra}]" if extra else "edgepress"
+        super().__init__(f"{need} needs {package}; install it with: pip install '{name}'")
         self.package = package
         self.extra = extra
 

@@ -116,7 +116,7 @@ class FloatNetwork:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised, and said once
         if threads is not None:
             options.intra_op_num_threads = threads
         if not path.is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from edgepress.records import RecordError, decode
 from edgepress.zoo import DEFAULT
 
 _LARGEST_RECIPE = 1 << 20
+_MOST_SAMPLES = 65_536
+_MOST_GOLDEN = 64
+_NAME = re.compile(r"\w[\w. -]{0,99}\Z")
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,11 @@ class GateLimits:
     accuracy_drop: float = 0.01
     agreement: float = 0.90
     sqnr_db: float = 15.0
+
+    def __post_init__(self) -> None:
+        for name in ("accuracy_drop", "agreement"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is a share from 0 to 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,14 @@ class Recipe:
     gate: GateLimits = field(default_factory=GateLimits)
     on: str = ""
 
+    def __post_init__(self) -> None:
+        if not (1 <= self.samples <= _MOST_SAMPLES and 1 <= self.golden <= _MOST_GOLDEN):
+            raise ValueError(f"samples is 1 to {_MOST_SAMPLES} and golden 1 to {_MOST_GOLDEN}")
+        if self.name and not _NAME.match(self.name):
+            raise ValueError(
+                f"the name {self.name[:40]!r} does not serve for a file; use letters, digits, '.', '_' and '-'"
+            )
+
 
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe; paths in it count from its own folder.
@@ -87,6 +104,8 @@ def read_recipe(path: Path) -> Recipe:
         UsageError: it is missing, no TOML, or has a key or a value that does not fit.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise UsageError(f"{path} is no file; give a recipe in TOML")
         if path.stat().st_size > _LARGEST_RECIPE:
             raise UsageError(f"{path} is too large for a recipe (1 MiB at most)")
         plain = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -54,7 +54,9 @@ def decode(record: type[T], data: Any, where: str = "") -> T:
     for key in data:
         if key not in fields:
             place = f" in [{where}]" if where else ""
-            hint = near(str(key), fields) or f"; known keys are {', '.join(fields)}"
+            hint = near(str(key), fields) or (
+                f"; known keys are {', '.join(fields)}" if fields else "; it takes none"
+            )
             raise RecordError(f"unknown key {str(key)[:80]!r}{place}{hint}")
     values = {}
     for name, field in fields.items():

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import hashlib
 import importlib.util
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from edgepress.errors import DataError, MissingExtraError
+from edgepress.errors import DataError, EdgepressError, MissingExtraError, UsageError
 from edgepress.inputs import ImageInput, InputKind, prepare
 from edgepress.inputs.labelled import LabelledFiles, find_labelled
 from edgepress.tensor import TensorSpec
 
 Feed = dict[str, np.ndarray[Any, Any]]
+
+_MOST_BUILT_IN = 65_536
 
 # Photographs inside the scikit-image wheel; drawings and microscope pictures are left out.
 _PHOTOGRAPHS = (
@@ -59,33 +65,73 @@ def from_folder(
     found); one with several takes ``.npz`` files that hold an array for each input.
 
     Args:
-        half: 0 or 1; where there are twice as many files, the two halves share none.
+        count: how many examples at most.
+        half: 0 or 1; the two halves of the files share none. Where there is one file, it serves for both, and
+            ``origin`` says so. Files that cannot be read are left out, and counted there.
         names, classes: the classes' names and their number, where the model gives class scores.
 
     Raises:
-        DataError: the folder is missing, or holds no such files.
+        DataError: the folder is missing, or holds no such files, or none of them can be read.
     """
-    several = len(inputs) > 1
     found = (
-        _archives(folder) if several else find_labelled(folder, kinds[inputs[0].name].kind, names, classes)
+        _archives(folder)
+        if len(inputs) > 1
+        else find_labelled(folder, kinds[inputs[0].name].kind, names, classes)
     )
-    kept = _half(found.spread(2 * count), half) if len(found.files) >= 2 * count else found.spread(count)
-    digest = hashlib.sha256(repr((inputs, kinds, kept.classes)).encode())
-    for path in kept.files:
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    found = found.spread(2 * count)
+    plain = tuple(dataclasses.replace(tensor, range=None) for tensor in inputs)
+    known = tuple((tensor.name, kinds[tensor.name]) for tensor in inputs)
+    marks = [_mark(path) for path in found.files]
+    refusals = [_refusal(path, mark, plain, known) for path, mark in zip(found.files, marks, strict=True)]
+    readable = [index for index, why in enumerate(refusals) if not why]
+    if not readable:
+        raise DataError(
+            f"none of the {len(refusals)} files of {folder} can be read; the first: {refusals[0]}"
+        )
+    kept = readable[half::2] if len(readable) > 1 else readable
+    files = [found.files[index] for index in kept]
+    right = tuple(found.classes[index] for index in kept) if found.classes else ()
+    digest = hashlib.sha256(repr((inputs, kinds, right)).encode())
+    for index in kept:
+        digest.update(marks[index])
 
     def load() -> list[Feed]:
-        if several:
-            return [_read_npz(path, inputs, kinds) for path in kept.files]
-        name = inputs[0].name
-        return [{name: prepare(kinds[name], path, inputs[0])} for path in kept.files]
+        return [_read(path, inputs, kinds) for path in files]
 
-    origin = f"{len(kept.files)} files of {folder.resolve().name}"
-    return Samples(digest.hexdigest(), origin, len(kept.files), load, kept.classes)
+    origin = f"{len(files)} file{'s' * (len(files) > 1)} of {folder.resolve().name}"
+    if len(readable) < len(refusals):
+        origin += f", {len(refusals) - len(readable)} could not be read"
+    if len(readable) == 1:
+        origin += " (the only one: it served to calibrate and to check)"
+    return Samples(digest.hexdigest(), origin, len(files), load, right)
 
 
-def _half(found: LabelledFiles, half: int) -> LabelledFiles:
-    return LabelledFiles(found.files[half::2], found.classes[half::2], found.origin)
+def _mark(path: Path) -> bytes:
+    try:
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").digest()
+    except OSError:
+        return b""
+
+
+@functools.lru_cache(maxsize=1 << 17)  # both halves ask, in several steps of a build
+def _refusal(
+    path: Path, mark: bytes, inputs: tuple[TensorSpec, ...], kinds: tuple[tuple[str, InputKind], ...]
+) -> str:
+    """Why a file gives no example; empty where it gives one. ``mark`` changes when the file does."""
+    try:
+        _read(path, inputs, dict(kinds))
+    except EdgepressError as error:
+        return str(error)
+    except Exception as error:  # decoders meet damaged bytes with exceptions of any type
+        return f"{path} cannot be read ({type(error).__name__}: {error}); give another file"
+    return ""
+
+
+def _read(path: Path, inputs: Sequence[TensorSpec], kinds: Mapping[str, InputKind]) -> Feed:
+    if len(inputs) > 1:
+        return _read_npz(path, inputs, kinds)
+    return {inputs[0].name: prepare(kinds[inputs[0].name], path, inputs[0])}
 
 
 def _archives(folder: Path) -> LabelledFiles:
@@ -104,7 +150,10 @@ def built_in(inputs: Sequence[TensorSpec], kinds: Mapping[str, InputKind], count
 
     Raises:
         MissingExtraError: the package with the photographs is not installed.
+        UsageError: there would be too many.
     """
+    if not 1 <= count <= _MOST_BUILT_IN:
+        raise UsageError(f"{count} samples cannot be made; ask for 1 to {_MOST_BUILT_IN}")
     digest = hashlib.sha256(repr((inputs, kinds, count, seed, _PHOTOGRAPHS)).encode()).hexdigest()
     pictures = len(inputs) == 1 and isinstance(kinds[inputs[0].name], ImageInput)
     if pictures:
@@ -165,11 +214,14 @@ def _noise(tensor: TensorSpec, generator: np.random.Generator) -> np.ndarray[Any
 
 def _read_npz(path: Path, inputs: Sequence[TensorSpec], kinds: Mapping[str, InputKind]) -> Feed:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with (
+            path.open("rb") as file,
+            np.load(file, allow_pickle=False) as archive,
+        ):  # an array alone is no context: TypeError
             return {
                 tensor.name: prepare(kinds[tensor.name], archive[tensor.name], tensor) for tensor in inputs
             }
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path} does not hold an array for each input ({error}); save them with numpy.savez"
         ) from None

@@ -14,6 +14,8 @@ DTYPES = (
     "int32", "uint32", "int64", "uint64", "bool",
 )  # fmt: skip
 _NAME = re.compile(r"[A-Za-z0-9_./\-]+\Z")
+_EXTENT = re.compile(r"-?[0-9]+\Z")
+_SCALAR = "scalar"
 _LARGEST_ELEMENTS = 1 << 34
 
 
@@ -50,6 +52,8 @@ class TensorSpec:
     def parse(cls, text: str) -> TensorSpec:
         """Read ``name:1x3x224x224:float32``, the form of ``--input``; the type may be left out.
 
+        A tensor without axes is written ``name:scalar``.
+
         Raises:
             UsageError: the text does not have that form.
         """
@@ -59,10 +63,11 @@ class TensorSpec:
                 f"--input {text!r} is not name:shape:dtype; write for example image:1x3x224x224:float32"
             )
         try:
-            shape = tuple(int(extent) for extent in re.split(r"[x,]", fields[1]) if extent)
+            shape = _extents(fields[1])
         except ValueError:
             raise UsageError(
-                f"the shape {fields[1]!r} in --input {text!r} is not numbers joined by x, such as 1x3x224x224"
+                f"the shape {fields[1]!r} in --input {text!r} is not numbers joined by x, such as 1x3x224x224, "
+                "nor the word scalar"
             ) from None
         dtype = fields[2] if len(fields) == 3 else "float32"
         spec = cls(fields[0], shape, dtype)
@@ -75,3 +80,12 @@ class TensorSpec:
                 f"the shape {fields[1]!r} in --input {text!r} must have extents from 1 on and fit in memory"
             )
         return spec
+
+
+def _extents(text: str) -> tuple[int, ...]:
+    if text == _SCALAR:
+        return ()
+    words = re.split(r"[x,]", text)
+    if not all(_EXTENT.match(word) for word in words):
+        raise ValueError(text)
+    return tuple(map(int, words))

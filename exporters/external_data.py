@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
 
 from edgepress.errors import SourceError
-from edgepress.graph.index import subgraphs
+from edgepress.graph.external import locate, tensors
 
 
 def load_external(model: onnx.ModelProto, file: Path, largest: int) -> None:
@@ -23,15 +22,14 @@ def load_external(model: onnx.ModelProto, file: Path, largest: int) -> None:
         SourceError: a tensor's extents make no sense, its data lies outside the folder, is missing, or is
             shorter than the tensor; or all are larger than allowed. Nothing is read before these are known.
     """
-    folder = file.resolve().parent
     total = 0
     wanted: list[tuple[onnx.TensorProto, Path, int, int]] = []
-    for tensor in _tensors(model.graph):
+    for tensor in tensors(model):
         total += _size(tensor, file)
         if total > largest:
             raise SourceError(f"the weights of {file} take more than {largest} bytes")
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
-            wanted.append(_place(tensor, file, folder))
+            wanted.append(_place(tensor, file))
     for tensor, place, offset, length in wanted:
         try:
             with place.open("rb") as data:
@@ -46,20 +44,6 @@ def load_external(model: onnx.ModelProto, file: Path, largest: int) -> None:
         tensor.raw_data = content
         tensor.data_location = onnx.TensorProto.DEFAULT
         del tensor.external_data[:]
-
-
-def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for item in node.attribute:
-            if item.type == onnx.AttributeProto.TENSOR:
-                yield item.t
-            elif item.type == onnx.AttributeProto.TENSORS:
-                yield from item.tensors
-        for inner in subgraphs(node):
-            yield from _tensors(inner)
 
 
 def _size(tensor: onnx.TensorProto, file: Path) -> int:
@@ -82,20 +66,9 @@ def _size(tensor: onnx.TensorProto, file: Path) -> int:
     return (count * bits + 7) // 8
 
 
-def _place(tensor: onnx.TensorProto, file: Path, folder: Path) -> tuple[onnx.TensorProto, Path, int, int]:
+def _place(tensor: onnx.TensorProto, file: Path) -> tuple[onnx.TensorProto, Path, int, int]:
+    path = locate(tensor, file)
     fields = {item.key: item.value for item in tensor.external_data}
-    location = fields.get("location", "")
-    path = folder / location
-    outside = not location or "\0" in location or "\\" in location or Path(location).is_absolute()
-    if outside or not path.resolve().is_relative_to(folder):
-        raise SourceError(
-            f"{file} keeps the weights {tensor.name!r} in {location!r}, outside its own folder; put them"
-            " beside it"
-        )
-    if not path.is_file():
-        raise SourceError(
-            f"{file} keeps the weights {tensor.name!r} in {location!r}, which is not there; copy it too"
-        )
     size = _size(tensor, file)
     try:
         offset = int(fields.get("offset", "0") or "0")
@@ -106,7 +79,7 @@ def _place(tensor: onnx.TensorProto, file: Path, folder: Path) -> tuple[onnx.Ten
         ) from None
     if length != size or offset < 0 or offset + length > path.stat().st_size:
         raise SourceError(
-            f"the weights {tensor.name!r} of {file} take {size} bytes, but {location!r} does not hold them at"
+            f"the weights {tensor.name!r} of {file} take {size} bytes, but {fields['location']!r} does not hold them at"
             f" {offset} (length {length}); copy it again"
         )
     return tensor, path, offset, length

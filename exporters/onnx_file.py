@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -12,14 +12,19 @@ from onnx import inliner
 
 from edgepress.errors import SourceError, UnsupportedOpError
 from edgepress.exporters.external_data import load_external
-from edgepress.graph.index import copy_of
+from edgepress.graph.external import tensors
+from edgepress.graph.index import copy_of, subgraphs
 from edgepress.graph.shapes import infer_shapes
-from edgepress.tensor import TensorSpec
+from edgepress.tensor import DTYPES, TensorSpec
 
 # Protocol buffers hold no more than this in one message; larger models keep their weights beside the file.
 LARGEST_FILE = (1 << 31) - 1
 # All weights together, those beside the file included.
 LARGEST_MODEL = 1 << 34
+# What ONNX Runtime has operators for; "ai.onnx" is another name for "".
+_DOMAINS = frozenset({"", "ai.onnx.ml", "com.microsoft", "com.microsoft.nchwc", "com.ms.internal.nhwc"})
+# Weights may be packed in these; nothing that goes in, comes out or lies between is.
+_PACKED = ("int4", "uint4")
 _NO_OP = re.compile(r"No (?:Op|opset import|schema)[^\n]*? (?:registered )?for (\w+)")
 
 
@@ -34,19 +39,23 @@ def read_onnx(
         largest_model: bytes the file and its external data may have together.
 
     Raises:
-        SourceError: the file is missing, too large, truncated, no ONNX, invalid, or its weights lie
-            elsewhere.
-        UnsupportedOpError: it uses an operator that ONNX does not define.
+        SourceError: the file is missing, too large, truncated, no ONNX, invalid, its weights lie elsewhere, or
+            its tensors have elements of a type that edgepress does not take.
+        UnsupportedOpError: it uses an operator that ONNX does not define, or a domain that ONNX Runtime does not.
     """
     file = Path(path)
     model = _parse(file, largest_file)
     load_external(model, file, largest_model)
-    if model.functions:
-        model = inliner.inline_local_functions(model)
     try:
+        if model.functions:
+            model = inliner.inline_local_functions(model)
+        _check_domains(model)
         onnx.checker.check_model(model, full_check=False)
+    except UnsupportedOpError:
+        raise
     except Exception as error:  # onnx raises ValidationError and bare C++ errors
         raise _invalid(file, model, error) from None
+    _check_types(model)
     return model
 
 
@@ -58,9 +67,11 @@ def fix_shapes(model: onnx.ModelProto, specs: Sequence[TensorSpec]) -> onnx.Mode
         specs: what ``--input`` says; inputs whose shape the file fixes need none.
 
     Raises:
-        SourceError: a name is no input, a shape or type contradicts the file, an extent is still open, or an
+        SourceError: a tensor has elements of a type that edgepress does not take, a name is no input,
+            a shape or type contradicts the file, an extent is still open, or an
             output's shape depends on values.
     """
+    _check_types(model)
     new = copy_of(model)
     initialised = {item.name for item in new.graph.initializer}
     inputs = {item.name: item for item in new.graph.input if item.name not in initialised}
@@ -82,13 +93,14 @@ def fix_shapes(model: onnx.ModelProto, specs: Sequence[TensorSpec]) -> onnx.Mode
             example = "x".join(str(dim.dim_value if dim.dim_value > 0 else 1) for dim in shape.dim) or "1"
             raise SourceError(
                 f"the input {name!r} has the open shape {_written(value)}; fix it, for example with"
-                f" --input {name}:{example}:{_dtype(value)}"
+                f" --input {name}:{example}:{_type_name(value.type.tensor_type.elem_type)}"
             )
     del new.graph.value_info[:]
     for value in new.graph.output:
         if value.type.HasField("tensor_type") and value.type.tensor_type.HasField("shape"):
             value.type.tensor_type.ClearField("shape")
     new = infer_shapes(new)
+    _check_types(new)
     for value in new.graph.output:
         tensor = value.type.tensor_type
         if not tensor.HasField("shape") or any(not dim.HasField("dim_value") for dim in tensor.shape.dim):
@@ -124,21 +136,82 @@ def _parse(file: Path, largest: int) -> onnx.ModelProto:
     return model
 
 
+def _check_domains(model: onnx.ModelProto) -> None:
+    """Name the first node whose domain the model does not import, or ONNX Runtime does not know."""
+    imported = {_domain(item.domain) for item in model.opset_import}
+    for node in _nodes(model.graph):
+        domain = _domain(node.domain)
+        if domain in imported and domain in _DOMAINS:
+            continue
+        mend = (
+            "ONNX Runtime does not know the domain: export with operators of ONNX's own"
+            if domain not in _DOMAINS
+            else "the model does not import the domain: export it again"
+        )
+        where = f"{_node(node)} of the domain {node.domain!r}"
+        raise UnsupportedOpError(" ".join(node.op_type.split()), where, mend)
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for inner in subgraphs(node):
+            yield from _nodes(inner)
+
+
+def _node(node: onnx.NodeProto) -> str:
+    return f"node {node.name or next(iter(node.output), '')!r}"
+
+
+def _check_types(model: onnx.ModelProto) -> None:
+    """Refuse elements that edgepress does not take, such as texts and bfloat16."""
+    values = [("input", value) for value in model.graph.input]
+    values += [("output", value) for value in model.graph.output]
+    values += [("tensor", value) for value in model.graph.value_info]
+    found = [
+        (what, value.name, value.type.tensor_type.elem_type)
+        for what, value in values
+        if value.type.HasField("tensor_type")
+    ]
+    found += [("constant", tensor.name, tensor.data_type) for tensor in tensors(model)]
+    for what, name, kind in found:
+        written = _type_name(kind)
+        if kind and written not in DTYPES and (what in ("input", "output") or written not in _PACKED):
+            raise SourceError(
+                f"the {what} {name!r} has elements of the type {written}; edgepress takes {', '.join(DTYPES)}:"
+                " convert the model to one of these"
+            )
+
+
+def _type_name(kind: int) -> str:
+    names = {"FLOAT": "float32", "DOUBLE": "float64"}
+    if kind not in onnx.TensorProto.DataType.values():
+        return f"number {kind}"
+    name: str = onnx.TensorProto.DataType.Name(kind)
+    return names.get(name, name.lower())
+
+
 def _invalid(file: Path, model: onnx.ModelProto, error: Exception) -> SourceError:
     text = " ".join(str(error).split())
     found = _NO_OP.search(text)
     if found:
         op = found.group(1)
-        node = next((node for node in model.graph.node if node.op_type == op), None)
-        where = f"node {node.name or node.output[0]!r}" if node is not None and node.output else str(file)
+        node = next((node for node in _nodes(model.graph) if node.op_type == op), None)
+        where = _node(node) if node is not None else str(file)
         return UnsupportedOpError(op, where, "ONNX does not define it: export with operators of its own")
     return SourceError(f"{file} is no valid ONNX model: {text[:240]}")
 
 
 def _fix(value: onnx.ValueInfoProto, spec: TensorSpec) -> None:
     tensor = value.type.tensor_type
-    if _dtype(value) != spec.dtype:
-        raise SourceError(f"the input {spec.name!r} is {_dtype(value)} in the file, not {spec.dtype}")
+    if _type_name(tensor.elem_type) != spec.dtype:
+        raise SourceError(
+            f"the input {spec.name!r} is {_type_name(tensor.elem_type)} in the file, not {spec.dtype}"
+        )
     if tensor.HasField("shape"):
         known = [dim.dim_value for dim in tensor.shape.dim]
         fits = len(known) == len(spec.shape) and all(
@@ -153,13 +226,6 @@ def _fix(value: onnx.ValueInfoProto, spec: TensorSpec) -> None:
     tensor.shape.SetInParent()
     for extent in spec.shape:
         tensor.shape.dim.add().dim_value = extent
-
-
-def _dtype(value: onnx.ValueInfoProto) -> str:
-    try:
-        return str(onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type))
-    except (KeyError, ValueError):
-        return "an unknown type"
 
 
 def _written(value: onnx.ValueInfoProto) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import io
 import logging
 import re
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +71,7 @@ def export_module(
 
     Args:
         module: exported in evaluation mode; its mode is put back afterwards.
-        inputs: positional inputs of ``forward``, in order.
+        inputs: inputs of ``forward``: by name where all names are its own, else in its order.
         example_inputs: one array for each input, used for tracing and as the first case of the comparison;
             where it is None, random ones are taken.
         max_opset, max_ir: the newest that the target's runtime reads.
@@ -80,9 +82,11 @@ def export_module(
 
     Raises:
         UnsupportedOpError: an operator has no ONNX form; names it and the module it comes from.
-        SourceError: the module cannot be traced, its outputs vary in shape, or the limits cannot be kept.
+        SourceError: the inputs are not those of ``forward``, the module cannot be traced, its outputs vary in
+            shape, or the limits cannot be kept.
         CheckError: the graph does not give torch's outputs.
     """
+    inputs = _in_order(module, inputs)
     feeds = _cases(inputs, example_inputs, cases)
     was_training = module.training
     module.eval()
@@ -96,6 +100,37 @@ def export_module(
     _require_static(model)
     onnx.checker.check_model(model, full_check=True)
     return Exported(model, _compare(model, feeds, expected, tolerance))
+
+
+def _in_order(module: torch.nn.Module, inputs: Sequence[TensorSpec]) -> list[TensorSpec]:
+    """The inputs in the order in which ``forward`` takes them."""
+    names = [spec.name for spec in inputs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise SourceError(f"the input {twice!r} is given twice; give each input once")
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return list(inputs)
+    takes = [
+        item.name for item in parameters if item.kind in (item.POSITIONAL_ONLY, item.POSITIONAL_OR_KEYWORD)
+    ]
+    needs = [item.name for item in parameters if item.name in takes and item.default is item.empty]
+    needs += [
+        f"{item.name} (by name only)"
+        for item in parameters
+        if item.kind == item.KEYWORD_ONLY and item.default is item.empty
+    ]
+    more = any(item.kind == item.VAR_POSITIONAL for item in parameters)
+    strangers = [name for name in names if name not in takes]
+    by_name = not strangers and set(names) == set(takes[: len(names)])
+    in_place = all(name not in takes or takes.index(name) == place for place, name in enumerate(names))
+    if len(names) < len(needs) or (len(names) > len(takes) and not more) or not (by_name or in_place):
+        raise SourceError(
+            f"the module's forward takes {', '.join(takes) or 'nothing'}, not {', '.join(names) or 'nothing'};"
+            f" give --input name:shape:dtype for {'each of ' if len(needs) > 1 else ''}{', '.join(needs) or 'them'}"
+        )
+    return sorted(inputs, key=lambda spec: takes.index(spec.name)) if by_name else list(inputs)
 
 
 def _export(
@@ -113,7 +148,7 @@ def _export(
                 )
         except (KeyboardInterrupt, MemoryError):
             raise
-        except Exception as error:  # torch raises dozens of types here; all are about the model
+        except (Exception, SystemExit) as error:  # torch raises dozens of types here; all are about the model
             refusal = refusal or explain(error)
             if not isinstance(refusal, UnsupportedOpError):
                 break
@@ -240,8 +275,14 @@ def _random(
 def _run_torch(
     module: torch.nn.Module, inputs: Sequence[TensorSpec], feed: Mapping[str, np.ndarray]
 ) -> list[np.ndarray]:
-    with torch.no_grad():
-        result = module(*(torch.from_numpy(feed[spec.name].copy()) for spec in inputs))
+    try:
+        with torch.no_grad(), contextlib.redirect_stdout(sys.stderr):  # the module may print
+            result = module(*(torch.from_numpy(feed[spec.name].copy()) for spec in inputs))
+    except MemoryError:
+        raise
+    except (Exception, SystemExit) as error:  # it is the user's code
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise SourceError(f"the module fails on one of its inputs: {cause}; mend it and try again") from error
     flat, _ = torch.utils._pytree.tree_flatten(result)
     return [item.detach().cpu().numpy() for item in flat if isinstance(item, torch.Tensor)]
 

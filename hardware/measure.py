@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgepress.errors import UsageError
 from edgepress.measurement import Measurement
 from edgepress.progress import Progress, silent
 
@@ -33,6 +34,19 @@ class Protocol:
     runs: int = 50
     seconds: float | None = None
     warmup: int = 5
+
+    def __post_init__(self) -> None:
+        """Check the figures.
+
+        Raises:
+            UsageError: the time is not finite, or a figure is too small to measure anything.
+        """
+        if self.seconds is not None and not (self.seconds > 0 and math.isfinite(self.seconds)):
+            raise UsageError(f"{self.seconds} seconds cannot be measured; give a finite time above 0")
+        if self.runs < 1 or self.warmup < 0:
+            raise UsageError(
+                f"{self.runs} runs after {self.warmup} cannot be measured; give at least 1 after 0"
+            )
 
 
 @dataclass(frozen=True)

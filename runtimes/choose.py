@@ -45,7 +45,7 @@ def choose(bundle: Bundle, part: str, asked: str | None, trust: bool) -> Choice:
     """Choose the engine for a part of a bundle on this machine.
 
     Raises:
-        TargetError: the engine asked for is machine code of another board.
+        TargetError: the engine asked for is machine code of another board, or nothing that could be loaded.
         TrustError: the engine asked for is machine code from elsewhere.
         UsageError: the part has no such engine.
     """
@@ -60,6 +60,12 @@ def choose(bundle: Bundle, part: str, asked: str | None, trust: bool) -> Choice:
         return Choice(PORTABLE)
     mismatch = why_not_target(bundle.manifest.targets[record.target])
     native = "library" in record.engines[engine].files
+    if not native and record.engines[engine].graph is None:
+        sentence = f"the engine {engine} has no library that this machine could load"
+        if asked:
+            raise TargetError(f"{sentence}; leave --engine out to run the portable graph")
+        if not mismatch:
+            return Choice(PORTABLE, f"{sentence}: the portable graph runs through ONNX Runtime")
     if mismatch:
         sentence = f"this machine is not the target {record.target} ({mismatch})"
         if asked and native:

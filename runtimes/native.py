@@ -7,6 +7,7 @@ glibc, musl and Android.
 
 from __future__ import annotations
 
+import _ctypes
 import ctypes
 import itertools
 import os
@@ -14,7 +15,7 @@ import platform
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,9 @@ class NativeModel:
         """
         check_threads(threads)
         self._library = _load(library)
+        stops: list[Callable[[], object]] = []
+        # Not at the interpreter's end: a thread may still run in the library then, and the process frees it.
+        weakref.finalize(self, _unload, self._library, stops).atexit = False
         self._model = int(self._library.ep_get_model() or 0)
         self.name, self.inputs, self.outputs, self._layers, self.arena_bytes, self.weights_bytes = (
             read_tables(self._model)
@@ -79,7 +83,7 @@ class NativeModel:
         self._input_buffers = [aligned(spec.bytes) for spec in self.inputs]
         self._lock = threading.Lock()
         self._threads = threads
-        self._pool = _start_pool(self, self._library, threads) if threads > 1 else None
+        self._pool = _start_pool(self, self._library, threads, stops) if threads > 1 else None
         parallel = (
             ctypes.cast(self._library.ep_pool_parallel, ctypes.c_void_p).value
             if self._pool is not None
@@ -232,6 +236,7 @@ def _load(path: Path) -> ctypes.CDLL:
         library.ep_status_text.argtypes = (ctypes.c_int,)
         library.ep_status_text.restype = ctypes.c_char_p
     except AttributeError:
+        _unload(library, [])
         raise BundleError("the library is no compiled model; build the bundle again") from None
     if hasattr(library, "ep_pool_serve"):
         for name in ("ep_pool_serve", "ep_pool_stop", "ep_pool_workers"):
@@ -261,7 +266,16 @@ def _this_machine() -> str:
     return {"amd64": "x86_64", "arm64": "aarch64", "armv7l": "arm"}.get(machine, machine)
 
 
-def _start_pool(owner: object, library: ctypes.CDLL, threads: int) -> Array:
+def _unload(library: ctypes.CDLL, stops: list[Callable[[], object]]) -> None:
+    """Give the library's memory back, once none of its threads runs; ctypes itself never does."""
+    for stop in stops:
+        stop()
+    _ctypes.dlclose(library._handle)
+
+
+def _start_pool(
+    owner: object, library: ctypes.CDLL, threads: int, stops: list[Callable[[], object]]
+) -> Array:
     """Start the workers and see that they end, before their memory goes, with the owner or the process."""
     if not hasattr(library, "ep_pool_serve"):
         raise UsageError("the library has no thread pool on this system; use one thread")
@@ -272,9 +286,9 @@ def _start_pool(owner: object, library: ctypes.CDLL, threads: int) -> Array:
         )
         for i in range(1, threads)
     ]
+    stops.append(weakref.finalize(owner, _stop_pool, library, pool, workers))
     for worker in workers:
         worker.start()
-    weakref.finalize(owner, _stop_pool, library, pool, workers)
     deadline = time.monotonic() + 5.0
     while library.ep_pool_workers(pool.ctypes.data) < len(workers) and time.monotonic() < deadline:
         time.sleep(0.0005)
@@ -284,4 +298,5 @@ def _start_pool(owner: object, library: ctypes.CDLL, threads: int) -> Array:
 def _stop_pool(library: ctypes.CDLL, pool: Array, workers: list[threading.Thread]) -> None:
     library.ep_pool_stop(pool.ctypes.data)
     for worker in workers:
-        worker.join()
+        if worker.ident is not None:  # None where the system allowed no more threads
+            worker.join()

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgepress.bundle import Bundle, EngineFiles
-from edgepress.errors import StorageError
+from edgepress.errors import BundleError, StorageError
 from edgepress.runtimes.engine import Arrays
 from edgepress.runtimes.native import NativeModel
 
@@ -30,6 +30,8 @@ class NativeEngine:
     """
 
     def __init__(self, bundle: Bundle, files: EngineFiles, threads: int = 1) -> None:
+        if "weights" not in files.files:
+            raise BundleError(f"{bundle.path} names no weights for its library; build it again")
         weights = bundle.member(files.files["weights"])
         with _as_file(bundle.member(files.files["library"])) as path:
             self.model = NativeModel(path, weights, threads=threads)

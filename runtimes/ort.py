@@ -28,7 +28,7 @@ class OrtEngine:
 
     def __init__(self, bundle: Bundle, graph: Graph, threads: int | None = None, profile: str = "") -> None:
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised, and said once
         if threads is not None:
             options.intra_op_num_threads = threads
         options.add_session_config_entry("session.intra_op.allow_spinning", "1")

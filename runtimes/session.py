@@ -50,7 +50,7 @@ class Session:
         self.part_name = part
         self.engine_name = choice.engine
         self.note = choice.note
-        self._engine = engine
+        self._engine: Engine | None = engine
         self._labels = {
             name: bundle.labels(kind.labels) if kind.labels else []
             for name, kind in self.part.meaning.items()
@@ -69,6 +69,7 @@ class Session:
 
         Raises:
             DataError: an input is missing, damaged, or does not fit.
+            UsageError: the session is closed.
         """
         outputs = self.run_tensors(self.prepare(value))
         for name, labels in self._labels.items():
@@ -89,7 +90,7 @@ class Session:
         for name in value:
             if name not in known:
                 raise DataError(
-                    f"the model has no input {name!r}{near(name, known)}; it has {', '.join(known)}"
+                    f"the model has no input {name!r}{near(str(name), known)}; it has {', '.join(known)}"
                 )
         for name in known:
             if name not in value:
@@ -104,7 +105,10 @@ class Session:
 
         Raises:
             BundleError: the engine does not give what the manifest lists.
+            UsageError: the session is closed.
         """
+        if self._engine is None:
+            raise UsageError(f"the session of {self.bundle.path} is closed; load the bundle again")
         outputs = self._engine.run(inputs)
         for tensor in self.part.outputs:
             if tensor.name not in outputs:
@@ -122,8 +126,8 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Let the engine and the file go."""
-        del self._engine
+        """Let the engine and the file go; closing twice does nothing more."""
+        self._engine = None
         self.bundle.close()
 
 
@@ -149,13 +153,22 @@ def load(
         BundleError: the file is damaged, or is no bundle.
         TargetError: the native engine was asked for, and this machine is not the target.
         TrustError: the native engine was asked for, and its code comes from elsewhere.
-        UsageError: no such part or engine.
+        UsageError: no such part or engine, or an argument of the wrong type.
     """
+    for name, given, wanted in (("path", path, (str, Path)), ("part", part, str), ("engine", engine, str)):
+        if not (isinstance(given, wanted) or (given is None and name != "path")):
+            raise UsageError(f"{name} is {given!r}; give {'a path' if name == 'path' else 'a name as text'}")
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int)):
+        raise UsageError(f"threads is {threads!r}; give a whole number")
     check_threads(threads)
     bundle = open_bundle(path)
-    name = pick_part(bundle, part)
-    choice = choose(bundle, name, engine, trust)
-    return Session(bundle, name, choice, choice.start(bundle, name, threads))
+    try:
+        name = pick_part(bundle, part)
+        choice = choose(bundle, name, engine, trust)
+        return Session(bundle, name, choice, choice.start(bundle, name, threads))
+    except BaseException:
+        bundle.close()
+        raise
 
 
 def pick_part(bundle: Bundle, part: str | None) -> str:

@@ -145,8 +145,8 @@ def _golden(golden: Done, network: PressedNetwork, members: dict[str, Content]) 
     for index in range(count):
         named: dict[str, dict[str, str]] = {"in": {}, "out": {}}
         for kind, tensors in (("in", network.inputs), ("out", network.outputs)):
-            for tensor in tensors:
-                path = steps.golden_file(golden.folder, index, kind, tensor.name)
+            for position, tensor in enumerate(tensors):
+                path = steps.golden_file(golden.folder, index, kind, position)
                 member = f"golden/{index}/{path.name.split('.', 1)[1]}"
                 members[member] = path
                 named[kind][tensor.name] = member

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from edgepress.build import steps
 from edgepress.build.engines import Compiled
-from edgepress.build.job import Job
+from edgepress.build.job import Done, Job
 from edgepress.build.press import PressedNetwork
 from edgepress.progress import Progress
 from edgepress.records import encode
 
-_RUNS = 30
 
-
-def choose_engine(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> tuple[str, str]:
+def choose_engine(
+    job: Job, network: PressedNetwork, compiled: list[Compiled], golden: Done
+) -> tuple[str, str]:
     """The engine to run on the target, and why, in a sentence.
 
     With a device it is the one that measures fastest; without one, the one that executes fewer instructions:
@@ -24,7 +25,7 @@ def choose_engine(job: Job, network: PressedNetwork, compiled: list[Compiled]) -
         only = compiled[0].engine
         return only, f"{only} is the only engine for {job.target.name} here"
     if job.recipe.on == "local":
-        return _measured(job, engines)
+        return _measured(job, network, engines, golden)
     instructions = engines["aot"].facts.get("instructions")
     from edgepress.hardware.ratios import ort_instructions
 
@@ -44,14 +45,17 @@ def choose_engine(job: Job, network: PressedNetwork, compiled: list[Compiled]) -
     )
 
 
-def _measured(job: Job, engines: dict[str, Compiled]) -> tuple[str, str]:
+def _measured(
+    job: Job, network: PressedNetwork, engines: dict[str, Compiled], golden: Done
+) -> tuple[str, str]:
     """Time the engines in turn on this machine; the times go into the lock, not into the bundle."""
 
     def work(progress: Progress) -> dict[str, Any]:
         from edgepress.build.timing import time_engines
 
         folders = {name: (made.step.folder, made.facts) for name, made in engines.items()}
-        return time_engines(folders, _RUNS, progress)
+        feed, _ = steps.read_golden(golden.folder, network.inputs, network.outputs)[0]
+        return {"ms": time_engines(folders, feed, progress)}
 
     facts = job.measure(
         "time",

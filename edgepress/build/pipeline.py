@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib.util
 import time
 from dataclasses import dataclass
@@ -15,19 +16,19 @@ from edgepress.build.assemble import assemble, pool
 from edgepress.build.cache import StepCache
 from edgepress.build.choice import choose_engine
 from edgepress.build.engines import compile_all, wanted_engines
-from edgepress.build.job import Done, Job, Planned
+from edgepress.build.job import PART, Done, Job, Planned
 from edgepress.build.listener import Listener, Silent
 from edgepress.build.lock import lock_path, read_lock, write_lock
 from edgepress.build.press import calibration_samples, choose_network, specs
 from edgepress.bundle import Check, Manifest, verified
-from edgepress.bundle.reader import open_bundle
 from edgepress.bundle.writer import remove_partials, write_bundle
-from edgepress.errors import DataError, MissingExtraError, UsageError
-from edgepress.inputs import ArrayInput, InputKind
+from edgepress.errors import DataError, MissingExtraError, TargetError, UsageError
+from edgepress.inputs import ArrayInput, ImageInput, InputKind
 from edgepress.methods import configure, find_method, method_names
 from edgepress.outputs import ArrayOutput, OutputKind, ScoresOutput
 from edgepress.recipe import Recipe
 from edgepress.records import encode, near
+from edgepress.runtimes.choose import why_not_target
 from edgepress.samples import Samples
 from edgepress.source import Source, resolve
 from edgepress.targets import load_target
@@ -81,15 +82,13 @@ def build(recipe: Recipe, listener: Listener | None = None, cache: StepCache | N
     """
     start = time.perf_counter()
     job, output = _prepare(recipe, listener or Silent(), cache or StepCache.default())
-    job.cache.sweep()
-    remove_partials(output)
-    manifest, members = _run(job)
-    written = write_bundle(output, manifest, members)
+    with job.cache.building():
+        remove_partials(output)
+        manifest, members = _run(job)
+        written = write_bundle(output, manifest, members)
     if job.measured:
         write_lock(lock_path(output), job.measured)
-    bundle = open_bundle(output)
-    verified.trust(bundle.identity)
-    bundle.close()
+    verified.trust(hashlib.sha256(written.to_bytes()).hexdigest())
     return Built(output, written, time.perf_counter() - start, tuple(job.ran), tuple(job.reused))
 
 
@@ -125,8 +124,6 @@ def plan(recipe: Recipe, cache: StepCache | None = None) -> tuple[Path, list[Pla
 def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job, Path]:
     if recipe.on not in ("", "local"):
         raise UsageError(f"--on {recipe.on!r} is no device that can measure here; local is this machine")
-    if recipe.samples < 1 or recipe.golden < 1:
-        raise UsageError("samples and golden must be at least 1")
     if recipe.method != "auto" and recipe.method not in method_names():
         hint = near(recipe.method, method_names()) or f"; choose auto, {', '.join(method_names())}"
         raise UsageError(f"there is no method {recipe.method!r}{hint}")
@@ -145,8 +142,12 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     source = _described(resolve(recipe.model, given), recipe)
     name = recipe.name or source.name
     output = Path(recipe.output or f"{name}-{target.name}.edge")
-    if output.is_dir():
-        raise UsageError(f"{output} is a folder; name the bundle's file with -o")
+    if output.exists() and not output.is_file():
+        raise UsageError(f"{output} is no file that a bundle could replace; choose another name with -o")
+    if recipe.on == "local" and (mismatch := why_not_target(encode(target))):
+        raise TargetError(
+            f"this machine cannot measure for {target.name} ({mismatch}); leave --on out, or build for the host"
+        )
     job = Job(
         recipe, source, target, cache, listener, locked=read_lock(lock_path(output)) if recipe.on else {}
     )
@@ -184,10 +185,12 @@ def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
         "golden",
         "making the golden examples",
         {"graph": network.step.key, "samples": samples.digest, "count": job.recipe.golden},
-        lambda folder, progress: steps.golden(graph, samples.load(), job.recipe.golden, folder),
+        lambda folder, progress: steps.golden(
+            graph, (network.inputs, network.outputs), samples.load(), job.recipe.golden, folder
+        ),
     )
     compiled = compile_all(job, network, golden)
-    chosen = choose_engine(job, network, compiled)
+    chosen = choose_engine(job, network, compiled, golden)
     pooled = pool(job, network, compiled)
     name = job.recipe.name or job.source.name
     return assemble(job, exported, network, compiled, pooled, golden, kinds, meaning, chosen, name)
@@ -197,7 +200,9 @@ def _export(job: Job) -> tuple[Done, tuple[TensorSpec, ...], tuple[TensorSpec, .
     source = job.source
     samples: Samples | None = None
     if source.inputs and source.kind == "torch":
-        kinds = {spec.name: source.prepare.get(spec.name, ArrayInput()) for spec in source.inputs}
+        kinds = {
+            spec.name: _kind(source.prepare.get(spec.name, ArrayInput()), spec) for spec in source.inputs
+        }
         samples = calibration_samples(job, source.inputs, kinds, half=0)
     limits = {"ir": job.target.runtime.max_ir, "opset": job.target.runtime.max_opset}
     exported = job.step(
@@ -245,10 +250,44 @@ def _meaning(
             raise UsageError(
                 f"the model has no output {name!r}{near(name, names)}; it has {', '.join(names)}"
             )
-    labels = "main/labels.txt" if job.source.labels else ""
-    meaning: dict[str, OutputKind] = {name: ArrayOutput() for name in names}
-    if job.source.labels:
-        meaning[names[0]] = ScoresOutput(labels=labels)
-    for name, kind in job.recipe.outputs.items():
-        meaning[name] = dataclasses.replace(kind, labels=labels) if isinstance(kind, ScoresOutput) else kind
-    return {name: job.source.prepare.get(name, ArrayInput()) for name in known}, meaning
+    meaning: dict[str, OutputKind] = {name: job.recipe.outputs.get(name, ArrayOutput()) for name in names}
+    scored = [spec for spec in outputs if isinstance(meaning[spec.name], ScoresOutput)]
+    if job.source.labels and not scored:
+        scored = [
+            spec
+            for spec in outputs[:1]
+            if spec.dtype.startswith("float") and spec.shape and spec.shape[-1] > 1
+        ]
+        if not scored:
+            raise UsageError(
+                f"labels are for class scores, and the output {names[0]!r} holds none; "
+                "name the one that does under [outputs] in a recipe"
+            )
+    for spec in scored:
+        meaning[spec.name] = _scores(meaning[spec.name], spec, job.source.labels)
+    return {
+        spec.name: _kind(job.source.prepare.get(spec.name, ArrayInput()), spec) for spec in inputs
+    }, meaning
+
+
+def _scores(kind: OutputKind, spec: TensorSpec, labels: tuple[str, ...]) -> ScoresOutput:
+    """An output of class scores with the source's labels, one a class."""
+    known = kind if isinstance(kind, ScoresOutput) else ScoresOutput()
+    if known.labels:
+        raise UsageError(f"labels stand at the top of a recipe, not under [outputs.{spec.name}]")
+    classes = spec.shape[-1] if spec.shape else 0
+    if labels and len(labels) != classes:
+        raise UsageError(
+            f"there are {len(labels)} labels, and the output {spec.name!r} scores {classes} classes; "
+            "give one label a line"
+        )
+    return dataclasses.replace(known, labels=f"{PART}/labels.txt" if labels else "")
+
+
+def _kind(kind: InputKind, spec: TensorSpec) -> InputKind:
+    """A picture for a tensor with one channel is grey, whatever was said of its colour."""
+    if isinstance(kind, ImageInput) and len(spec.shape) == 4 and kind.colour != "L":
+        channels = spec.shape[1 if kind.layout == "NCHW" else 3]
+        if channels == 1:
+            return dataclasses.replace(kind, colour="L", mean=kind.mean[:1], std=kind.std[:1])
+    return kind

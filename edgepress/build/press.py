@@ -10,7 +10,7 @@ from typing import Any
 from edgepress.build import steps
 from edgepress.build.job import Done, Job
 from edgepress.bundle import Check
-from edgepress.errors import CheckError
+from edgepress.errors import CheckError, SourceError
 from edgepress.inputs import InputKind
 from edgepress.progress import Progress
 from edgepress.records import decode, encode
@@ -80,18 +80,24 @@ def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], scores
             )
         return dataclasses.replace(network, facts={**network.facts, "gate": sentence})
     plain = _press(job, exported, "none", {}, kinds)
-    network = _press(job, exported, "int8", {}, kinds)
+    try:
+        network = _press(job, exported, "int8", {}, kinds)
+    except SourceError as error:
+        return _kept_in_float(job, plain, str(error).partition(";")[0])
     passed, sentence = _gate(job, exported, network, kinds, scores)
     if not passed:
-        job.listener.note(f"kept in float: {sentence}")
-        return dataclasses.replace(plain, facts={**plain.facts, "auto": f"kept in float: {sentence}"})
-    slower, speed = _slower(job, plain, network)
+        return _kept_in_float(job, plain, f"int8 {sentence}")
+    slower, speed = _slower(job, plain, network, kinds)
     if slower:
-        job.listener.note(f"kept in float: {speed}")
-        return dataclasses.replace(plain, facts={**plain.facts, "auto": f"kept in float: {speed}"})
+        return _kept_in_float(job, plain, speed)
     return dataclasses.replace(
         network, facts={**network.facts, "auto": f"int8 is kept; {speed}", "gate": sentence}
     )
+
+
+def _kept_in_float(job: Job, plain: PressedNetwork, why: str) -> PressedNetwork:
+    job.listener.note(f"kept in float: {why}")
+    return dataclasses.replace(plain, facts={**plain.facts, "auto": f"kept in float: {why}"})
 
 
 def _press(
@@ -180,16 +186,19 @@ def _gate(
     return bool(facts["passed"]), str(facts["sentence"])
 
 
-def _slower(job: Job, plain: PressedNetwork, network: PressedNetwork) -> tuple[bool, str]:
+def _slower(
+    job: Job, plain: PressedNetwork, network: PressedNetwork, kinds: dict[str, InputKind]
+) -> tuple[bool, str]:
     """Whether the pressed network is slower on the target: measured where a device is given, else estimated."""
     graphs = (network.step.folder / steps.GRAPH, plain.step.folder / steps.GRAPH)
     inputs = {"pressed": network.step.key, "float": plain.step.key, "target": encode(job.target)}
     if job.recipe.on == "local":
 
         def measure(progress: Progress) -> dict[str, Any]:
-            from edgepress.build.speed import measured_ratio
+            from edgepress.build.timing import graph_ratio
 
-            return {"ratio": measured_ratio(*graphs, progress)}
+            feed = calibration_samples(job, network.inputs, kinds, half=1).load()[0]
+            return {"ratio": graph_ratio(*graphs, feed, progress)}
 
         facts = job.measure(
             "speed",

@@ -78,7 +78,13 @@ def press(
     write_facts(folder, {**facts, "steps": output_steps(graph)})
 
 
-def golden(graph_path: Path, feeds: Sequence[Feed], count: int, folder: Path) -> None:
+def golden(
+    graph_path: Path,
+    tensors: tuple[Sequence[TensorSpec], Sequence[TensorSpec]],
+    feeds: Sequence[Feed],
+    count: int,
+    folder: Path,
+) -> None:
     """The golden examples: inputs, and what ONNX Runtime gives for them on the portable graph.
 
     The ranges of values are taken over all of ``feeds``; the first ``count`` of them are kept.
@@ -89,9 +95,9 @@ def golden(graph_path: Path, feeds: Sequence[Feed], count: int, folder: Path) ->
     ranges = {name: _span([row[name] for row in rows]) for rows in (feeds, results) for name in rows[0]}
     write_facts(folder, {"ranges": ranges})
     for index, (feed, outputs) in enumerate(zip(feeds[:count], results, strict=False)):
-        for kind, arrays in (("in", feed), ("out", outputs)):
-            for name, array in arrays.items():
-                np.save(golden_file(folder, index, kind, name), array)
+        for kind, arrays, specs in (("in", feed, tensors[0]), ("out", outputs, tensors[1])):
+            for position, spec in enumerate(specs):
+                np.save(golden_file(folder, index, kind, position), arrays[spec.name])
 
 
 def read_golden(
@@ -101,7 +107,8 @@ def read_golden(
     count = len({path.name.split(".")[0] for path in folder.glob("*.npy")})
 
     def load(index: int, kind: str, specs: Sequence[TensorSpec]) -> Feed:
-        return {spec.name: np.load(golden_file(folder, index, kind, spec.name)) for spec in specs}
+        files = [golden_file(folder, index, kind, position) for position in range(len(specs))]
+        return {spec.name: np.load(file) for spec, file in zip(specs, files, strict=True)}
 
     return [(load(index, "in", inputs), load(index, "out", outputs)) for index in range(count)]
 
@@ -113,10 +120,9 @@ def _span(arrays: Sequence[np.ndarray[Any, Any]]) -> list[float]:
     return [float(finite.min()), float(finite.max())] if finite.size else [0.0, 0.0]
 
 
-def golden_file(folder: Path, index: int, kind: str, tensor: str) -> Path:
-    """Where the tensor of a golden example lies; ``kind`` is ``in`` or ``out``."""
-    name = "".join(char if char.isalnum() or char in "-_" else "_" for char in tensor)
-    return folder / f"{index}.{kind}.{name}.npy"
+def golden_file(folder: Path, index: int, kind: str, position: int) -> Path:
+    """Where a tensor of a golden example lies: ``kind`` is ``in`` or ``out``, ``position`` its place among those."""
+    return folder / f"{index}.{kind}.{position}.npy"
 
 
 def output_steps(graph: onnx.ModelProto) -> dict[str, float]:

@@ -1,67 +1,59 @@
-"""Time compiled engines on this machine, in turn, so that a change of clock hits all alike."""
+"""Time graphs and compiled engines on this machine, in turn, so that a change of clock hits all alike."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 
 from edgepress.build.steps import GRAPH
-from edgepress.errors import TargetError
+from edgepress.hardware.measure import Protocol, take_turns
 from edgepress.progress import Progress
+from edgepress.runtimes.native import NativeModel
 from edgepress.samples import Feed
 
-_WARM_UP = 3
+_PROTOCOL = Protocol(runs=50, warmup=3)
 
 
 def time_engines(
-    engines: Mapping[str, tuple[Path, dict[str, Any]]], runs: int, progress: Progress
-) -> dict[str, Any]:
-    """The median time of one inference of each engine, one thread, in milliseconds.
+    engines: Mapping[str, tuple[Path, dict[str, Any]]], feed: Feed, progress: Progress
+) -> dict[str, float]:
+    """The median time of one inference of each compiled engine, one thread, in milliseconds.
+
+    Args:
+        engines: by name, the folder of its step and what the step says of it.
+        feed: the inputs to run on.
+        progress: told of each round.
 
     Raises:
-        TargetError: an engine's library does not load on this machine.
+        BundleError, TargetError: a library does not load on this machine.
     """
-    feed: Feed = {}
-    runners = {name: _runner(name, folder, facts, feed) for name, (folder, facts) in engines.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in runners}
-    for run in range(runs + _WARM_UP):
-        for name, runner in runners.items():
-            start = time.perf_counter()
-            runner()
-            if run >= _WARM_UP:
-                seconds[name].append(time.perf_counter() - start)
-        progress(run + 1, runs + _WARM_UP, "timing")
-    return {"ms": {name: 1e3 * float(np.median(times)) for name, times in seconds.items()}, "runs": runs}
 
-
-def _runner(name: str, folder: Path, facts: dict[str, Any], feed: Feed) -> Callable[[], object]:
-    if name == "aot":
-        from edgepress.runtimes.native import NativeModel
-
-        try:
-            model = NativeModel(folder / facts["files"]["library"], (folder / "weights.bin").read_bytes())
-        except OSError as error:
-            raise TargetError(
-                f"the library does not load here ({error}); build for the target host to measure with --on local"
-            ) from None
-        if not feed:
-            generator = np.random.default_rng(0)
-            feed.update({spec.name: generator.random(spec.shape).astype(spec.dtype) for spec in model.inputs})
+    def call(name: str, folder: Path, facts: dict[str, Any]) -> Callable[[], object]:
+        if name != "aot":
+            return _graph(folder / GRAPH, feed)
+        model = NativeModel(folder / facts["files"]["library"], (folder / "weights.bin").read_bytes())
         return lambda: model.run(feed)
-    import onnxruntime
 
+    timings = take_turns({name: call(name, *made) for name, made in engines.items()}, _PROTOCOL, progress)
+    return {name: float(np.median(timing.runs)) for name, timing in timings.items()}
+
+
+def graph_ratio(pressed: Path, plain: Path, feed: Feed, progress: Progress) -> float:
+    """The pressed graph's time over the plain one's in ONNX Runtime, one thread."""
+    timings = take_turns(
+        {"pressed": _graph(pressed, feed), "plain": _graph(plain, feed)}, _PROTOCOL, progress
+    )
+    return float(timings["pressed"].ratio_to(timings["plain"], "").value or 0.0)
+
+
+def _graph(path: Path, feed: Feed) -> Callable[[], object]:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
-    if not feed:
-        generator = np.random.default_rng(0)
-        kinds = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(float16)": "float16"}
-        for item in session.get_inputs():
-            dtype = kinds.get(item.type, item.type.removeprefix("tensor(").removesuffix(")"))
-            feed[item.name] = generator.random(tuple(item.shape)).astype(dtype)
-    return lambda: session.run(None, feed)
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    takes = [item.name for item in session.get_inputs()]
+    return lambda: session.run(None, {name: feed[name] for name in takes})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import mmap
+import stat
 import struct
 import zipfile
 import zlib
@@ -128,6 +129,8 @@ def open_bundle(path: str | Path, verify: bool | None = None) -> Bundle:
     """
     path = Path(path)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for its other end
+            raise BundleError(f"{path} is no regular file; give a file that edgepress build wrote")
         with path.open("rb") as file:
             state = verified.file_state(file.fileno())
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -7,6 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from edgepress.errors import StorageError
 from edgepress.paths import cache_dir
 
 
@@ -21,7 +22,7 @@ def known(state: str, identity: str) -> bool:
     """Whether the file in this state was verified before, and its manifest is still the same."""
     try:
         return (_folder("verified") / state).read_text() == identity
-    except OSError:
+    except (OSError, ValueError, StorageError):  # no cache that can be read: verify once more
         return False
 
 
@@ -36,8 +37,11 @@ def trust(identity: str) -> None:
 
 
 def trusted(identity: str) -> bool:
-    """Whether this machine built the bundle."""
-    return (_folder("trusted") / identity).exists()
+    """Whether this machine built the bundle; not where the notes cannot be read."""
+    try:
+        return (_folder("trusted") / identity).exists()
+    except (OSError, StorageError):
+        return False
 
 
 def _folder(kind: str) -> Path:
@@ -45,7 +49,7 @@ def _folder(kind: str) -> Path:
 
 
 def _note(kind: str, name: str, text: str) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, StorageError):
         folder = _folder(kind)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = folder / f".{name}.{os.getpid()}"

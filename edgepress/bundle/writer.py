@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
+import glob
 import hashlib
 import os
 import re
 import struct
+import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +22,7 @@ ALIGNMENT = 64
 MANIFEST = "manifest.json"
 _EXTRA_ID = 0xD935  # the alignment field that Android's zipalign uses
 _LOCAL_HEADER = 30
+_PARTIAL = ".partial"
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _MEMBER_NAME = re.compile(r"(?!/)(?:[A-Za-z0-9_\-][A-Za-z0-9_.\-]*/)*[A-Za-z0-9_\-][A-Za-z0-9_.\-]*\Z")
 
@@ -45,52 +49,50 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Content])
         BundleError: a member's name would leave the archive.
         StorageError: the disk is full, or the folder cannot be written.
     """
-    listed = {}
-    for name in sorted(members):
+    for name in members:
         if not safe_member_name(name):
             raise BundleError(
                 f"the member name {name!r} cannot be stored; use letters, digits, '.', '_' and '-'"
             )
-        listed[name] = _describe(members[name])
-    complete = dataclasses.replace(manifest, members=listed)
-    path = path.absolute()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    path = path.resolve()  # a link stays, and what it leads to is replaced
+    if path.exists() and not path.is_file():
+        raise StorageError(f"{path} is no file that a bundle could replace; choose another name with -o")
+    partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_PARTIAL, dir=path.parent)
+        partial = Path(name)
+        with os.fdopen(descriptor, "w+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # tells a later build that this one is alive
+            os.fchmod(file.fileno(), 0o644)  # mkstemp keeps it to its owner
+            listed = {member: _describe(members[member]) for member in sorted(members)}
+            complete = dataclasses.replace(manifest, members=listed)
+            Manifest.from_bytes(complete.to_bytes(), path.name)  # what cannot be read must not be written
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
                 _add(archive, MANIFEST, complete.to_bytes())
-                for name in sorted(members):
-                    _add(archive, name, _content(members[name]))
+                for member in sorted(members):
+                    _add(archive, member, _content(members[member]))
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+            partial.replace(path)
     except OSError as error:
         raise StorageError(
-            f"{path} cannot be written ({error.strerror}); free some space or choose another place with -o"
+            f"{path} cannot be written ({error.strerror or error}); free some space or choose another place with -o"
         ) from None
     finally:
-        with contextlib.suppress(OSError):  # the folder itself may not be there
-            partial.unlink()
+        if partial is not None:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
     return complete
 
 
 def remove_partials(path: Path) -> None:
-    """Remove what a killed build left beside ``path``."""
-    for leftover in path.absolute().parent.glob(f".{path.name}.*.partial"):
-        process = leftover.name.split(".")[-2]
-        if not (process.isdigit() and _alive(int(process))):
+    """Remove what a killed build left beside ``path``; what another build is writing stays."""
+    path = path.resolve()
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{_PARTIAL}"):
+        with contextlib.suppress(OSError), leftover.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             leftover.unlink(missing_ok=True)
-
-
-def _alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _content(content: Content) -> bytes | bytearray | memoryview:

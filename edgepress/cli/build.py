@@ -18,6 +18,8 @@ from edgepress.inputs import AudioInput, ImageInput, InputKind, TextInput
 from edgepress.recipe import InputRecipe, Recipe, read_recipe
 from edgepress.tensor import TensorSpec
 
+_PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
+
 
 @click.command(short_help="Press a model for a board and write one bundle.")
 @click.argument("model", required=False)
@@ -50,6 +52,13 @@ from edgepress.tensor import TensorSpec
     help="The share of the short side that the centre crop keeps.",
 )
 @click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Where a picture's channels stand.")
+@click.option("--colour", type=click.Choice(["RGB", "BGR", "L"]), help="Channels of a picture; L is grey.")
+@click.option("--fit", type=click.Choice(["crop", "stretch", "pad"]), help="How a picture takes its shape.")
+@click.option(
+    "--resample",
+    type=click.Choice(["nearest", "bilinear", "bicubic", "lanczos"]),
+    help="The filter that a picture is resized with.",
+)
 @click.option(
     "--audio",
     "rate",
@@ -72,6 +81,8 @@ def command(ctx: click.Context, /, model: str | None, dry_run: bool, as_json: bo
     MODEL is a name of the zoo, a path.onnx, package.module:callable or file.py:callable for torch code, or a
     recipe.toml (edgepress init writes one). With no model, EfficientNet-Lite0 is pressed.
     """
+    if model == "" or given["output"] == "":
+        raise UsageError("MODEL or -o is empty; is a variable of your shell not set?")
     recipe = _with_options(
         read_recipe(Path(model)) if model and model.endswith(".toml") else Recipe(), model, given
     )
@@ -124,7 +135,8 @@ def _sweep(recipe: Recipe) -> None:
     from edgepress.build.cache import StepCache
     from edgepress.bundle.writer import remove_partials
 
-    StepCache.default().sweep()
+    with StepCache.default().building():
+        pass  # taking the cache removes what was unfinished
     if recipe.output:
         remove_partials(Path(recipe.output))
 
@@ -154,12 +166,15 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
         inputs[first] = dataclasses.replace(inputs[first], prepare=kind)
     if inputs:
         changes["inputs"] = inputs
-    return dataclasses.replace(recipe, **changes)
+    try:
+        return dataclasses.replace(recipe, **changes)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def _kind(given: dict[str, Any]) -> InputKind | None:
     """How the first input is made, by the options; None where they say nothing."""
-    pictures = [name for name in ("image", "mean", "std", "crop", "layout") if given[name]]
+    pictures = [name for name in ("image", "mean", "std", *_PICTURE_WORDS) if given[name]]
     kinds = [
         name
         for name, said in (("a picture", pictures), ("a recording", given["rate"]), ("text", given["text"]))
@@ -175,10 +190,14 @@ def _kind(given: dict[str, Any]) -> InputKind | None:
         return TextInput()
     if not pictures:
         return None
-    image = ImageInput(
-        mean=_numbers(given["mean"], "--mean", (0.0,)), std=_numbers(given["std"], "--std", (1.0,))
-    )
-    return dataclasses.replace(image, **{name: given[name] for name in ("crop", "layout") if given[name]})
+    words: dict[str, Any] = {
+        "mean": _numbers(given["mean"], "--mean", (0.0,)),
+        "std": _numbers(given["std"], "--std", (1.0,)),
+    }
+    try:
+        return ImageInput(**words, **{name: given[name] for name in _PICTURE_WORDS if given[name]})
+    except ValueError as error:
+        raise UsageError(f"the picture cannot be made so: {error}") from None
 
 
 def _numbers(text: str | None, option: str, default: tuple[float, ...]) -> tuple[float, ...]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
+from edgepress.cli.number import a_number
 from edgepress.cli.table import columns, echo_json, size
-from edgepress.errors import StorageError
+from edgepress.errors import StorageError, UsageError
 from edgepress.paths import cache_dir
 
 # What can be made again; the notes of which bundles this machine built ("trusted") cannot.
@@ -41,7 +45,11 @@ def command(ctx: click.Context, as_json: bool) -> None:
 
 @command.command()
 @click.option(
-    "--older-than", type=click.FloatRange(min=0), metavar="DAYS", help="Only what was last used before that."
+    "--older-than",
+    type=click.FloatRange(min=0),
+    callback=a_number,
+    metavar="DAYS",
+    help="Only what was last used before that.",
 )
 def clean(older_than: float | None) -> None:
     """Remove what the cache holds; the next build makes it again.
@@ -49,9 +57,47 @@ def clean(older_than: float | None) -> None:
     Notes of which bundles this machine built stay, so that their machine code still runs without --trust.
     """
     limit = None if older_than is None else time.time() - older_than * _DAY
+    folder = cache_dir()
+    with _alone(folder):
+        count, freed = _clean(folder, limit)
+    click.echo(f"removed {count} entries, {size(freed)}")
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the cache's lock: no build starts meanwhile.
+
+    Raises:
+        UsageError: a build is running.
+    """
+    from edgepress.build.cache import LOCK
+
+    if not folder.is_dir():
+        yield
+        return
+    try:
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(
+            f"the cache {folder} cannot be cleaned ({error.strerror}); check whose it is"
+        ) from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(
+                "a build is running and needs the cache; clean it when the build has ended"
+            ) from None
+        yield
+    finally:
+        os.close(lock)
+
+
+def _clean(folder: Path, limit: float | None) -> tuple[int, int]:
+    """How many entries were removed, and the bytes that they took."""
     count = freed = 0
     for kind in _KINDS:
-        for entry in _entries(cache_dir() / kind):
+        for entry in _entries(folder / kind):
             try:
                 if limit is not None and entry.stat(follow_symlinks=False).st_mtime >= limit:
                     continue
@@ -64,7 +110,7 @@ def clean(older_than: float | None) -> None:
                     f"{entry} cannot be removed ({error.strerror}); check whose it is"
                 ) from None
             count, freed = count + 1, freed + taken
-    click.echo(f"removed {count} entries, {size(freed)}")
+    return count, freed
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import click
 
 from edgepress.cli.table import columns, echo_json
+from edgepress.errors import StorageError
 from edgepress.paths import cache_dir
 from edgepress.version import __version__
 
@@ -75,9 +76,9 @@ def command(as_json: bool) -> None:
     )
     if as_json:
         rows = [asdict(piece) for piece in pieces]
-        echo_json({"edgepress": __version__, "machine": machine, "cache": str(cache_dir()), "pieces": rows})
+        echo_json({"edgepress": __version__, "machine": machine, "cache": _cache(), "pieces": rows})
         return
-    click.echo(f"edgepress {__version__} on {machine}\ncache {cache_dir()}")
+    click.echo(f"edgepress {__version__} on {machine}\ncache {_cache()}")
     for group in dict.fromkeys(piece.group for piece in pieces):
         members = [piece for piece in pieces if piece.group == group]
         lacking = any(piece.found is None for piece in members)
@@ -96,6 +97,13 @@ def look() -> list[Piece]:
     return found + [
         Piece(name, shutil.which(name), enables, "programs") for name, enables in _PROGRAMS.items()
     ]
+
+
+def _cache() -> str:
+    try:
+        return str(cache_dir())
+    except StorageError as error:
+        return f"none: {error}"
 
 
 def _row(piece: Piece) -> list[str]:

@@ -28,7 +28,7 @@ _MOST_NAMED = 10
 @click.option("--engine", help="aot, ort or portable; the bundle's own choice by default.")
 @click.option("--part", help="Which part; needed only where there are several.")
 @click.option("--trust", is_flag=True, help="Run machine code that was not built on this machine.")
-@click.option("--threads", type=click.IntRange(min=1), help="How many threads to run on.")
+@click.option("--threads", type=click.IntRange(1, 256), help="How many threads to run on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
     bundle: Path, data: Path, labels: Path | None, original: str, limit: int | None, engine: str | None,

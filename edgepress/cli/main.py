@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from edgepress.cli.lazy import Entry, LazyGroup
-from edgepress.errors import EdgepressError, StorageError
+from edgepress.errors import EdgepressError, MissingExtraError, StorageError
 from edgepress.version import __version__
 
 COMMANDS = {
@@ -36,6 +36,13 @@ COMMANDS = {
     "completion": Entry("edgepress.cli.completion:command", "Print a shell's completion script."),
 }
 INTERRUPTED = 130
+# By the name that Python imports: the distribution, and the extra that brings it (empty: the base install).
+_PACKAGES = {
+    "PIL": ("pillow", ""), "onnxruntime": ("onnxruntime", ""), "numpy": ("numpy", ""),
+    "torch": ("torch", "build"), "onnx": ("onnx", "build"), "onnxscript": ("onnxscript", "build"),
+    "tvm": ("apache-tvm", "build"), "unicorn": ("unicorn", "build"), "elftools": ("pyelftools", "build"),
+    "skimage": ("scikit-image", "build"), "ziglang": ("ziglang", "build"), "wasmtime": ("wasmtime", "build"),
+}  # fmt: skip
 _BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 
 
@@ -85,7 +92,21 @@ def guarded(work: Callable[[], object], debug: bool) -> int:
             return _close_output()
         if error.errno == errno.ENOSPC:
             return _say("no space is left on the disk; free some", StorageError.exit_code, debug)
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            place = error.filename or "a file"
+            return _say(
+                f"{place} may not be used ({error.strerror}); choose another place",
+                StorageError.exit_code,
+                debug,
+            )
         return _unexpected(error, debug)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in _PACKAGES:
+            return _unexpected(error, debug)
+        name, extra = _PACKAGES[package]
+        missing = MissingExtraError("this", name, extra)
+        return _say(str(missing), missing.exit_code, debug)
     except SystemExit:  # click itself ends like this after completion, and after a closed pipe
         if sys.stdout is not output:  # which it marks by wrapping the stream
             return _close_output()

@@ -10,6 +10,7 @@ import click
 
 from edgepress.cli.bar import bar
 from edgepress.cli.device import only_local
+from edgepress.cli.number import a_number
 from edgepress.cli.table import columns, echo_json, printable, size
 from edgepress.measurement import Measurement
 
@@ -26,12 +27,17 @@ from edgepress.measurement import Measurement
     show_default=True,
     help="How many runs are counted, at least.",
 )
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Measure for that long instead.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 86400, min_open=True),
+    callback=a_number,
+    help="Measure for that long instead.",
+)
 @click.option(
     "--warmup", type=click.IntRange(min=0), default=5, show_default=True, help="How many runs come before."
 )
 @click.option(
-    "--threads", type=click.IntRange(min=1), help="For every engine alike; every usable core by default."
+    "--threads", type=click.IntRange(1, 256), help="For every engine alike; every usable core by default."
 )
 @click.option("--layers", is_flag=True, help="Show the time of each layer.")
 @click.option("--part", help="Which part; needed only where there are several.")

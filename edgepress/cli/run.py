@@ -28,7 +28,7 @@ Example = tuple[str, dict[str, Value]]
 @click.option("--engine", help="aot, ort or portable; the bundle's own choice by default.")
 @click.option("--part", help="Which part; needed only where there are several.")
 @click.option("--trust", is_flag=True, help="Run machine code that was not built on this machine.")
-@click.option("--threads", type=click.IntRange(min=1), help="How many threads to run on.")
+@click.option("--threads", type=click.IntRange(1, 256), help="How many threads to run on.")
 @click.option(
     "--save", type=click.Path(path_type=Path), help="Write every output as a .npy file into this folder."
 )
@@ -94,7 +94,7 @@ def examples(session: Session, files: tuple[str, ...]) -> list[Example]:
             found.append((path if len(names) == 1 else word, {}))
         elif len(names) > 1:
             found[-1] = (f"{found[-1][0]} {word}", found[-1][1])
-        found[-1][1][name] = sys.stdin.buffer if path == "-" else path
+        found[-1][1][name] = sys.stdin.buffer if path == "-" else Path(path)
     return found
 
 

@@ -6,6 +6,7 @@ a bundle sees on the board what the network saw when it was trained.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +20,7 @@ from edgepress.inputs.text import TextInput
 from edgepress.tensor import TensorSpec
 
 InputKind = ImageInput | AudioInput | ArrayInput | TextInput
-Value = str | Path | bytes | np.ndarray[Any, Any] | BinaryIO
+Value = str | Path | bytes | bytearray | memoryview | np.ndarray[Any, Any] | BinaryIO
 
 __all__ = ["ArrayInput", "AudioInput", "ImageInput", "InputKind", "TextInput", "Value", "prepare"]
 
@@ -33,6 +34,7 @@ def prepare(kind: InputKind, value: Value, tensor: TensorSpec) -> np.ndarray[Any
         kind: how it is made.
         value: a path, the bytes of a file, an open binary file, or an array.
             An array that already has the tensor's shape and type is taken as it is.
+            Where the kind is text, a ``str`` is the text itself; a ``Path`` names a file.
         tensor: the graph's input.
 
     Returns:
@@ -55,22 +57,39 @@ def prepare(kind: InputKind, value: Value, tensor: TensorSpec) -> np.ndarray[Any
     return np.ascontiguousarray(made, dtype=tensor.dtype)
 
 
-def _read(value: str | Path | bytes | BinaryIO) -> tuple[bytes, str]:
-    if isinstance(value, bytes):
-        return value, "the data"
+def _read(value: str | Path | bytes | bytearray | memoryview | BinaryIO) -> tuple[bytes, str]:
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return bytes(value), "the data"
     if isinstance(value, (str, Path)):
         path = Path(value)
         try:
-            if path.stat().st_size > _LARGEST_FILE:
+            with path.open("rb") as file:  # a pipe tells no length, so the reading itself is bounded
+                if os.fstat(file.fileno()).st_size > _LARGEST_FILE:
+                    raise DataError(f"{path} is larger than 1 GiB; give a smaller file")
+                data = file.read(_LARGEST_FILE + 1)
+            if len(data) > _LARGEST_FILE:
                 raise DataError(f"{path} is larger than 1 GiB; give a smaller file")
-            return path.read_bytes(), str(path)
+            return data, str(path)
         except FileNotFoundError:
             raise DataError(f"{path} does not exist; check the path") from None
         except OSError as error:
             raise DataError(
                 f"{path} cannot be read ({error.strerror}); check that it is a file you may read"
             ) from None
-    data = value.read(_LARGEST_FILE + 1)
+        except ValueError:  # a NUL in the name
+            raise DataError(f"{str(path)!r} cannot be the name of a file; check the path") from None
+    read = getattr(value, "read", None)
+    if not callable(read):
+        raise DataError(
+            f"an input is made from a path, bytes, an open binary file or a NumPy array, "
+            f"not from {type(value).__name__}; convert it first"
+        )
+    try:
+        data = read(_LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:  # such as a file that was closed
+        raise DataError(f"the input cannot be read ({error}); give an open binary file") from None
+    if not isinstance(data, bytes):
+        raise DataError("the input is a file that was not opened as binary; open it with mode 'rb'")
     if len(data) > _LARGEST_FILE:
         raise DataError("the input is larger than 1 GiB; give a smaller file")
     return data, "the input"

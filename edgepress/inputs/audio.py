@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from edgepress.errors import DataError
+from edgepress.inputs.figures import check_figures
 from edgepress.tensor import TensorSpec
 
 
@@ -26,6 +27,17 @@ class AudioInput:
     kind: Literal["audio"] = "audio"
     mean: float = 0.0
     std: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the figures.
+
+        Raises:
+            ValueError: one of them can serve no recording.
+        """
+        if self.rate < 1:
+            raise ValueError(f"rate must be at least 1 hertz, not {self.rate}")
+        check_figures("mean", (self.mean,))
+        check_figures("std", (self.std,), divisor=True)
 
     def from_bytes(self, data: bytes, name: str, tensor: TensorSpec) -> np.ndarray[Any, Any]:
         """Decode a PCM WAV file (8, 16, 24 or 32 bits); channels are averaged when the tensor has one.

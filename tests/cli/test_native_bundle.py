@@ -74,6 +74,7 @@ def native(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "host", graph, (X,), OUTPUTS, {"x": ArrayInput()}, {spec.name: ArrayOutput() for spec in OUTPUTS},
         {"aot": EngineFiles(files=files, arena_bytes=320)}, "aot", "",
         (Golden({"x": "golden/x.npy"}, {name: f"golden/{name}.npy" for name in given}),),
+        {name: 1e-5 for name in given},
     )  # fmt: skip
     board = {
         "name": "host",
@@ -107,6 +108,31 @@ def test_trust(edgepress: Command, native: Path, tmp_path: Path) -> None:
     with open_bundle(native) as bundle:
         verified.trust(bundle.identity)
     assert edgepress("run", native, array, "--json").data["engine"] == "aot"
+
+
+def test_verify_runs_trusted_machine_code(
+    edgepress: Command, native: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGEPRESS_CACHE", str(tmp_path / "cache"))  # which trusts nothing
+    without = edgepress("verify", native, "--json").data
+    assert "--trust" in without["not_run"]["main"]["aot"]
+    assert {row["engine"] for row in without["golden"]} == {"portable"}
+    data = edgepress("verify", native, "--trust", "--json").data
+    assert data["not_run"] == {}
+    assert [row["passed"] for row in data["golden"] if row["engine"] == "aot"] == [True, True]
+
+
+def test_verify_sees_machine_code_that_computes_something_else(
+    edgepress: Command, native: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "wrong.edge"
+    with open_bundle(native) as bundle:
+        members = {name: bytes(bundle.member(name)) for name in bundle.manifest.members}
+        block = np.frombuffer(weights(), np.float32) * np.float32(1.01)
+        members["main/aot/weights.bin"] = block.tobytes()
+        write_bundle(path, bundle.manifest, members)
+    ended = edgepress("verify", path, "--trust")
+    assert ended.code == 7 and "on the engine aot" in ended.err
 
 
 def test_profile_of_machine_code(edgepress: Command, native: Path) -> None:

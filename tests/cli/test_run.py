@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from edgepress.inputs import TextInput
 from edgepress.tensor import TensorSpec
 from tests.bundles import model, npy, picture, write_plain, write_tiny
 from tests.cli.conftest import Command
@@ -187,3 +188,35 @@ def test_labels_cannot_act_on_the_terminal(edgepress: Command, tiny_bundle: Path
     name = tmp_path / "a\x1b[2Jb.png"
     picture(name, 1)
     assert "\x1b" not in edgepress("run", tiny_bundle, name).out
+
+
+def test_the_text_in_a_file_not_its_name(edgepress: Command, tmp_path: Path) -> None:
+    tokens, out = TensorSpec("tokens", (1, 8), "int64"), TensorSpec("out", (1, 8), "int64")
+    path = write_plain(
+        tmp_path / "text.edge",
+        model([helper.make_node("Identity", ["tokens"], ["out"])], [tokens], [out]),
+        (tokens,),
+        (out,),
+        {"tokens": TextInput()},
+    )
+    (tmp_path / "a.txt").write_text("hello")
+    assert edgepress("run", path, tmp_path / "a.txt", "--save", tmp_path / "out").code == 0
+    (saved,) = (tmp_path / "out").iterdir()
+    assert bytes(np.load(saved)[0].astype(np.uint8)) == b"hello\0\0\0"
+    assert edgepress("run", path, tmp_path / "missing.txt").code == 4
+
+
+@pytest.mark.parametrize("command", ["run", "profile", "evaluate"])
+@pytest.mark.parametrize("threads", [0, 257])
+def test_threads_have_a_limit(
+    edgepress: Command, tiny_bundle: Path, photograph: Path, command: str, threads: int
+) -> None:
+    more: dict[str, list[object]] = {"run": [photograph], "evaluate": ["--data", photograph.parent]}
+    words = more.get(command, [])
+    ended = edgepress(command, tiny_bundle, *words, "--threads", threads)
+    assert ended.code == 2 and "1<=x<=256" in ended.err
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-inf", "0", "1e9"])
+def test_profile_takes_only_a_time(edgepress: Command, tiny_bundle: Path, seconds: str) -> None:
+    assert edgepress("profile", tiny_bundle, "--seconds", seconds).code == 2

@@ -192,3 +192,50 @@ def test_an_output_that_depends_on_values() -> None:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     with pytest.raises(SourceError, match="'y' has no fixed shape"):
         fix_shapes(model, [])
+
+
+def test_an_unknown_domain_is_named_with_its_operator(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx"
+    model = small()
+    model.graph.node[1].op_type, model.graph.node[1].domain = "Frob", "com.acme"
+    for version in (0, 1):  # without its import, and with it
+        if version:
+            model.opset_import.add(domain="com.acme", version=version)
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(UnsupportedOpError, match=r"operator Frob \(from node 'last' of .*'com\.acme'\)"):
+            read_onnx(path)
+
+
+def test_a_known_domain_without_its_import(tmp_path: Path) -> None:
+    model = small()
+    model.graph.node[1].domain = "com.microsoft"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UnsupportedOpError, match="does not import the domain"):
+        read_onnx(tmp_path / "m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("kind", "op", "name"),
+    [(TensorProto.STRING, "Identity", "string"), (TensorProto.BFLOAT16, "Abs", "bfloat16")],
+)
+def test_elements_that_edgepress_does_not_take(tmp_path: Path, kind: int, op: str, name: str) -> None:
+    value = helper.make_tensor_value_info("x", kind, [2]), helper.make_tensor_value_info("y", kind, [2])
+    graph = helper.make_graph([helper.make_node(op, ["x"], ["y"])], "g", [value[0]], [value[1]])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(SourceError, match=f"input 'x' has elements of the type {name}; edgepress takes"):
+        read_onnx(tmp_path / "m.onnx")
+    with pytest.raises(SourceError, match=f"of the type {name}"):
+        fix_shapes(model, [TensorSpec("x", (2,))])
+
+
+def test_elements_between_the_nodes_are_looked_at_too() -> None:
+    nodes = [
+        helper.make_node("Cast", ["x"], ["b"], to=TensorProto.BFLOAT16),
+        helper.make_node("Cast", ["b"], ["y"], to=TensorProto.FLOAT),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(SourceError, match="tensor 'b' has elements of the type bfloat16"):
+        fix_shapes(model, [])

@@ -163,3 +163,47 @@ def test_an_example_of_the_wrong_shape() -> None:
 def test_an_opset_older_than_any_that_is_written() -> None:
     with pytest.raises(SourceError, match="opset 9 is older"):
         export_module(Net(), [IMAGE], max_opset=9, max_ir=4)
+
+
+class Optional(nn.Module):
+    def forward(self, a: torch.Tensor, b: torch.Tensor, c: float = 2.0) -> torch.Tensor:
+        return a - b * c
+
+
+@pytest.mark.parametrize("names", ["b", "bb", "ac", "xb", "abcd", "ba.", ""])
+def test_inputs_that_are_not_those_of_forward(names: str) -> None:
+    says = "'b' is given twice" if names == "bb" else r"forward takes a, b, c, not .*--input .*a, b"
+    if names == "xb":  # in its place: x stands for a
+        export_module(Optional(), [TensorSpec(name, (2,)) for name in names], max_opset=18, max_ir=10)
+        return
+    with pytest.raises(SourceError, match=says):
+        export_module(Optional(), [TensorSpec(name, (2,)) for name in names], max_opset=18, max_ir=10)
+
+
+def test_inputs_are_found_by_name_in_any_order() -> None:
+    specs = [TensorSpec("b", (2,)), TensorSpec("a", (2,))]
+    model = export_module(Optional(), specs, max_opset=18, max_ir=10).model
+    feed = {"a": np.array([5, 5], np.float32), "b": np.array([1, 2], np.float32)}
+    assert ort.InferenceSession(model.SerializeToString()).run(None, feed)[0].tolist() == [3.0, 1.0]
+
+
+class Chatty(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        print("here I am")
+        return x + 1
+
+
+class Leaving(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        raise SystemExit(3)
+
+
+def test_what_a_module_prints_goes_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    export_module(Chatty(), [TensorSpec("x", (2,))], max_opset=18, max_ir=10)
+    said = capsys.readouterr()
+    assert said.out == "" and "here I am" in said.err
+
+
+def test_a_module_that_ends_the_program_is_refused() -> None:
+    with pytest.raises(SourceError):
+        export_module(Leaving(), [TensorSpec("x", (2,))], max_opset=18, max_ir=10)

@@ -142,8 +142,10 @@ def test_a_picture_with_too_many_pixels_is_not_decoded() -> None:
     from zlib import crc32
 
     header = b"IHDR" + pack(">IIBBBBB", 60000, 60000, 8, 2, 0, 0, 0)
-    bomb = b"\x89PNG\r\n\x1a\n" + pack(">I", 13) + header + pack(">I", crc32(header))
-    with pytest.raises(DataError):
+    bomb = (
+        b"\x89PNG\r\n\x1a\n" + pack(">I", 13) + header + pack(">I", crc32(header)) + pack(">I", 10) + b"IDAT"
+    )
+    with pytest.raises(DataError, match="too large"):
         prepare(ImageInput(), bomb, IMAGE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import types
 from pathlib import Path
 
@@ -283,3 +284,9 @@ def test_any_text_gives_a_board_or_an_error(text: str, tmp_path_factory: pytest.
     path.write_bytes(text.encode("utf-8", "surrogatepass"))
     with pytest.raises(UsageError):
         load_target(str(path))
+
+
+def test_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(TargetError, match="no regular file"):
+        load_target(str(tmp_path / "pipe.toml"))
