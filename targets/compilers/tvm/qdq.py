@@ -186,7 +186,7 @@ class IntegerRegions(GraphEditor):
             if conv
             else {}
         )
-        self._emit("EpQConv" if conv else "EpQDense", inputs, ending, zero_in=grid.zero, **kept)
+        self._emit("EpQConv" if conv else "EpQDense", inputs, ending, zero_in=grid.zero, **kept, **{"from": onnx.helper.np_dtype_to_tensor_dtype(grid.dtype)})
         return True
 
     def _bias(self, name: str, scale: np.ndarray) -> np.ndarray | None:

@@ -24,6 +24,7 @@ from edgepress.targets.compilers.tvm.expressions import (
 )
 
 KERNEL = "ep.kernel"
+INPUTS = "ep.inputs"  # how many inputs a sum has before they are padded
 
 
 @dataclass(frozen=True)

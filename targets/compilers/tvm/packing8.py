@@ -1,0 +1,64 @@
+"""How eight-bit dense weights lie in memory for a processor's multiply-add, and what activations it takes.
+
+A processor that sums ``depth`` neighbouring products at a time reads its weights as
+``[panels, *window, inputs / depth, panel, depth]``: each register then holds ``depth`` inputs of
+neighbouring columns. An instruction takes activations of one sign only; the others are moved by 128
+as they are read, and the bias takes that back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgepress.targets.compilers.tvm.machine import Machine
+
+INPUTS = 4  # inputs are padded to a multiple of this with weights of zero
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How weights are packed.
+
+    Attributes:
+        panel: columns of a panel.
+        depth: inputs that lie together for each column; 1 is a plain panel.
+        rows: the type that activations must have: ``"int8"``, ``"uint8"``, or empty for either.
+    """
+
+    panel: int
+    depth: int
+    rows: str
+
+    def offset(self, dtype: str) -> int:
+        """What is added to each activation of a type as it is read."""
+        if self.depth == 1 or not self.rows or dtype == self.rows:
+            return 0
+        return 128 if self.rows == "uint8" else -128
+
+
+def packing_of(machine: Machine, weight: np.ndarray, plain_panel: int) -> Packing:
+    """The packing of one operator's weights; ``plain_panel`` is the panel where no depth is of use."""
+    lanes = machine.lanes
+    if machine.dot == "sdot":
+        return Packing(4 * lanes, 4, "int8")
+    if machine.dot == "vpdpbusd":
+        return Packing(2 * lanes, 4, "uint8")
+    if machine.dot == "vpmaddwd":
+        return Packing(2 * lanes, 2, "uint8")
+    # Two products of −128 by −128 leave 16 bits.
+    if machine.dot == "smull" and weight.min(initial=0) > -128:
+        return Packing(4 * lanes, 2, "int8")
+    return Packing(plain_panel, 1, "")
+
+
+def pack(weight: np.ndarray, packing: Packing) -> np.ndarray:
+    """``[outputs, inputs, *window]`` packed, zeros after the last output and the last input."""
+    outputs, inputs = weight.shape[:2]
+    panel, depth = packing.panel, packing.depth
+    panels, deep = -(-outputs // panel), -(-inputs // INPUTS) * INPUTS // depth
+    padded = np.zeros((panels * panel, deep * depth, *weight.shape[2:]), weight.dtype)
+    padded[:outputs, :inputs] = weight
+    split = padded.reshape(panels, panel, deep, depth, *weight.shape[2:])
+    return np.ascontiguousarray(split.transpose(0, *range(4, split.ndim), 2, 1, 3))

@@ -1,0 +1,106 @@
+"""The instructions that sum neighbouring products of eight-bit numbers, one entry a family.
+
+Each says how a row's inputs are read and spread over the columns of a register, and how a register
+of weights times them is added to the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from edgepress.targets.compilers.tvm.expressions import Expr, const
+from edgepress.targets.compilers.tvm.machine import Machine
+
+Load = Callable[[int, int], Expr]  # (distance, elements) → a vector of activations
+Bound = Callable[[Expr], Expr]  # gives a value a name
+Spread = Callable[[int], Expr]  # group → its inputs in every column
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One family.
+
+    Attributes:
+        depth: how many inputs a column's sum takes at once.
+        rows: the type that activations must have.
+        step: inputs of one trip of the loop.
+        group: how many depths ``add`` takes at once.
+        tile_rows: the most rows of a tile, from the machine and the panel.
+        read: (load, count, lanes, flip, bound) → how ``count`` inputs of a row are spread.
+        add: (sums, spread inputs, weights) → sums.
+    """
+
+    depth: int
+    rows: str
+    step: int
+    group: int
+    tile_rows: Callable[[Machine, int], int]
+    read: Callable[[Load, int, int, bool, Bound], Spread]
+    add: Callable[[Expr, list[Expr], list[Expr]], Expr]
+
+
+def intrinsic(dtype: str, name: str, *args: Expr) -> Expr:
+    """A call of an LLVM intrinsic."""
+    return tirx.call_llvm_pure_intrin(dtype, name, *args)
+
+
+def _flipped(value: Expr, flip: bool) -> Expr:
+    """The top bit of each byte turned over: eight-bit numbers moved by 128, and named by the other type."""
+    if not flip:
+        return value
+    lanes = value.ty.dtype.lanes
+    words = lanes // 4
+    kind = f"int32x{words}" if words > 1 else "int32"
+    mask = tirx.Broadcast(const(-0x7F7F7F80), words) if words > 1 else const(-0x7F7F7F80)
+    return tirx.reinterpret(f"int8x{lanes}", tirx.bitwise_xor(tirx.reinterpret(kind, value), mask))
+
+
+def _quads(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
+    """Four inputs at a time, read as one word and spread."""
+
+    def spread(group: int) -> Expr:
+        word = tirx.reinterpret("int32", _flipped(load(4 * group, 4), flip))
+        return bound(tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(word, lanes)))
+
+    return spread
+
+
+def _lanes_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
+    """Sixteen inputs in a register, four at a time spread from its lanes; fewer are read one by one."""
+    if count != 16:
+        return _quads(load, count, lanes, flip, bound)
+    words = bound(tirx.reinterpret("int32x4", _flipped(load(0, 16), flip)))
+
+    def spread(group: int) -> Expr:
+        lane = tirx.Broadcast(tirx.Shuffle([words], [const(group)]), lanes)
+        return tirx.reinterpret(f"int8x{4 * lanes}", lane)
+
+    return spread
+
+
+def _vpdpbusd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    bits = 32 * int(acc.ty.dtype.lanes)
+    return intrinsic(str(acc.ty.dtype), f"llvm.x86.avx512.vpdpbusd.{bits}", acc, x[0], w[0])
+
+
+def _sdot(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    return intrinsic("int32x4", "llvm.aarch64.neon.sdot", acc, w[0], x[0])
+
+
+def _fitting(spare: int, most: int) -> Callable[[Machine, int], int]:
+    def rows(machine: Machine, panel: int) -> int:
+        vectors = panel // machine.lanes
+        return max(1, min(most, (machine.registers - spare) // vectors))
+
+    return rows
+
+
+DOTS: dict[str, Dot] = {
+    "vpdpbusd": Dot(4, "uint8", 8, 1, _fitting(4, 14), _quads, _vpdpbusd),
+    "sdot": Dot(4, "int8", 16, 1, _fitting(8, 6), _lanes_of, _sdot),
+}
+_ = Any

@@ -1,0 +1,204 @@
+"""Quantised convolutions and matrix products by instructions that sum neighbouring products.
+
+A tile of rows × columns of int32 sums lies in registers. Each step reads one register of weights,
+``depth`` inputs for each column, and for each row the same inputs spread over all columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from tvm import ir, tirx
+
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, is_load, shape_of
+from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
+from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.contraction import (
+    Contraction,
+    read_contraction,
+    row_space,
+    steps_by_one,
+)
+from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot
+from edgepress.targets.compilers.tvm.schedule.tiling import Plan, tiled
+from edgepress.targets.compilers.tvm.stages import Axis, Nest, Stage
+
+
+def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
+    """A tiled contraction of packed 8-bit operands, or None where the nest is none."""
+    dot = DOTS.get(machine.dot)
+    if dot is None or nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
+        return None
+    plain, offset = without_offset(nest.anchor)
+    contraction = read_contraction(plain)
+    if contraction is None or contraction.row_cast != "int32" or contraction.column_cast != "int32":
+        return None
+    rows, columns = dtype_of(contraction.row), nest.anchor.spatial[-1]
+    weight = shape_of(contraction.column.source)
+    if dtype_of(contraction.column) != "int8" or len(weight) < 4 or weight[-1] != dot.depth:
+        return None
+    moved = {("int8", 0): "int8", ("uint8", 0): "uint8", ("int8", 128): "uint8", ("uint8", -128): "int8"}
+    if moved.get((rows, offset)) != dot.rows or not _packed(frame, contraction, columns, dot.depth):
+        return None
+    panel = weight[-2]
+    space = row_space(nest, frame, contraction)
+    plan = Plan(nest, contraction, space, machine.lanes, panel, dot.tile_rows(machine, panel), False)
+    deepest = contraction.stage.reduction[-1]
+    if not _neighbours(frame, plan, deepest):
+        return None
+    return tiled(plan, frame, columns, _Tiles(dot, bool(offset)).tile)
+
+
+def without_offset(stage: Stage) -> tuple[Stage, int]:
+    """A sum of products without the constant that is added to the row operand, and that constant."""
+    value = stage.value
+    if not isinstance(value, tirx.Add):
+        return stage, 0
+    for name in ("a", "b"):
+        product = getattr(value, name)
+        if not isinstance(product, tirx.Mul):
+            continue
+        for side in ("a", "b"):
+            operand = getattr(product, side)
+            if isinstance(operand, tirx.Add | tirx.Sub) and isinstance(operand.b, tirx.IntImm):
+                offset = int(operand.b) * (1 if isinstance(operand, tirx.Add) else -1)
+                other = product.b if side == "a" else product.a
+                own = value.b if name == "a" else value.a
+                if is_load(own):
+                    return replace(stage, value=tirx.Add(own, tirx.Mul(operand.a, other))), offset
+    return stage, 0
+
+
+def _packed(frame: Frame, contraction: Contraction, columns: Axis, depth: int) -> bool:
+    """Whether neighbouring columns lie ``depth`` apart, each column's inputs together."""
+    stage = contraction.stage
+    inner = stage.reduction[-1]
+    variables: dict[Any, Expr] = {axis.var: const(0) for axis in stage.axes}
+    first = frame.load_offset(contraction.column, variables)
+    if inner.extent % depth:
+        return False
+    for axis, step in ((columns, depth), (inner, 1)):
+        there = frame.load_offset(contraction.column, {**variables, axis.var: const(1)})
+        gap = frame.simplify(there - first)
+        if axis.extent > 1 and (not isinstance(gap, tirx.IntImm) or int(gap) != step):
+            return False
+    return True
+
+
+def _neighbours(frame: Frame, plan: Plan, inner: Axis) -> bool:
+    """Whether a row's inputs lie together."""
+    stage = plan.contraction.stage
+    variables: dict[Any, Expr] = {axis.var: frame.axis("t", axis.extent) for axis in stage.axes}
+    return steps_by_one(frame, plan.contraction.row, variables, inner.var, const(0), inner.extent)
+
+
+class _Tiles:
+    """Makes the tiles of one kernel."""
+
+    def __init__(self, dot: Dot, flip: bool) -> None:
+        self.dot = dot
+        self.flip = flip
+
+    def tile(
+        self, plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int
+    ) -> Any:
+        """One tile of ``rows`` × ``width`` sums from ``row`` on."""
+        stage, dot = plan.contraction.stage, self.dot
+        column, lanes = stage.spatial[-1].var, plan.lanes
+        vectors = -(-width // lanes)
+        places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
+        sums = [[local(f"s{r}_{c}", lanes, "int32") for c in range(vectors)] for r in range(rows)]
+        statements: list[Any] = []
+        for acc in (acc for each in sums for acc in each):
+            statements.append(tirx.AllocBuffer(acc))
+            statements.append(put(acc, tirx.Broadcast(const(0), lanes)))
+
+        inner = stage.reduction[-1]
+        variables: dict[Any, Expr] = {}
+        loops = []
+        for axis in stage.reduction[:-1]:
+            variables[axis.var] = frame.axis("k", axis.extent) if axis.extent > 1 else const(0)
+            if axis.extent > 1:
+                loops.append((variables[axis.var], axis.extent))
+
+        def steps(base: Expr, count: int) -> list[Any]:
+            done: list[Any] = []
+
+            def bound(value: Expr) -> Expr:
+                var = tirx.Var("v", value.ty)
+                done.append(tirx.Bind(var, value))
+                return var
+
+            starts = [
+                frame.load_offset(plan.contraction.row, {**variables, **place, inner.var: base})
+                for place in places
+            ]
+            source = plan.contraction.row.source
+            reads = [
+                dot.read(lambda at, n, o=start: frame.vector(source, frame.simplify(o + const(at)), n),
+                         count, lanes, self.flip, bound)
+                for start in starts
+            ]  # fmt: skip
+            for first in range(0, count, dot.depth * dot.group):
+                group = min(dot.group, (count - first) // dot.depth)
+                spread = [[each(first // dot.depth + g) for g in range(group)] for each in reads]
+                for c in range(vectors):
+                    weights = []
+                    for g in range(group):
+                        at = frame.simplify(base + const(first + g * dot.depth))
+                        where = {**variables, **places[0], inner.var: at}
+                        where[column] = frame.simplify(panel * const(plan.panel) + const(c * lanes))
+                        offset = frame.load_offset(plan.contraction.column, where)
+                        read = frame.vector(plan.contraction.column.source, offset, lanes * dot.depth)
+                        weights.append(bound(read))
+                    for r in range(rows):
+                        done.append(put(sums[r][c], dot.add(get(sums[r][c]), spread[r], weights)))
+            return done
+
+        trips, tail = divmod(inner.extent, dot.step)
+        parts: list[Any] = []
+        if trips == 1:
+            parts += steps(const(0), dot.step)
+        elif trips:
+            var = frame.axis("k", trips)
+            parts.append(loop(var, trips, sequence(steps(var * const(dot.step), dot.step))))
+        if tail:
+            parts += steps(const(trips * dot.step), tail)
+        body = sequence(parts)
+        for var, extent in reversed(loops):
+            body = loop(var, extent, body)
+        statements.append(body)
+        for r in range(rows):
+            for first, count in pieces(width, lanes):
+                acc, skipped = sums[r][first // lanes], first % lanes
+                lane = frame.axis("v", count)
+                where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
+                held = tirx.BufferLoad(acc, [lane + const(skipped)])
+                kind = tirx.ForKind.VECTORIZED if count > 1 else tirx.ForKind.UNROLLED
+                statements.append(loop(lane, count, frame.store(where, held), kind))
+        return sequence(statements)
+
+
+def pieces(width: int, lanes: int) -> list[tuple[int, int]]:
+    """Runs that cover ``width`` columns, each a power of two and inside one register: (first, count)."""
+    done, at = [], 0
+    while at < width:
+        while lanes > width - at:
+            lanes //= 2
+        done.append((at, lanes))
+        at += lanes
+    return done
+
+
+def get(buffer: Any) -> Expr:
+    """A whole local buffer as one vector."""
+    return tirx.BufferLoad(buffer, [tirx.Ramp(const(0), const(1), shape_of(buffer)[0])])
+
+
+def put(buffer: Any, value: Expr) -> Any:
+    """The statement that stores a whole local buffer."""
+    return tirx.BufferStore(buffer, value, [tirx.Ramp(const(0), const(1), shape_of(buffer)[0])])
+
+
+_ = ir
