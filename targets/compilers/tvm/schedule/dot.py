@@ -29,6 +29,7 @@ class Dot:
         rows: the type that activations must have.
         step: inputs of one trip of the loop.
         group: how many depths ``add`` takes at once.
+        by_element: whether spreading costs no instruction of its own.
         tile_rows: the most rows of a tile, from the machine and the panel.
         read: (load, count, lanes, flip, bound) → how ``count`` inputs of a row are spread.
         add: (sums, spread inputs, weights) → sums.
@@ -38,6 +39,7 @@ class Dot:
     rows: str
     step: int
     group: int
+    by_element: bool
     tile_rows: Callable[[Machine, int], int]
     read: Callable[[Load, int, int, bool, Bound], Spread]
     add: Callable[[Expr, list[Expr], list[Expr]], Expr]
@@ -100,7 +102,7 @@ def _fitting(spare: int, most: int) -> Callable[[Machine, int], int]:
 
 
 DOTS: dict[str, Dot] = {
-    "vpdpbusd": Dot(4, "uint8", 8, 1, _fitting(4, 14), _quads, _vpdpbusd),
-    "sdot": Dot(4, "int8", 16, 1, _fitting(8, 6), _lanes_of, _sdot),
+    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 14), _quads, _vpdpbusd),
+    "sdot": Dot(4, "int8", 16, 1, True, _fitting(8, 6), _lanes_of, _sdot),
 }
 _ = Any

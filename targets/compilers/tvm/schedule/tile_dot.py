@@ -122,6 +122,13 @@ class _Tiles:
             if axis.extent > 1:
                 loops.append((variables[axis.var], axis.extent))
 
+        # Always zero, but the code generator cannot see it: else it would read a row once for all panels
+        # and taps, and keep it on the stack.
+        short = inner.extent <= 4 * dot.step
+        apart = const(0) if dot.by_element or not short else tirx.min(frame.begin, const(0)) * sum(
+            [var for var, _ in loops], panel
+        )
+
         def steps(base: Expr, count: int) -> list[Any]:
             done: list[Any] = []
 
@@ -131,7 +138,7 @@ class _Tiles:
                 return var
 
             starts = [
-                frame.load_offset(plan.contraction.row, {**variables, **place, inner.var: base})
+                frame.load_offset(plan.contraction.row, {**variables, **place, inner.var: base}) + apart
                 for place in places
             ]
             source = plan.contraction.row.source
@@ -142,9 +149,8 @@ class _Tiles:
             ]  # fmt: skip
             for first in range(0, count, dot.depth * dot.group):
                 group = min(dot.group, (count - first) // dot.depth)
-                spread = [[each(first // dot.depth + g) for g in range(group)] for each in reads]
+                weights = []
                 for c in range(vectors):
-                    weights = []
                     for g in range(group):
                         at = frame.simplify(base + const(first + g * dot.depth))
                         where = {**variables, **places[0], inner.var: at}
@@ -152,8 +158,16 @@ class _Tiles:
                         offset = frame.load_offset(plan.contraction.column, where)
                         read = frame.vector(plan.contraction.column.source, offset, lanes * dot.depth)
                         weights.append(bound(read))
-                    for r in range(rows):
-                        done.append(put(sums[r][c], dot.add(get(sums[r][c]), spread[r], weights)))
+                # Registers hold one spread row at a time, or one register of weights at a time.
+                places_of = [(r, c) for r in range(rows) for c in range(vectors)]
+                if dot.by_element:
+                    places_of.sort(key=lambda place: place[1])
+                seen: dict[int, list[Expr]] = {}
+                for r, c in places_of:
+                    if r not in seen:
+                        seen[r] = [reads[r](first // dot.depth + g) for g in range(group)]
+                    those = weights[c * group : (c + 1) * group]
+                    done.append(put(sums[r][c], dot.add(get(sums[r][c]), seen[r], those)))
             return done
 
         trips, tail = divmod(inner.extent, dot.step)
@@ -162,7 +176,8 @@ class _Tiles:
             parts += steps(const(0), dot.step)
         elif trips:
             var = frame.axis("k", trips)
-            parts.append(loop(var, trips, sequence(steps(var * const(dot.step), dot.step))))
+            body = sequence(steps(var * const(dot.step), dot.step))
+            parts.append(loop(var, trips, body))
         if tail:
             parts += steps(const(trips * dot.step), tail)
         body = sequence(parts)
