@@ -1,7 +1,8 @@
 """What quantised convolutions and matrix products sum, channels last, as tensor expressions.
 
 Weights are packed by :mod:`packing8`: ``[panels, *window, inputs / depth, panel, depth]``. ``offset``
-is added to every activation; the bias has taken it back already.
+is added to every activation; the bias has taken it back already. ``notes`` are marks that the
+schedules read.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from edgepress.targets.compilers.tvm.stages import INPUTS, KERNEL
+from edgepress.targets.compilers.tvm.stages import KERNEL
 
 
 def conv(
@@ -21,7 +22,7 @@ def conv(
     dilations: Sequence[int],
     channels: int,
     offset: int,
-    inputs: int,
+    notes: dict[str, int],
 ) -> Any:
     """Convolution of padded ``x`` ``[n, *space, inputs or more]`` by packed weights."""
     window = [int(extent) for extent in weight.shape[1:-3]]
@@ -40,11 +41,11 @@ def conv(
         return te.sum(moved(x(n, *source, k), offset) * column.astype("int32"), axis=[*taps, k])
 
     return te.compute(
-        [int(x.shape[0]), *space, channels], element, name="conv", attrs={KERNEL: "contraction", INPUTS: inputs}
+        [int(x.shape[0]), *space, channels], element, name="conv", attrs={KERNEL: "contraction", **notes}
     )
 
 
-def dense(x: Any, weight: Any, channels: int, offset: int, inputs: int) -> Any:
+def dense(x: Any, weight: Any, channels: int, offset: int, notes: dict[str, int]) -> Any:
     """``x`` ``[..., inputs]`` times packed weights ``[panels, inputs / depth, panel, depth]``."""
     panel, depth = int(weight.shape[-2]), int(weight.shape[-1])
     k = te.reduce_axis((0, int(weight.shape[-3]) * depth), "ic")
@@ -55,7 +56,7 @@ def dense(x: Any, weight: Any, channels: int, offset: int, inputs: int) -> Any:
         return te.sum(moved(x(*rows, k), offset) * column.astype("int32"), axis=k)
 
     shape = [*(int(extent) for extent in x.shape[:-1]), channels]
-    return te.compute(shape, element, name="dense", attrs={KERNEL: "contraction", INPUTS: inputs})
+    return te.compute(shape, element, name="dense", attrs={KERNEL: "contraction", **notes})
 
 
 def moved(value: Any, offset: int) -> Any:

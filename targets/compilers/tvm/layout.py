@@ -74,6 +74,9 @@ BINARY = frozenset(
 )
 
 
+_KEPT = ("zero_in", "zero_out", "low", "high", "to", "bounded")  # what a quantised operator takes along
+
+
 class GraphEditor:
     """An ONNX graph being rewritten, node by node, in order.
 
@@ -243,7 +246,7 @@ class ChannelsLast(GraphEditor):
         settings = window_of(attrs, shape, kernel)
         quantised = node.op_type == "EpQConv"
         rest = [name for name in node.input[2:] if name]
-        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs}
+        extra = {key: attrs[key] for key in _KEPT if key in attrs}
         if group == 1 and quantised:
             op, (packed, rest[0], extra["offset"]) = "Conv", self._packed8(weight, rest[0], attrs)
             extra["terms"] = int(weight.shape[1])
@@ -329,7 +332,7 @@ class ChannelsLast(GraphEditor):
         self.first.add(out)
         if node.op_type == "EpQDense":
             rest = list(node.input[2:])
-            extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs}
+            extra = {key: attrs[key] for key in _KEPT if key in attrs}
             value, rest[0], extra["offset"] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs)
             packed, extra["terms"] = self.constant(value, node.input[1]), int(weight.shape[0])
             self.node(

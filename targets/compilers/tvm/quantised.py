@@ -11,7 +11,7 @@ from tvm import relax, te, tirx
 
 from edgepress.targets.compilers.tvm import compute, integer
 from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, static_shape
-from edgepress.targets.compilers.tvm.stages import KERNEL
+from edgepress.targets.compilers.tvm.stages import BOUNDED, INPUTS, KERNEL
 
 _ELEMENT_WISE = 0
 
@@ -36,6 +36,10 @@ def _scaled(acc: Any, bias: Any, scale: Any, attrs: dict[str, Any], name: str) -
     return te.compute(acc.shape, element, name=name)
 
 
+def _notes(attrs: dict[str, Any]) -> dict[str, int]:
+    return {INPUTS: attrs["terms"], BOUNDED: attrs["bounded"]}
+
+
 def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: str) -> Any:
     return bb.emit_te(
         function, *inputs, primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint=name
@@ -48,7 +52,7 @@ def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
         settings = (list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], attrs["offset"])
-        acc = integer.conv(x, weight, *settings, attrs["terms"])
+        acc = integer.conv(x, weight, *settings, _notes(attrs))
         return _scaled(acc, bias, scale, attrs, "conv_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "conv_int8")
@@ -66,7 +70,7 @@ def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 def _dense(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
-        acc = integer.dense(x, weight, attrs["channels"], attrs["offset"], attrs["terms"])
+        acc = integer.dense(x, weight, attrs["channels"], attrs["offset"], _notes(attrs))
         return _scaled(acc, bias, scale, attrs, "dense_int8")
 
     depth = static_shape(inputs[1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tvm import ir, tirx
+from tvm import tirx
 
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, is_load, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
@@ -21,6 +21,12 @@ from edgepress.targets.compilers.tvm.schedule.contraction import (
     steps_by_one,
 )
 from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot
+from edgepress.targets.compilers.tvm.schedule.requantise import (
+    Requantise,
+    gathered,
+    read_requantise,
+    sliced,
+)
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, tiled
 from edgepress.targets.compilers.tvm.stages import Axis, Nest, Stage
 
@@ -47,7 +53,7 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     deepest = contraction.stage.reduction[-1]
     if not _neighbours(frame, plan, deepest):
         return None
-    return tiled(plan, frame, columns, _Tiles(dot, bool(offset)).tile)
+    return tiled(plan, frame, columns, _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile)
 
 
 def without_offset(stage: Stage) -> tuple[Stage, int]:
@@ -96,9 +102,10 @@ def _neighbours(frame: Frame, plan: Plan, inner: Axis) -> bool:
 class _Tiles:
     """Makes the tiles of one kernel."""
 
-    def __init__(self, dot: Dot, flip: bool) -> None:
+    def __init__(self, dot: Dot, flip: bool, end: Requantise | None) -> None:
         self.dot = dot
         self.flip = flip
+        self.end = end
 
     def tile(
         self, plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int
@@ -110,9 +117,11 @@ class _Tiles:
         places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
         sums = [[local(f"s{r}_{c}", lanes, "int32") for c in range(vectors)] for r in range(rows)]
         statements: list[Any] = []
-        for acc in (acc for each in sums for acc in each):
-            statements.append(tirx.AllocBuffer(acc))
-            statements.append(put(acc, tirx.Broadcast(const(0), lanes)))
+        starts = [self._start(frame, {column: first_of(panel, plan, c, lanes)}, min(lanes, width - c * lanes), lanes,
+                              statements) for c in range(vectors)]
+        for each in sums:
+            for acc, start in zip(each, starts, strict=True):
+                statements += [tirx.AllocBuffer(acc), put(acc, start)]
 
         inner = stage.reduction[-1]
         variables: dict[Any, Expr] = {}
@@ -137,7 +146,7 @@ class _Tiles:
                 done.append(tirx.Bind(var, value))
                 return var
 
-            starts = [
+            offsets = [
                 frame.load_offset(plan.contraction.row, {**variables, **place, inner.var: base}) + apart
                 for place in places
             ]
@@ -145,7 +154,7 @@ class _Tiles:
             reads = [
                 dot.read(lambda at, n, o=start: frame.vector(source, frame.simplify(o + const(at)), n),
                          count, lanes, self.flip, bound)
-                for start in starts
+                for start in offsets
             ]  # fmt: skip
             for first in range(0, count, dot.depth * dot.group):
                 group = min(dot.group, (count - first) // dot.depth)
@@ -184,6 +193,10 @@ class _Tiles:
         for var, extent in reversed(loops):
             body = loop(var, extent, body)
         statements.append(body)
+        columns = [{column: first_of(panel, plan, c, lanes)} for c in range(vectors)]
+        if self.end is not None:
+            statements += self._bytes(frame, self.end, sums, places, columns, width)
+            return sequence(statements)
         for r in range(rows):
             for first, count in pieces(width, lanes):
                 acc, skipped = sums[r][first // lanes], first % lanes
@@ -193,6 +206,72 @@ class _Tiles:
                 kind = tirx.ForKind.VECTORIZED if count > 1 else tirx.ForKind.UNROLLED
                 statements.append(loop(lane, count, frame.store(where, held), kind))
         return sequence(statements)
+
+    def _start(
+        self, frame: Frame, where: dict[Any, Expr], count: int, lanes: int, statements: list[Any]
+    ) -> Expr:
+        """What sums start at: the bias, read in runs that stay inside it."""
+        if self.end is None:
+            return tirx.Broadcast(const(0), lanes)
+        value = tirx.Var("b", f"int32x{lanes}")
+        statements.append(tirx.Bind(value, gathered(frame, self.end.bias, where, count, lanes)))
+        return value
+
+    def _bytes(
+        self,
+        frame: Frame,
+        end: Requantise,
+        sums: list[list[Any]],
+        places: list[dict[Any, Expr]],
+        columns: list[dict[Any, Expr]],
+        width: int,
+    ) -> list[Any]:
+        """Requantise and store, four registers of sums at a time, whichever rows they are of."""
+        lanes = shape_of(sums[0][0])[0]
+        done: list[Any] = []
+        scales = []
+        for c, where in enumerate(columns):
+            value = tirx.Var("m", f"float32x{lanes}")
+            done.append(
+                tirx.Bind(value, gathered(frame, end.scale, where, min(lanes, width - c * lanes), lanes))
+            )
+            scales.append(value)
+        todo = [(r, c) for r in range(len(sums)) for c in range(len(columns))]
+        for at in range(0, len(todo), 4):
+            four = todo[at : at + 4]
+            steps = [end.rounded(get(sums[r][c]), scales[c]) for r, c in four]
+            packed = tirx.Var("q", f"{end.dtype}x{4 * lanes}")
+            done.append(tirx.Bind(packed, end.in_order(end.bytes_of(steps + steps[:1] * (4 - len(steps))))))
+            for first, (r, c), length in runs(four, len(columns), width, lanes):
+                for skipped, count in pieces(length, 4 * lanes):
+                    value = sliced(packed, first + skipped, count)
+                    done.append(end.put(frame, {**places[r], **moved(columns[c], skipped)}, value))
+        return done
+
+
+def first_of(panel: Expr, plan: Plan, vector: int, lanes: int) -> Expr:
+    """The first column of a register."""
+    return panel * const(plan.panel) + const(vector * lanes)
+
+
+def moved(where: dict[Any, Expr], by: int) -> dict[Any, Expr]:
+    """A column some places on."""
+    return {var: index + const(by) for var, index in where.items()}
+
+
+def runs(
+    four: list[tuple[int, int]], columns: int, width: int, lanes: int
+) -> list[tuple[int, tuple[int, int], int]]:
+    """What can be stored together of registers (row, column): (first byte, where it begins, bytes)."""
+    done: list[tuple[int, tuple[int, int], int]] = []
+    for i, (r, c) in enumerate(four):
+        length = min(lanes, width - c * lanes)
+        if done and c and done[-1][1][0] == r:
+            first, place, before = done[-1]
+            done[-1] = (first, place, before + length)
+        else:
+            done.append((i * lanes, (r, c), length))
+    return done
 
 
 def pieces(width: int, lanes: int) -> list[tuple[int, int]]:
@@ -215,5 +294,3 @@ def put(buffer: Any, value: Expr) -> Any:
     """The statement that stores a whole local buffer."""
     return tirx.BufferStore(buffer, value, [tirx.Ramp(const(0), const(1), shape_of(buffer)[0])])
 
-
-_ = ir
