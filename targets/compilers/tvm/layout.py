@@ -254,6 +254,11 @@ class ChannelsLast(GraphEditor):
             op, packed = "Conv", pack(weight, self.panel)
         elif group == weight.shape[0] == shape[1] and weight.shape[1] == 1:
             op, packed = "Depthwise", np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+            if quantised:
+                extra["taps"], extra["offset"] = int(weight.shape[-1]), 0
+                if packing8.packs_depthwise(self.machine, shape[1], settings["dilations"][-1]):
+                    rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
+                    packed = packing8.pack_depthwise(packed, self.machine.lanes)
         else:
             return False
         self.node(
@@ -268,11 +273,17 @@ class ChannelsLast(GraphEditor):
         packing = packing8.packing_of(self.machine, weight, self.panel)
         if packing.depth == 1:
             return pack(weight, self.panel)[..., None], bias, 0
-        offset = packing.offset(str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name))
+        bias, offset = self._offset8(weight, bias, attrs)
+        return packing8.pack(weight, packing), bias, offset
+
+    def _offset8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[str, int]:
+        """What is added to activations for the target's instruction, and the bias that takes it back."""
+        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
+        offset = packing8.packing_of(self.machine, weight, self.panel).offset(dtype)
         if offset:
             sums = weight.reshape(len(weight), -1).sum(1, dtype=np.int32)
             bias = self.constant(self.constants[bias] - np.int32(offset) * sums, bias)
-        return packing8.pack(weight, packing), bias, offset
+        return bias, offset
 
     def _pool(self, node: onnx.NodeProto, attrs: dict[str, Any], shape: tuple[int, ...]) -> bool:
         if attrs.get("ceil_mode") or attrs.get("storage_order") or len(node.output) > 1:

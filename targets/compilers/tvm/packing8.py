@@ -14,6 +14,7 @@ import numpy as np
 
 from edgepress.targets.compilers.tvm.machine import Machine
 
+TAPS = 4  # taps of a row that one multiply-add of a depthwise convolution covers
 INPUTS = 4  # inputs are padded to a multiple of this with weights of zero
 
 
@@ -62,3 +63,34 @@ def pack(weight: np.ndarray, packing: Packing) -> np.ndarray:
     padded[:outputs, :inputs] = weight
     split = padded.reshape(panels, panel, deep, depth, *weight.shape[2:])
     return np.ascontiguousarray(split.transpose(0, *range(4, split.ndim), 2, 1, 3))
+
+
+def runs_of(taps: int) -> tuple[int, int]:
+    """How many runs of four pixels a row of taps touches, from its first pixel and from the one before."""
+    return -(-taps // TAPS), -(-(taps + 1) // TAPS)
+
+
+def packs_depthwise(machine: Machine, channels: int, dilation: int) -> bool:
+    """Whether depthwise weights are packed for instructions that sum four products."""
+    return machine.dot in ("sdot", "vpdpbusd") and channels >= 8 and dilation == 1
+
+
+def pack_depthwise(weight: np.ndarray, lanes: int) -> np.ndarray:
+    """``[*window, channels]`` as ``[blocks, *rows, runs, 4, lanes / 4, 4, 4 taps]``.
+
+    A block is ``4 · lanes`` channels. Runs come twice: as an output that begins at the run's first pixel
+    needs them, and as one that begins at its second. Channels lie as interleaving the bytes of four
+    pixels within runs of sixteen leaves them: the last axes are a quarter of sixteen, the sixteen, a
+    channel of the quarter, and the tap.
+    """
+    *rows, taps, channels = weight.shape
+    block = 4 * lanes
+    blocks = -(-channels // block)
+    first, second = runs_of(taps)
+    full = np.zeros((*rows, (first + second) * TAPS, blocks * block), weight.dtype)
+    full[..., :taps, :channels] = weight
+    full[..., first * TAPS + 1 : first * TAPS + 1 + taps, :channels] = weight
+    split = full.reshape(*rows, first + second, TAPS, blocks, lanes // 4, 4, 4)
+    n = len(rows)
+    order = (n + 2, *range(n), n, n + 4, n + 3, n + 5, n + 1)
+    return np.ascontiguousarray(split.transpose(order))

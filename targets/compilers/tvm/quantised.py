@@ -62,7 +62,8 @@ def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
-        acc = compute.depthwise(x, weight, list(attrs["strides"]), list(attrs["dilations"]), "int32")
+        settings = (attrs["taps"], list(attrs["strides"]), list(attrs["dilations"]), attrs["offset"])
+        acc = integer.depthwise(x, weight, *settings, {BOUNDED: attrs["bounded"]})
         return _scaled(acc, bias, scale, attrs, "depthwise_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "depthwise_int8")

@@ -50,7 +50,7 @@ def intrinsic(dtype: str, name: str, *args: Expr) -> Expr:
     return tirx.call_llvm_pure_intrin(dtype, name, *args)
 
 
-def _flipped(value: Expr, flip: bool) -> Expr:
+def flipped(value: Expr, flip: bool) -> Expr:
     """The top bit of each byte turned over: eight-bit numbers moved by 128, and named by the other type."""
     if not flip:
         return value
@@ -65,7 +65,7 @@ def _quads(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spre
     """Four inputs at a time, read as one word and spread."""
 
     def spread(group: int) -> Expr:
-        word = tirx.reinterpret("int32", _flipped(load(4 * group, 4), flip))
+        word = tirx.reinterpret("int32", flipped(load(4 * group, 4), flip))
         return bound(tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(word, lanes)))
 
     return spread
@@ -75,7 +75,7 @@ def _lanes_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> S
     """Sixteen inputs in a register, four at a time spread from its lanes; fewer are read one by one."""
     if count != 16:
         return _quads(load, count, lanes, flip, bound)
-    words = bound(tirx.reinterpret("int32x4", _flipped(load(0, 16), flip)))
+    words = bound(tirx.reinterpret("int32x4", flipped(load(0, 16), flip)))
 
     def spread(group: int) -> Expr:
         lane = tirx.Broadcast(tirx.Shuffle([words], [const(group)]), lanes)

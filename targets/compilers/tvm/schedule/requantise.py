@@ -44,7 +44,8 @@ class Requantise:
             none = tirx.Broadcast(const(0), 16)
             every = tirx.IntImm("int16", -1)
             return _call("int32x16", "llvm.x86.avx512.mask.cvtps2dq.512", real, none, every, const(4))
-        return _call("int32x8", "llvm.x86.avx.cvt.ps2dq.256", real)
+        name = "avx.cvt.ps2dq.256" if lanes == 8 else "sse2.cvtps2dq"
+        return _call(f"int32x{lanes}", f"llvm.x86.{name}", real)
 
     def bytes_of(self, steps: list[Expr]) -> Expr:
         """Four registers of steps as one of bytes, in the order :func:`order` gives."""
@@ -52,10 +53,8 @@ class Requantise:
         if self.arch == "aarch64":
             halves = [_call("int16x4", "llvm.aarch64.neon.sqxtn.v4i16", s) for s in steps]
             words = [tirx.Shuffle([halves[i], halves[i + 1]], [const(j) for j in range(8)]) for i in (0, 2)]
-        elif lanes == 16:
-            words = [_call("int16x32", "llvm.x86.avx512.packssdw.512", *steps[i : i + 2]) for i in (0, 2)]
         else:
-            words = [_call("int16x16", "llvm.x86.avx2.packssdw", *steps[i : i + 2]) for i in (0, 2)]
+            words = [self._packed("packssdw", f"int16x{2 * lanes}", *steps[i : i + 2]) for i in (0, 2)]
         if self.zero:
             many = 2 * lanes
             zero = tirx.Broadcast(tirx.IntImm("int16", self.zero), many)
@@ -66,11 +65,8 @@ class Requantise:
             name = f"llvm.aarch64.neon.{'sqxtun' if unsigned else 'sqxtn'}.v8i8"
             narrow = [_call("int8x8", name, word) for word in words]
             packed = tirx.Shuffle(narrow, [const(j) for j in range(16)])
-        elif lanes == 16:
-            kind = "packuswb" if unsigned else "packsswb"
-            packed = _call("int8x64", f"llvm.x86.avx512.{kind}.512", *words)
         else:
-            packed = _call("int8x32", f"llvm.x86.avx2.{'packuswb' if unsigned else 'packsswb'}", *words)
+            packed = self._packed("packuswb" if unsigned else "packsswb", f"int8x{4 * lanes}", *words)
         if unsigned:
             packed = tirx.reinterpret(f"uint8x{4 * lanes}", packed)
         if self.high < info.max:
@@ -78,6 +74,12 @@ class Requantise:
         if self.low > info.min:
             packed = tirx.max(packed, tirx.Broadcast(tirx.IntImm(self.dtype, self.low), 4 * lanes))
         return packed
+
+    @staticmethod
+    def _packed(name: str, dtype: str, a: Expr, b: Expr) -> Expr:
+        bits = int(a.ty.dtype.lanes) * int(a.ty.dtype.bits)
+        full = {128: f"sse2.{name}.128", 256: f"avx2.{name}", 512: f"avx512.{name}.512"}[bits]
+        return _call(dtype, f"llvm.x86.{full}", a, b)
 
     def put(self, frame: Frame, where: Mapping[Any, Expr], value: Expr) -> Any:
         """The statement that stores neighbouring outputs."""
@@ -98,9 +100,16 @@ def _call(dtype: str, name: str, *args: Expr) -> Expr:
     return tirx.call_llvm_pure_intrin(dtype, name, *args)
 
 
-def gathered(frame: Frame, load: Any, where: Mapping[Any, Expr], count: int, lanes: int) -> Expr:
-    """``count`` neighbouring elements in the first lanes of a register; the others hold any number."""
-    offset, runs, at = frame.load_offset(load, where), [], 0
+def gathered(
+    frame: Frame, load: Any, where: Mapping[Any, Expr], count: int, lanes: int, offset: Expr = None
+) -> Expr:
+    """``count`` neighbouring elements in the first lanes of a register; the others hold any number.
+
+    ``offset`` is where they begin, if known.
+    """
+    if offset is None:
+        offset = frame.load_offset(load, where)
+    runs, at = [], 0
     while at < count:
         length = 1 << ((count - at).bit_length() - 1)
         runs.append((frame.vector(load.source, frame.simplify(offset + const(at)), length), at, length))
