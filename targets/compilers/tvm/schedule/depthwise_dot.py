@@ -210,21 +210,20 @@ def _row(plan: _Plan, at: dict[Any, Expr], sums: list[list[Any]], block: Expr, w
     rows = frame.load_offset(plan.weight, {**at, plan.nest.anchor.spatial[-1].var: block * const(plan.block)})
     per_run = shape[-4] * shape[-3] * shape[-2] * shape[-1]
     weights: dict[tuple[int, int], Expr] = {}
-    for phase in (0, 1):
-        for run in range(runs[phase]):
-            for t, each in enumerate(sums):
-                place = t * plan.stride
-                if place % 2 != phase:
-                    continue
-                values = window(place - phase + TAPS * run)
-                for v in range(_QUARTERS):
-                    index = phase * runs[0] + run
-                    if (index, v) not in weights:
-                        offset = rows + const(index * per_run + v * plan.block)
-                        read = frame.vector(plan.weight.source, frame.simplify(offset), 4 * lanes)
-                        weights[index, v] = bound(read)
-                    added = plan.dot.add(get(each[v]), [values[v]], [weights[index, v]])
-                    done.append(put(each[v], added))
+    jobs = []
+    for t in range(len(sums)):
+        place = t * plan.stride
+        phase = place % 2
+        jobs += [(place - phase + TAPS * run, t, phase * runs[0] + run) for run in range(runs[phase])]
+    # A window's outputs together: few registers hold windows at a time.
+    for first, t, index in sorted(jobs):
+        for v, value in enumerate(window(first)):
+            if (index, v) not in weights:
+                offset = rows + const(index * per_run + v * plan.block)
+                read = frame.vector(plan.weight.source, frame.simplify(offset), 4 * lanes)
+                weights[index, v] = bound(read)
+            acc = sums[t][v]
+            done.append(put(acc, plan.dot.add(get(acc), [value], [weights[index, v]])))
     return done
 
 
