@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from tvm import tirx
 
@@ -54,7 +53,7 @@ def flipped(value: Expr, flip: bool) -> Expr:
     """The top bit of each byte turned over: eight-bit numbers moved by 128, and named by the other type."""
     if not flip:
         return value
-    lanes = value.ty.dtype.lanes
+    lanes = int(value.ty.dtype.lanes)
     words = lanes // 4
     kind = f"int32x{words}" if words > 1 else "int32"
     mask = tirx.Broadcast(const(-0x7F7F7F80), words) if words > 1 else const(-0x7F7F7F80)
@@ -84,6 +83,43 @@ def _lanes_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> S
     return spread
 
 
+def _pairs_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
+    """Sixteen inputs in a register, two at a time spread from its lanes; fewer are read two by two."""
+    words = bound(tirx.reinterpret("int16x8", flipped(load(0, 16), flip))) if count == 16 else None
+
+    def spread(group: int) -> Expr:
+        if words is not None:
+            pair = tirx.Shuffle([words], [const(group)])
+        else:
+            pair = tirx.reinterpret("int16", load(2 * group, 2))
+            if flip:
+                pair = tirx.bitwise_xor(pair, tirx.IntImm("int16", -0x7F80))
+        return bound(tirx.reinterpret(f"int8x{2 * lanes}", tirx.Broadcast(pair, lanes)))
+
+    return spread
+
+
+def _wide_pairs(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
+    """Inputs as 16-bit numbers, two at a time spread over a register."""
+    if count % 8 == 0:
+        all_of = flipped(load(0, 8), flip)
+        word = tirx.reinterpret("int64", all_of)
+        every = bound(tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(word, lanes // 2)))
+    none = tirx.Broadcast(tirx.IntImm("int8", 0), 4 * lanes)
+
+    def spread(group: int) -> Expr:
+        source, place = (every, 2 * group) if count % 8 == 0 else (None, 0)
+        if source is None:
+            # Four inputs read as one word: counts are multiples of four.
+            word = tirx.reinterpret("int32", flipped(load(group // 2 * 4, 4), flip))
+            source = tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(word, lanes))
+            place = group % 2 * 2
+        indices = [const(place + i // 2) if i % 2 == 0 else const(4 * lanes) for i in (0, 1, 2, 3)]
+        return bound(tirx.reinterpret(f"int16x{2 * lanes}", tirx.Shuffle([source, none], indices * lanes)))
+
+    return spread
+
+
 def _vpdpbusd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     bits = 32 * int(acc.ty.dtype.lanes)
     return intrinsic(str(acc.ty.dtype), f"llvm.x86.avx512.vpdpbusd.{bits}", acc, x[0], w[0])
@@ -91,6 +127,20 @@ def _vpdpbusd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
 
 def _sdot(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     return intrinsic("int32x4", "llvm.aarch64.neon.sdot", acc, w[0], x[0])
+
+
+def _smull(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    total = None
+    for each, weight in zip(x, w, strict=True):
+        product = tirx.Cast("int16x8", each) * tirx.Cast("int16x8", weight)
+        total = product if total is None else total + product
+    return acc + intrinsic("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
+
+
+def _vpmaddwd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    lanes = int(acc.ty.dtype.lanes)
+    name = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}[lanes]
+    return acc + intrinsic(f"int32x{lanes}", name, x[0], tirx.Cast(f"int16x{2 * lanes}", w[0]))
 
 
 def _fitting(spare: int, most: int) -> Callable[[Machine, int], int]:
@@ -104,5 +154,6 @@ def _fitting(spare: int, most: int) -> Callable[[Machine, int], int]:
 DOTS: dict[str, Dot] = {
     "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 14), _quads, _vpdpbusd),
     "sdot": Dot(4, "int8", 16, 1, True, _fitting(8, 6), _lanes_of, _sdot),
+    "smull": Dot(2, "int8", 16, 2, False, _fitting(16, 4), _pairs_of, _smull),
+    "vpmaddwd": Dot(2, "uint8", 8, 1, False, _fitting(4, 12), _wide_pairs, _vpmaddwd),
 }
-_ = Any
