@@ -47,7 +47,7 @@ def packing_of(machine: Machine, weight: np.ndarray, plain_panel: int) -> Packin
     if machine.dot == "vpdpbusd":
         return Packing(2 * lanes, 4, "uint8")
     if machine.dot == "vpmaddwd":
-        return Packing(2 * lanes, 2, "uint8")
+        return Packing(2 * lanes, 4, "uint8")
     # Two products of −128 by −128 leave 16 bits.
     if machine.dot == "smull" and weight.min(initial=0) > -128:
         return Packing(4 * lanes, 2, "int8")

@@ -16,7 +16,7 @@ from edgepress.targets.compilers.tvm.machine import Machine
 
 Load = Callable[[int, int], Expr]  # (distance, elements) → a vector of activations
 Bound = Callable[[Expr], Expr]  # gives a value a name
-Spread = Callable[[int], Expr]  # group → its inputs in every column
+Spread = Callable[[int], list[Expr]]  # group → its inputs in every column, one register or two
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Dot:
         tile_rows: the most rows of a tile, from the machine and the panel.
         read: (load, count, lanes, flip, bound) → how ``count`` inputs of a row are spread.
         add: (sums, spread inputs, weights) → sums.
+        weights: a register of weights as ``add`` takes it.
     """
 
     depth: int
@@ -42,6 +43,7 @@ class Dot:
     tile_rows: Callable[[Machine, int], int]
     read: Callable[[Load, int, int, bool, Bound], Spread]
     add: Callable[[Expr, list[Expr], list[Expr]], Expr]
+    weights: Callable[[Expr], list[Expr]] = lambda value: [value]
 
 
 def intrinsic(dtype: str, name: str, *args: Expr) -> Expr:
@@ -65,7 +67,7 @@ def _quads(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spre
 
     def spread(group: int) -> Expr:
         word = tirx.reinterpret("int32", flipped(load(4 * group, 4), flip))
-        return bound(tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(word, lanes)))
+        return [bound(tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(word, lanes)))]
 
     return spread
 
@@ -78,7 +80,7 @@ def _lanes_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> S
 
     def spread(group: int) -> Expr:
         lane = tirx.Broadcast(tirx.Shuffle([words], [const(group)]), lanes)
-        return tirx.reinterpret(f"int8x{4 * lanes}", lane)
+        return [tirx.reinterpret(f"int8x{4 * lanes}", lane)]
 
     return spread
 
@@ -94,28 +96,7 @@ def _pairs_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> S
             pair = tirx.reinterpret("int16", load(2 * group, 2))
             if flip:
                 pair = tirx.bitwise_xor(pair, tirx.IntImm("int16", -0x7F80))
-        return bound(tirx.reinterpret(f"int8x{2 * lanes}", tirx.Broadcast(pair, lanes)))
-
-    return spread
-
-
-def _wide_pairs(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
-    """Inputs as 16-bit numbers, two at a time spread over a register."""
-    if count % 8 == 0:
-        all_of = flipped(load(0, 8), flip)
-        word = tirx.reinterpret("int64", all_of)
-        every = bound(tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(word, lanes // 2)))
-    none = tirx.Broadcast(tirx.IntImm("int8", 0), 4 * lanes)
-
-    def spread(group: int) -> Expr:
-        source, place = (every, 2 * group) if count % 8 == 0 else (None, 0)
-        if source is None:
-            # Four inputs read as one word: counts are multiples of four.
-            word = tirx.reinterpret("int32", flipped(load(group // 2 * 4, 4), flip))
-            source = tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(word, lanes))
-            place = group % 2 * 2
-        indices = [const(place + i // 2) if i % 2 == 0 else const(4 * lanes) for i in (0, 1, 2, 3)]
-        return bound(tirx.reinterpret(f"int16x{2 * lanes}", tirx.Shuffle([source, none], indices * lanes)))
+        return [bound(tirx.reinterpret(f"int8x{2 * lanes}", tirx.Broadcast(pair, lanes)))]
 
     return spread
 
@@ -140,7 +121,25 @@ def _smull(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
 def _vpmaddwd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     lanes = int(acc.ty.dtype.lanes)
     name = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}[lanes]
-    return acc + intrinsic(f"int32x{lanes}", name, x[0], tirx.Cast(f"int16x{2 * lanes}", w[0]))
+    for each, weight in zip(x, w, strict=True):
+        acc = acc + intrinsic(f"int32x{lanes}", name, each, weight)
+    return acc
+
+
+def _halves(value: Expr, signed: bool) -> list[Expr]:
+    """Bytes as 16-bit numbers: those at even places, and those at odd ones."""
+    lanes = int(value.ty.dtype.lanes) // 2
+    kind, eight = f"int16x{lanes}", tirx.Broadcast(tirx.IntImm("int16", 8), lanes)
+    words = tirx.reinterpret(kind, value)
+    if signed:
+        return [tirx.shift_right(tirx.shift_left(words, eight), eight), tirx.shift_right(words, eight)]
+    mask = tirx.Broadcast(tirx.IntImm("int16", 255), lanes)
+    return [tirx.bitwise_and(words, mask), tirx.bitwise_and(tirx.shift_right(words, eight), mask)]
+
+
+def _halved_quads(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
+    quads = _quads(load, count, lanes, flip, bound)
+    return lambda group: [bound(half) for half in _halves(quads(group)[0], False)]
 
 
 def _fitting(spare: int, most: int) -> Callable[[Machine, int], int]:
@@ -151,9 +150,13 @@ def _fitting(spare: int, most: int) -> Callable[[Machine, int], int]:
     return rows
 
 
+def _signed_halves(value: Expr) -> list[Expr]:
+    return _halves(value, True)
+
+
 DOTS: dict[str, Dot] = {
     "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 14), _quads, _vpdpbusd),
     "sdot": Dot(4, "int8", 16, 1, True, _fitting(8, 6), _lanes_of, _sdot),
     "smull": Dot(2, "int8", 16, 2, False, _fitting(16, 4), _pairs_of, _smull),
-    "vpmaddwd": Dot(2, "uint8", 8, 1, False, _fitting(4, 12), _wide_pairs, _vpmaddwd),
+    "vpmaddwd": Dot(4, "uint8", 8, 1, False, _fitting(8, 12), _halved_quads, _vpmaddwd, _signed_halves),
 }

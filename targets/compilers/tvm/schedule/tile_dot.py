@@ -166,7 +166,7 @@ class _Tiles:
                         where[column] = frame.simplify(panel * const(plan.panel) + const(c * lanes))
                         offset = frame.load_offset(plan.contraction.column, where)
                         read = frame.vector(plan.contraction.column.source, offset, lanes * dot.depth)
-                        weights.append(bound(read))
+                        weights += [bound(part) for part in dot.weights(read)]
                 # Registers hold one spread row at a time, or one register of weights at a time.
                 places_of = [(r, c) for r in range(rows) for c in range(vectors)]
                 if dot.by_element:
@@ -174,8 +174,9 @@ class _Tiles:
                 seen: dict[int, list[Expr]] = {}
                 for r, c in places_of:
                     if r not in seen:
-                        seen[r] = [reads[r](first // dot.depth + g) for g in range(group)]
-                    those = weights[c * group : (c + 1) * group]
+                        seen[r] = [x for g in range(group) for x in reads[r](first // dot.depth + g)]
+                    each = len(weights) // vectors
+                    those = weights[c * each : (c + 1) * each]
                     done.append(put(sums[r][c], dot.add(get(sums[r][c]), seen[r], those)))
             return done
 
