@@ -72,33 +72,36 @@ def _quads(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spre
     return spread
 
 
+def _lanes(load: Load, count: int, depth: int, flip: bool, bound: Bound) -> Callable[[int], Expr]:
+    """Inputs read in registers of 16, 8 or 4; a group of ``depth`` is one lane of them."""
+    held: dict[int, tuple[Expr, int]] = {}
+    at = 0
+    while at < count:
+        size = min(16, 1 << ((count - at).bit_length() - 1))
+        lanes = size // depth
+        kind = f"int{8 * depth}" + (f"x{lanes}" if lanes > 1 else "")
+        value = bound(tirx.reinterpret(kind, flipped(load(at, size), flip)))
+        for lane in range(lanes):
+            held[at // depth + lane] = (value, lane)
+        at += size
+
+    def lane_of(group: int) -> Expr:
+        value, lane = held[group]
+        return tirx.Shuffle([value], [const(lane)]) if int(value.ty.dtype.lanes) > 1 else value
+
+    return lane_of
+
+
 def _lanes_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
-    """Sixteen inputs in a register, four at a time spread from its lanes; fewer are read one by one."""
-    if count != 16:
-        return _quads(load, count, lanes, flip, bound)
-    words = bound(tirx.reinterpret("int32x4", flipped(load(0, 16), flip)))
-
-    def spread(group: int) -> Expr:
-        lane = tirx.Broadcast(tirx.Shuffle([words], [const(group)]), lanes)
-        return [tirx.reinterpret(f"int8x{4 * lanes}", lane)]
-
-    return spread
+    """Four inputs at a time, by lane of a register."""
+    lane_of = _lanes(load, count, 4, flip, bound)
+    return lambda group: [tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(lane_of(group), lanes))]
 
 
 def _pairs_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
-    """Sixteen inputs in a register, two at a time spread from its lanes; fewer are read two by two."""
-    words = bound(tirx.reinterpret("int16x8", flipped(load(0, 16), flip))) if count == 16 else None
-
-    def spread(group: int) -> Expr:
-        if words is not None:
-            pair = tirx.Shuffle([words], [const(group)])
-        else:
-            pair = tirx.reinterpret("int16", load(2 * group, 2))
-            if flip:
-                pair = tirx.bitwise_xor(pair, tirx.IntImm("int16", -0x7F80))
-        return [bound(tirx.reinterpret(f"int8x{2 * lanes}", tirx.Broadcast(pair, lanes)))]
-
-    return spread
+    """Two inputs at a time, spread from a lane of a register."""
+    lane_of = _lanes(load, count, 2, flip, bound)
+    return lambda group: [bound(tirx.reinterpret(f"int8x{2 * lanes}", tirx.Broadcast(lane_of(group), lanes)))]
 
 
 def _vpdpbusd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
