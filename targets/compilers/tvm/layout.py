@@ -273,17 +273,12 @@ class ChannelsLast(GraphEditor):
         packing = packing8.packing_of(self.machine, weight, self.panel)
         if packing.depth == 1:
             return pack(weight, self.panel)[..., None], bias, 0
-        bias, offset = self._offset8(weight, bias, attrs)
-        return packing8.pack(weight, packing), bias, offset
+        return packing8.pack(weight, packing), *self._offset8(weight, bias, attrs)
 
     def _offset8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[str, int]:
-        """What is added to activations for the target's instruction, and the bias that takes it back."""
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
-        offset = packing8.packing_of(self.machine, weight, self.panel).offset(dtype)
-        if offset:
-            sums = weight.reshape(len(weight), -1).sum(1, dtype=np.int32)
-            bias = self.constant(self.constants[bias] - np.int32(offset) * sums, bias)
-        return bias, offset
+        value, offset = packing8.moved_bias(self.machine, weight, self.constants[bias], dtype)
+        return (self.constant(value, bias) if offset else bias), offset
 
     def _pool(self, node: onnx.NodeProto, attrs: dict[str, Any], shape: tuple[int, ...]) -> bool:
         if attrs.get("ceil_mode") or attrs.get("storage_order") or len(node.output) > 1:

@@ -44,14 +44,19 @@ def packing_of(machine: Machine, weight: np.ndarray, plain_panel: int) -> Packin
     lanes = machine.lanes
     if machine.dot == "sdot":
         return Packing(4 * lanes, 4, "int8")
-    if machine.dot == "vpdpbusd":
-        return Packing(2 * lanes, 4, "uint8")
-    if machine.dot == "vpmaddwd":
+    if machine.dot in ("vpdpbusd", "vpmaddwd"):
         return Packing(2 * lanes, 4, "uint8")
     # Two products of −128 by −128 leave 16 bits.
     if machine.dot == "smull" and weight.min(initial=0) > -128:
         return Packing(4 * lanes, 2, "int8")
     return Packing(plain_panel, 1, "")
+
+
+def moved_bias(machine: Machine, weight: np.ndarray, bias: np.ndarray, dtype: str) -> tuple[np.ndarray, int]:
+    """The bias of weights ``[outputs, ...]``, and what the target's instruction wants added to activations."""
+    offset = packing_of(machine, weight, 1).offset(dtype)
+    sums = weight.reshape(len(weight), -1).sum(1, dtype=np.int32)
+    return bias - np.int32(offset) * sums, offset
 
 
 def pack(weight: np.ndarray, packing: Packing) -> np.ndarray:

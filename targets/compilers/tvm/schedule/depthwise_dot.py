@@ -13,13 +13,14 @@ from typing import Any
 
 from tvm import tirx
 
-from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
+from edgepress.targets.compilers.tvm.expressions import Expr, const, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence, split_flat
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.packing8 import TAPS, runs_of
 from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, flipped
+from edgepress.targets.compilers.tvm.schedule.operands8 import without_offset
+from edgepress.targets.compilers.tvm.schedule.registers import get, pieces, put
 from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, gathered, read_requantise, sliced
-from edgepress.targets.compilers.tvm.schedule.tile_dot import get, pieces, put, without_offset
 from edgepress.targets.compilers.tvm.stages import DEPTHWISE, Axis, Nest
 
 _QUARTERS = 4  # registers of sums for one output of a block of channels
@@ -32,6 +33,7 @@ class _Plan:
     dot: Dot
     flip: bool
     end: Requantise | None
+    channels: Any
     x: Any
     weight: Any
     stride: int
@@ -54,7 +56,8 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     stride = int(frame.load_offset(x, {**here, row.var: const(1)})) if row.extent > 1 else channels
     block = 4 * machine.lanes
     plan = _Plan(
-        nest, frame, dot, bool(offset), read_requantise(nest, machine), x, weight, stride // channels,
+        nest, frame, dot, bool(offset), read_requantise(nest, machine),
+        anchor.spatial[-1].var, x, weight, stride // channels,
         column.extent, block,
     )  # fmt: skip
     most = 4 if machine.registers >= 32 else 2
@@ -207,7 +210,7 @@ def _row(plan: _Plan, at: dict[Any, Expr], sums: list[list[Any]], block: Expr, w
 
     runs = runs_of(plan.taps)
     shape = shape_of(plan.weight.source)
-    rows = frame.load_offset(plan.weight, {**at, plan.nest.anchor.spatial[-1].var: block * const(plan.block)})
+    rows = frame.load_offset(plan.weight, {**at, plan.channels: block * const(plan.block)})
     per_run = shape[-4] * shape[-3] * shape[-2] * shape[-1]
     weights: dict[tuple[int, int], Expr] = {}
     jobs = []
@@ -252,6 +255,3 @@ def _stored(
         kind = tirx.ForKind.VECTORIZED if count > 1 else tirx.ForKind.UNROLLED
         done.append(loop(lane, count, store, kind))
     return done
-
-
-_ = dtype_of

@@ -123,7 +123,9 @@ def _smull(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
 
 def _vpmaddwd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     lanes = int(acc.ty.dtype.lanes)
-    name = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}[lanes]
+    name = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}[
+        lanes
+    ]
     for each, weight in zip(x, w, strict=True):
         acc = acc + intrinsic(f"int32x{lanes}", name, each, weight)
     return acc

@@ -6,21 +6,17 @@ A tile of rows × columns of int32 sums lies in registers. Each step reads one r
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from tvm import tirx
 
-from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, is_load, shape_of
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.schedule.contraction import (
-    Contraction,
-    read_contraction,
-    row_space,
-    steps_by_one,
-)
-from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot
+from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space
+from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load
+from edgepress.targets.compilers.tvm.schedule.operands8 import packed_by, row_together, without_offset
+from edgepress.targets.compilers.tvm.schedule.registers import get, pieces, put, runs
 from edgepress.targets.compilers.tvm.schedule.requantise import (
     Requantise,
     gathered,
@@ -28,7 +24,7 @@ from edgepress.targets.compilers.tvm.schedule.requantise import (
     sliced,
 )
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, tiled
-from edgepress.targets.compilers.tvm.stages import Axis, Nest, Stage
+from edgepress.targets.compilers.tvm.stages import Nest
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
@@ -45,58 +41,14 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     if dtype_of(contraction.column) != "int8" or len(weight) < 4 or weight[-1] != dot.depth:
         return None
     moved = {("int8", 0): "int8", ("uint8", 0): "uint8", ("int8", 128): "uint8", ("uint8", -128): "int8"}
-    if moved.get((rows, offset)) != dot.rows or not _packed(frame, contraction, columns, dot.depth):
+    if moved.get((rows, offset)) != dot.rows or not row_together(frame, contraction):
+        return None
+    if not packed_by(frame, contraction, columns, dot.depth):
         return None
     panel = weight[-2]
     space = row_space(nest, frame, contraction)
     plan = Plan(nest, contraction, space, machine.lanes, panel, dot.tile_rows(machine, panel), False)
-    deepest = contraction.stage.reduction[-1]
-    if not _neighbours(frame, plan, deepest):
-        return None
     return tiled(plan, frame, columns, _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile)
-
-
-def without_offset(stage: Stage) -> tuple[Stage, int]:
-    """A sum of products without the constant that is added to the row operand, and that constant."""
-    value = stage.value
-    if not isinstance(value, tirx.Add):
-        return stage, 0
-    for name in ("a", "b"):
-        product = getattr(value, name)
-        if not isinstance(product, tirx.Mul):
-            continue
-        for side in ("a", "b"):
-            operand = getattr(product, side)
-            if isinstance(operand, tirx.Add | tirx.Sub) and isinstance(operand.b, tirx.IntImm):
-                offset = int(operand.b) * (1 if isinstance(operand, tirx.Add) else -1)
-                other = product.b if side == "a" else product.a
-                own = value.b if name == "a" else value.a
-                if is_load(own):
-                    return replace(stage, value=tirx.Add(own, tirx.Mul(operand.a, other))), offset
-    return stage, 0
-
-
-def _packed(frame: Frame, contraction: Contraction, columns: Axis, depth: int) -> bool:
-    """Whether neighbouring columns lie ``depth`` apart, each column's inputs together."""
-    stage = contraction.stage
-    inner = stage.reduction[-1]
-    variables: dict[Any, Expr] = {axis.var: const(0) for axis in stage.axes}
-    first = frame.load_offset(contraction.column, variables)
-    if inner.extent % depth:
-        return False
-    for axis, step in ((columns, depth), (inner, 1)):
-        there = frame.load_offset(contraction.column, {**variables, axis.var: const(1)})
-        gap = frame.simplify(there - first)
-        if axis.extent > 1 and (not isinstance(gap, tirx.IntImm) or int(gap) != step):
-            return False
-    return True
-
-
-def _neighbours(frame: Frame, plan: Plan, inner: Axis) -> bool:
-    """Whether a row's inputs lie together."""
-    stage = plan.contraction.stage
-    variables: dict[Any, Expr] = {axis.var: frame.axis("t", axis.extent) for axis in stage.axes}
-    return steps_by_one(frame, plan.contraction.row, variables, inner.var, const(0), inner.extent)
 
 
 class _Tiles:
@@ -117,8 +69,16 @@ class _Tiles:
         places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
         sums = [[local(f"s{r}_{c}", lanes, "int32") for c in range(vectors)] for r in range(rows)]
         statements: list[Any] = []
-        starts = [self._start(frame, {column: first_of(panel, plan, c, lanes)}, min(lanes, width - c * lanes), lanes,
-                              statements) for c in range(vectors)]
+        starts = [
+            self._start(
+                frame,
+                {column: first_of(panel, plan, c, lanes)},
+                min(lanes, width - c * lanes),
+                lanes,
+                statements,
+            )
+            for c in range(vectors)
+        ]
         for each in sums:
             for acc, start in zip(each, starts, strict=True):
                 statements += [tirx.AllocBuffer(acc), put(acc, start)]
@@ -134,8 +94,10 @@ class _Tiles:
         # Always zero, but the code generator cannot see it: else it would read a row once for all panels
         # and taps, and keep it on the stack.
         short = inner.extent <= 4 * dot.step
-        apart = const(0) if dot.by_element or not short else tirx.min(frame.begin, const(0)) * sum(
-            [var for var, _ in loops], panel
+        apart = (
+            const(0)
+            if dot.by_element or not short
+            else tirx.min(frame.begin, const(0)) * sum([var for var, _ in loops], panel)
         )
 
         def steps(base: Expr, count: int) -> list[Any]:
@@ -152,10 +114,8 @@ class _Tiles:
             ]
             source = plan.contraction.row.source
             reads = [
-                dot.read(lambda at, n, o=start: frame.vector(source, frame.simplify(o + const(at)), n),
-                         count, lanes, self.flip, bound)
-                for start in offsets
-            ]  # fmt: skip
+                dot.read(_loader(frame, source, start), count, lanes, self.flip, bound) for start in offsets
+            ]
             for first in range(0, count, dot.depth * dot.group):
                 group = min(dot.group, (count - first) // dot.depth)
                 weights = []
@@ -260,38 +220,5 @@ def moved(where: dict[Any, Expr], by: int) -> dict[Any, Expr]:
     return {var: index + const(by) for var, index in where.items()}
 
 
-def runs(
-    four: list[tuple[int, int]], columns: int, width: int, lanes: int
-) -> list[tuple[int, tuple[int, int], int]]:
-    """What can be stored together of registers (row, column): (first byte, where it begins, bytes)."""
-    done: list[tuple[int, tuple[int, int], int]] = []
-    for i, (r, c) in enumerate(four):
-        length = min(lanes, width - c * lanes)
-        if done and c and done[-1][1][0] == r:
-            first, place, before = done[-1]
-            done[-1] = (first, place, before + length)
-        else:
-            done.append((i * lanes, (r, c), length))
-    return done
-
-
-def pieces(width: int, lanes: int) -> list[tuple[int, int]]:
-    """Runs that cover ``width`` columns, each a power of two and inside one register: (first, count)."""
-    done, at = [], 0
-    while at < width:
-        while lanes > width - at:
-            lanes //= 2
-        done.append((at, lanes))
-        at += lanes
-    return done
-
-
-def get(buffer: Any) -> Expr:
-    """A whole local buffer as one vector."""
-    return tirx.BufferLoad(buffer, [tirx.Ramp(const(0), const(1), shape_of(buffer)[0])])
-
-
-def put(buffer: Any, value: Expr) -> Any:
-    """The statement that stores a whole local buffer."""
-    return tirx.BufferStore(buffer, value, [tirx.Ramp(const(0), const(1), shape_of(buffer)[0])])
-
+def _loader(frame: Frame, source: Any, start: Expr) -> Load:
+    return lambda at, count: frame.vector(source, frame.simplify(start + const(at)), count)
