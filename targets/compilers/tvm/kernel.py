@@ -136,6 +136,14 @@ class Frame:
         where = self.offset(stage.buffer, self.indices_of(list(stage.indices), variables))
         return tirx.BufferStore(self._flat[stage.buffer], value, [where])
 
+    def put_vector(self, variables: Mapping[Any, Expr], value: Expr) -> Any:
+        """The statement that stores a vector from the nest's place on, along the last axis."""
+        stage, lanes = self.nest.stage, int(value.ty.dtype.lanes)
+        where = self.offset(stage.buffer, self.indices_of(list(stage.indices), variables))
+        return tirx.BufferStore(
+            self._flat[stage.buffer], value, [tirx.Ramp(where, const(1), lanes) if lanes > 1 else where]
+        )
+
     def load_offset(self, load: Any, variables: Mapping[Any, Expr]) -> Expr:
         """The flat offset of a buffer read of the nest."""
         return self.offset(load.source, self.indices_of(list(load.indices), variables))

@@ -13,6 +13,9 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgepress.targets.compilers.tvm import packing8
+from edgepress.targets.compilers.tvm.machine import Machine
+
 DOMAIN = "edgepress"
 UNARY = frozenset(
     [
@@ -69,6 +72,9 @@ BINARY = frozenset(
         "EpQMul",
     ]
 )
+
+
+_KEPT = ("zero_in", "zero_out", "low", "high", "to", "bounded")  # what a quantised operator takes along
 
 
 class GraphEditor:
@@ -170,9 +176,10 @@ def window_of(attrs: dict[str, Any], shape: Sequence[int], kernel: Sequence[int]
 class ChannelsLast(GraphEditor):
     """The pass itself: keeps, for each tensor, which of its two layouts exist already."""
 
-    def __init__(self, model: onnx.ModelProto, panel: int) -> None:
+    def __init__(self, model: onnx.ModelProto, panel: int, machine: Machine) -> None:
         super().__init__(model)
         self.panel = panel
+        self.machine = machine
         self.last: dict[str, str] = {}
         self.first = set(self.constants) | {i.name for i in model.graph.input} | {""}
 
@@ -238,20 +245,40 @@ class ChannelsLast(GraphEditor):
         kernel = weight.shape[2:]
         settings = window_of(attrs, shape, kernel)
         quantised = node.op_type == "EpQConv"
-        if group == 1:
+        rest = [name for name in node.input[2:] if name]
+        extra = {key: attrs[key] for key in _KEPT if key in attrs}
+        if group == 1 and quantised:
+            op, (packed, rest[0], extra["offset"]) = "Conv", self._packed8(weight, rest[0], attrs)
+            extra["terms"] = int(weight.shape[1])
+        elif group == 1:
             op, packed = "Conv", pack(weight, self.panel)
         elif group == weight.shape[0] == shape[1] and weight.shape[1] == 1:
             op, packed = "Depthwise", np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+            if quantised:
+                extra["taps"], extra["offset"] = int(weight.shape[-1]), 0
+                if packing8.packs_depthwise(self.machine, shape[1], settings["dilations"][-1]):
+                    rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
+                    packed = packing8.pack_depthwise(packed, self.machine.lanes)
         else:
             return False
-        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs}
-        rest = [name for name in node.input[2:] if name]
         self.node(
             ("EpQ" if quantised else "Ep") + op,
             [self.need_last(node.input[0]), self.constant(packed, node.input[1]), *rest],
             self.give_last(node.output[0]), DOMAIN, channels=int(weight.shape[0]), **settings, **extra,
         )  # fmt: skip
         return True
+
+    def _packed8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[np.ndarray, str, int]:
+        """Eight-bit weights packed, the bias that belongs to them, and what is added to activations."""
+        packing = packing8.packing_of(self.machine, weight, self.panel)
+        if packing.depth == 1:
+            return pack(weight, self.panel)[..., None], bias, 0
+        return packing8.pack(weight, packing), *self._offset8(weight, bias, attrs)
+
+    def _offset8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[str, int]:
+        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
+        value, offset = packing8.moved_bias(self.machine, weight, self.constants[bias], dtype)
+        return (self.constant(value, bias) if offset else bias), offset
 
     def _pool(self, node: onnx.NodeProto, attrs: dict[str, Any], shape: tuple[int, ...]) -> bool:
         if attrs.get("ceil_mode") or attrs.get("storage_order") or len(node.output) > 1:
@@ -307,16 +334,18 @@ class ChannelsLast(GraphEditor):
             weight = weight.T
         if attrs.get("alpha", 1.0) != 1.0:
             weight = weight * np.float32(attrs["alpha"])
-        packed = self.constant(pack(np.ascontiguousarray(weight.T), self.panel), node.input[1])
         source, out = self.need_first(node.input[0]), node.output[0]
         self.first.add(out)
-        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs}
         if node.op_type == "EpQDense":
             rest = list(node.input[2:])
+            extra = {key: attrs[key] for key in _KEPT if key in attrs}
+            value, rest[0], extra["offset"] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs)
+            packed, extra["terms"] = self.constant(value, node.input[1]), int(weight.shape[0])
             self.node(
                 "EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra
             )
             return True
+        packed = self.constant(pack(np.ascontiguousarray(weight.T), self.panel), node.input[1])
         bias = node.input[2] if len(node.input) > 2 else ""
         product = self.fresh(out) if bias else out
         self.node("EpDense", [source, packed], product, DOMAIN, channels=int(weight.shape[1]))
@@ -377,11 +406,12 @@ def _outer_names(node: onnx.NodeProto) -> set[str]:
     }  # fmt: skip
 
 
-def channels_last(model: onnx.ModelProto, panel: int) -> onnx.ModelProto:
+def channels_last(model: onnx.ModelProto, panel: int, machine: Machine) -> onnx.ModelProto:
     """Rewrite convolutional regions to channels last and pack dense weights in panels of ``panel`` columns.
 
     Args:
         model: with shapes inferred and constants as initializers.
         panel: the width of the target's register tile, in columns.
+        machine: the target, which decides how eight-bit weights are packed.
     """
-    return ChannelsLast(model, panel).run(model)
+    return ChannelsLast(model, panel, machine).run(model)

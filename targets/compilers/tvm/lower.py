@@ -19,6 +19,7 @@ from edgepress.targets.compilers.tvm.opaque import opaque_kernel
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule import schedule
 from edgepress.targets.compilers.tvm.schedule.contraction import multiplies
+from edgepress.targets.compilers.tvm.stages import INPUTS
 from edgepress.targets.description import Target
 
 
@@ -117,6 +118,8 @@ def _function(step: Step, machine: Machine) -> tuple[Any, list[Any], int, tuple[
         macs = 1
         for axis in anchor.axes:
             macs *= axis.extent
+        if INPUTS in anchor.notes:
+            macs = macs // anchor.reduction[-1].extent * int(anchor.notes[INPUTS])
     return frame.function(body), frame.buffers, body.extent, tuple(dtype_of(b) for b in frame.buffers), macs
 
 

@@ -181,12 +181,23 @@ class IntegerRegions(GraphEditor):
             self.constant(each / np.float32(ending.grid.scale), node.output[0]),
         ]
         self.constants.update({name: self.added[name] for name in inputs[1:]})
-        kept = (
+        kept: dict[str, object] = (
             {k: attrs[k] for k in ("strides", "dilations", "pads", "group", "auto_pad") if k in attrs}
             if conv
             else {}
         )
-        self._emit("EpQConv" if conv else "EpQDense", inputs, ending, zero_in=grid.zero, **kept)
+        # The largest sum that activations of any value could give, in output steps.
+        most = np.abs(shifted.reshape(outputs, -1) if conv else shifted.T).sum(1, dtype=np.int64) * 255
+        steps = (most + np.abs(bias)) * (each / np.float32(ending.grid.scale)).astype(np.float64)
+        kept["bounded"] = int(steps.max(initial=0) < 2**30)
+        self._emit(
+            "EpQConv" if conv else "EpQDense",
+            inputs,
+            ending,
+            zero_in=grid.zero,
+            **kept,
+            **{"from": onnx.helper.np_dtype_to_tensor_dtype(grid.dtype)},
+        )
         return True
 
     def _bias(self, name: str, scale: np.ndarray) -> np.ndarray | None:

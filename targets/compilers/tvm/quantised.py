@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 from tvm import relax, te, tirx
 
-from edgepress.targets.compilers.tvm import compute
+from edgepress.targets.compilers.tvm import compute, integer
 from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, static_shape
-from edgepress.targets.compilers.tvm.stages import KERNEL
+from edgepress.targets.compilers.tvm.stages import BOUNDED, INPUTS, KERNEL
 
 _ELEMENT_WISE = 0
 
@@ -36,6 +36,10 @@ def _scaled(acc: Any, bias: Any, scale: Any, attrs: dict[str, Any], name: str) -
     return te.compute(acc.shape, element, name=name)
 
 
+def _notes(attrs: dict[str, Any]) -> dict[str, int]:
+    return {INPUTS: attrs["terms"], BOUNDED: attrs["bounded"]}
+
+
 def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: str) -> Any:
     return bb.emit_te(
         function, *inputs, primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint=name
@@ -43,12 +47,12 @@ def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: st
 
 
 def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"])
+    depth = static_shape(inputs[1])
+    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"], depth[-3] * depth[-1])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
-        acc = compute.conv(
-            x, weight, list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], "int32"
-        )
+        settings = (list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], attrs["offset"])
+        acc = integer.conv(x, weight, *settings, _notes(attrs))
         return _scaled(acc, bias, scale, attrs, "conv_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "conv_int8")
@@ -58,7 +62,8 @@ def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
-        acc = compute.depthwise(x, weight, list(attrs["strides"]), list(attrs["dilations"]), "int32")
+        settings = (attrs["taps"], list(attrs["strides"]), list(attrs["dilations"]), attrs["offset"])
+        acc = integer.depthwise(x, weight, *settings, {BOUNDED: attrs["bounded"]})
         return _scaled(acc, bias, scale, attrs, "depthwise_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "depthwise_int8")
@@ -66,9 +71,12 @@ def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 def _dense(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
-        return _scaled(compute.dense(x, weight, attrs["channels"], "int32"), bias, scale, attrs, "dense_int8")
+        acc = integer.dense(x, weight, attrs["channels"], attrs["offset"], _notes(attrs))
+        return _scaled(acc, bias, scale, attrs, "dense_int8")
 
-    return _emit(bb, function, inputs, "dense_int8")
+    depth = static_shape(inputs[1])
+    x = padded(bb, inputs[0], [], 0, depth[-3] * depth[-1])
+    return _emit(bb, function, [x, *inputs[1:]], "dense_int8")
 
 
 def _mean(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:

@@ -24,6 +24,9 @@ from edgepress.targets.compilers.tvm.expressions import (
 )
 
 KERNEL = "ep.kernel"
+DEPTHWISE = "depthwise_dot"  # the kernel mark of a depthwise convolution with weights in runs of four taps
+BOUNDED = "ep.bounded"  # whether no sum, scaled to output steps, leaves 31 bits
+INPUTS = "ep.inputs"  # how many inputs a sum has before they are padded
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,101 @@
+"""How eight-bit dense weights lie in memory for a processor's multiply-add, and what activations it takes.
+
+A processor that sums ``depth`` neighbouring products at a time reads its weights as
+``[panels, *window, inputs / depth, panel, depth]``: each register then holds ``depth`` inputs of
+neighbouring columns. An instruction takes activations of one sign only; the others are moved by 128
+as they are read, and the bias takes that back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgepress.targets.compilers.tvm.machine import Machine
+
+TAPS = 4  # taps of a row that one multiply-add of a depthwise convolution covers
+INPUTS = 4  # inputs are padded to a multiple of this with weights of zero
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How weights are packed.
+
+    Attributes:
+        panel: columns of a panel.
+        depth: inputs that lie together for each column; 1 is a plain panel.
+        rows: the type that activations must have: ``"int8"``, ``"uint8"``, or empty for either.
+    """
+
+    panel: int
+    depth: int
+    rows: str
+
+    def offset(self, dtype: str) -> int:
+        """What is added to each activation of a type as it is read."""
+        if self.depth == 1 or not self.rows or dtype == self.rows:
+            return 0
+        return 128 if self.rows == "uint8" else -128
+
+
+def packing_of(machine: Machine, weight: np.ndarray, plain_panel: int) -> Packing:
+    """The packing of one operator's weights; ``plain_panel`` is the panel where no depth is of use."""
+    lanes = machine.lanes
+    if machine.dot == "sdot":
+        return Packing(4 * lanes, 4, "int8")
+    if machine.dot in ("vpdpbusd", "vpmaddwd"):
+        return Packing(2 * lanes, 4, "uint8")
+    # Two products of −128 by −128 leave 16 bits.
+    if machine.dot == "smull" and weight.min(initial=0) > -128:
+        return Packing(4 * lanes, 2, "int8")
+    return Packing(plain_panel, 1, "")
+
+
+def moved_bias(machine: Machine, weight: np.ndarray, bias: np.ndarray, dtype: str) -> tuple[np.ndarray, int]:
+    """The bias of weights ``[outputs, ...]``, and what the target's instruction wants added to activations."""
+    offset = packing_of(machine, weight, 1).offset(dtype)
+    sums = weight.reshape(len(weight), -1).sum(1, dtype=np.int32)
+    return bias - np.int32(offset) * sums, offset
+
+
+def pack(weight: np.ndarray, packing: Packing) -> np.ndarray:
+    """``[outputs, inputs, *window]`` packed, zeros after the last output and the last input."""
+    outputs, inputs = weight.shape[:2]
+    panel, depth = packing.panel, packing.depth
+    panels, deep = -(-outputs // panel), -(-inputs // INPUTS) * INPUTS // depth
+    padded = np.zeros((panels * panel, deep * depth, *weight.shape[2:]), weight.dtype)
+    padded[:outputs, :inputs] = weight
+    split = padded.reshape(panels, panel, deep, depth, *weight.shape[2:])
+    return np.ascontiguousarray(split.transpose(0, *range(4, split.ndim), 2, 1, 3))
+
+
+def runs_of(taps: int) -> tuple[int, int]:
+    """How many runs of four pixels a row of taps touches, from its first pixel and from the one before."""
+    return -(-taps // TAPS), -(-(taps + 1) // TAPS)
+
+
+def packs_depthwise(machine: Machine, channels: int, dilation: int) -> bool:
+    """Whether depthwise weights are packed for instructions that sum four products."""
+    return machine.dot in ("sdot", "vpdpbusd") and channels >= 8 and dilation == 1
+
+
+def pack_depthwise(weight: np.ndarray, lanes: int) -> np.ndarray:
+    """``[*window, channels]`` as ``[blocks, *rows, runs, 4, lanes / 4, 4, 4 taps]``.
+
+    A block is ``4 · lanes`` channels. Runs come twice: as an output that begins at the run's first pixel
+    needs them, and as one that begins at its second. Channels lie as interleaving the bytes of four
+    pixels within runs of sixteen leaves them: the last axes are a quarter of sixteen, the sixteen, a
+    channel of the quarter, and the tap.
+    """
+    *rows, taps, channels = weight.shape
+    block = 4 * lanes
+    blocks = -(-channels // block)
+    first, second = runs_of(taps)
+    full = np.zeros((*rows, (first + second) * TAPS, blocks * block), weight.dtype)
+    full[..., :taps, :channels] = weight
+    full[..., first * TAPS + 1 : first * TAPS + 1 + taps, :channels] = weight
+    split = full.reshape(*rows, first + second, TAPS, blocks, lanes // 4, 4, 4)
+    n = len(rows)
+    order = (n + 2, *range(n), n, n + 4, n + 3, n + 5, n + 1)
+    return np.ascontiguousarray(split.transpose(order))

@@ -1,0 +1,167 @@
+"""The instructions that sum neighbouring products of eight-bit numbers, one entry a family.
+
+Each says how a row's inputs are read and spread over the columns of a register, and how a register
+of weights times them is added to the sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tvm import tirx
+
+from edgepress.targets.compilers.tvm.expressions import Expr, const
+from edgepress.targets.compilers.tvm.machine import Machine
+
+Load = Callable[[int, int], Expr]  # (distance, elements) → a vector of activations
+Bound = Callable[[Expr], Expr]  # gives a value a name
+Spread = Callable[[int], list[Expr]]  # group → its inputs in every column, one register or two
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One family.
+
+    Attributes:
+        depth: how many inputs a column's sum takes at once.
+        rows: the type that activations must have.
+        step: inputs of one trip of the loop.
+        group: how many depths ``add`` takes at once.
+        by_element: whether spreading costs no instruction of its own.
+        tile_rows: the most rows of a tile, from the machine and the panel.
+        read: (load, count, lanes, flip, bound) → how ``count`` inputs of a row are spread.
+        add: (sums, spread inputs, weights) → sums.
+        weights: a register of weights as ``add`` takes it.
+    """
+
+    depth: int
+    rows: str
+    step: int
+    group: int
+    by_element: bool
+    tile_rows: Callable[[Machine, int], int]
+    read: Callable[[Load, int, int, bool, Bound], Spread]
+    add: Callable[[Expr, list[Expr], list[Expr]], Expr]
+    weights: Callable[[Expr], list[Expr]] = lambda value: [value]
+
+
+def intrinsic(dtype: str, name: str, *args: Expr) -> Expr:
+    """A call of an LLVM intrinsic."""
+    return tirx.call_llvm_pure_intrin(dtype, name, *args)
+
+
+def flipped(value: Expr, flip: bool) -> Expr:
+    """The top bit of each byte turned over: eight-bit numbers moved by 128, and named by the other type."""
+    if not flip:
+        return value
+    lanes = int(value.ty.dtype.lanes)
+    words = lanes // 4
+    kind = f"int32x{words}" if words > 1 else "int32"
+    mask = tirx.Broadcast(const(-0x7F7F7F80), words) if words > 1 else const(-0x7F7F7F80)
+    return tirx.reinterpret(f"int8x{lanes}", tirx.bitwise_xor(tirx.reinterpret(kind, value), mask))
+
+
+def _quads(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
+    """Four inputs at a time, read as one word and spread."""
+
+    def spread(group: int) -> Expr:
+        word = tirx.reinterpret("int32", flipped(load(4 * group, 4), flip))
+        return [bound(tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(word, lanes)))]
+
+    return spread
+
+
+def _lanes(load: Load, count: int, depth: int, flip: bool, bound: Bound) -> Callable[[int], Expr]:
+    """Inputs read in registers of 16, 8 or 4; a group of ``depth`` is one lane of them."""
+    held: dict[int, tuple[Expr, int]] = {}
+    at = 0
+    while at < count:
+        size = min(16, 1 << ((count - at).bit_length() - 1))
+        lanes = size // depth
+        kind = f"int{8 * depth}" + (f"x{lanes}" if lanes > 1 else "")
+        value = bound(tirx.reinterpret(kind, flipped(load(at, size), flip)))
+        for lane in range(lanes):
+            held[at // depth + lane] = (value, lane)
+        at += size
+
+    def lane_of(group: int) -> Expr:
+        value, lane = held[group]
+        return tirx.Shuffle([value], [const(lane)]) if int(value.ty.dtype.lanes) > 1 else value
+
+    return lane_of
+
+
+def _lanes_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
+    """Four inputs at a time, by lane of a register."""
+    lane_of = _lanes(load, count, 4, flip, bound)
+    return lambda group: [tirx.reinterpret(f"int8x{4 * lanes}", tirx.Broadcast(lane_of(group), lanes))]
+
+
+def _pairs_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
+    """Two inputs at a time, spread from a lane of a register."""
+    lane_of = _lanes(load, count, 2, flip, bound)
+    return lambda group: [bound(tirx.reinterpret(f"int8x{2 * lanes}", tirx.Broadcast(lane_of(group), lanes)))]
+
+
+def _vpdpbusd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    bits = 32 * int(acc.ty.dtype.lanes)
+    return intrinsic(str(acc.ty.dtype), f"llvm.x86.avx512.vpdpbusd.{bits}", acc, x[0], w[0])
+
+
+def _sdot(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    return intrinsic("int32x4", "llvm.aarch64.neon.sdot", acc, w[0], x[0])
+
+
+def _smull(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    total = None
+    for each, weight in zip(x, w, strict=True):
+        product = tirx.Cast("int16x8", each) * tirx.Cast("int16x8", weight)
+        total = product if total is None else total + product
+    return acc + intrinsic("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
+
+
+def _vpmaddwd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    lanes = int(acc.ty.dtype.lanes)
+    name = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}[
+        lanes
+    ]
+    for each, weight in zip(x, w, strict=True):
+        acc = acc + intrinsic(f"int32x{lanes}", name, each, weight)
+    return acc
+
+
+def _halves(value: Expr, signed: bool) -> list[Expr]:
+    """Bytes as 16-bit numbers: those at even places, and those at odd ones."""
+    lanes = int(value.ty.dtype.lanes) // 2
+    kind, eight = f"int16x{lanes}", tirx.Broadcast(tirx.IntImm("int16", 8), lanes)
+    words = tirx.reinterpret(kind, value)
+    if signed:
+        return [tirx.shift_right(tirx.shift_left(words, eight), eight), tirx.shift_right(words, eight)]
+    mask = tirx.Broadcast(tirx.IntImm("int16", 255), lanes)
+    return [tirx.bitwise_and(words, mask), tirx.bitwise_and(tirx.shift_right(words, eight), mask)]
+
+
+def _halved_quads(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spread:
+    quads = _quads(load, count, lanes, flip, bound)
+    return lambda group: [bound(half) for half in _halves(quads(group)[0], False)]
+
+
+def _fitting(spare: int, most: int) -> Callable[[Machine, int], int]:
+    def rows(machine: Machine, panel: int) -> int:
+        vectors = panel // machine.lanes
+        return max(1, min(most, (machine.registers - spare) // vectors))
+
+    return rows
+
+
+def _signed_halves(value: Expr) -> list[Expr]:
+    return _halves(value, True)
+
+
+DOTS: dict[str, Dot] = {
+    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 14), _quads, _vpdpbusd),
+    "sdot": Dot(4, "int8", 16, 1, True, _fitting(8, 6), _lanes_of, _sdot),
+    "smull": Dot(2, "int8", 16, 2, False, _fitting(16, 4), _pairs_of, _smull),
+    "vpmaddwd": Dot(4, "uint8", 8, 1, False, _fitting(8, 12), _halved_quads, _vpmaddwd, _signed_halves),
+}

@@ -1,0 +1,224 @@
+"""Quantised convolutions and matrix products by instructions that sum neighbouring products.
+
+A tile of rows × columns of int32 sums lies in registers. Each step reads one register of weights,
+``depth`` inputs for each column, and for each row the same inputs spread over all columns.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import tirx
+
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
+from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
+from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space
+from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load
+from edgepress.targets.compilers.tvm.schedule.operands8 import packed_by, row_together, without_offset
+from edgepress.targets.compilers.tvm.schedule.registers import get, pieces, put, runs
+from edgepress.targets.compilers.tvm.schedule.requantise import (
+    Requantise,
+    gathered,
+    read_requantise,
+    sliced,
+)
+from edgepress.targets.compilers.tvm.schedule.tiling import Plan, tiled
+from edgepress.targets.compilers.tvm.stages import Nest
+
+
+def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
+    """A tiled contraction of packed 8-bit operands, or None where the nest is none."""
+    dot = DOTS.get(machine.dot)
+    if dot is None or nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
+        return None
+    plain, offset = without_offset(nest.anchor)
+    contraction = read_contraction(plain)
+    if contraction is None or contraction.row_cast != "int32" or contraction.column_cast != "int32":
+        return None
+    rows, columns = dtype_of(contraction.row), nest.anchor.spatial[-1]
+    weight = shape_of(contraction.column.source)
+    if dtype_of(contraction.column) != "int8" or len(weight) < 4 or weight[-1] != dot.depth:
+        return None
+    moved = {("int8", 0): "int8", ("uint8", 0): "uint8", ("int8", 128): "uint8", ("uint8", -128): "int8"}
+    if moved.get((rows, offset)) != dot.rows or not row_together(frame, contraction):
+        return None
+    if not packed_by(frame, contraction, columns, dot.depth):
+        return None
+    panel = weight[-2]
+    space = row_space(nest, frame, contraction)
+    plan = Plan(nest, contraction, space, machine.lanes, panel, dot.tile_rows(machine, panel), False)
+    return tiled(plan, frame, columns, _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile)
+
+
+class _Tiles:
+    """Makes the tiles of one kernel."""
+
+    def __init__(self, dot: Dot, flip: bool, end: Requantise | None) -> None:
+        self.dot = dot
+        self.flip = flip
+        self.end = end
+
+    def tile(
+        self, plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int
+    ) -> Any:
+        """One tile of ``rows`` × ``width`` sums from ``row`` on."""
+        stage, dot = plan.contraction.stage, self.dot
+        column, lanes = stage.spatial[-1].var, plan.lanes
+        vectors = -(-width // lanes)
+        places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
+        sums = [[local(f"s{r}_{c}", lanes, "int32") for c in range(vectors)] for r in range(rows)]
+        statements: list[Any] = []
+        starts = [
+            self._start(
+                frame,
+                {column: first_of(panel, plan, c, lanes)},
+                min(lanes, width - c * lanes),
+                lanes,
+                statements,
+            )
+            for c in range(vectors)
+        ]
+        for each in sums:
+            for acc, start in zip(each, starts, strict=True):
+                statements += [tirx.AllocBuffer(acc), put(acc, start)]
+
+        inner = stage.reduction[-1]
+        variables: dict[Any, Expr] = {}
+        loops = []
+        for axis in stage.reduction[:-1]:
+            variables[axis.var] = frame.axis("k", axis.extent) if axis.extent > 1 else const(0)
+            if axis.extent > 1:
+                loops.append((variables[axis.var], axis.extent))
+
+        # Always zero, but the code generator cannot see it: else it would read a row once for all panels
+        # and taps, and keep it on the stack.
+        short = inner.extent <= 4 * dot.step
+        apart = (
+            const(0)
+            if dot.by_element or not short
+            else tirx.min(frame.begin, const(0)) * sum([var for var, _ in loops], panel)
+        )
+
+        def steps(base: Expr, count: int) -> list[Any]:
+            done: list[Any] = []
+
+            def bound(value: Expr) -> Expr:
+                var = tirx.Var("v", value.ty)
+                done.append(tirx.Bind(var, value))
+                return var
+
+            offsets = [
+                frame.load_offset(plan.contraction.row, {**variables, **place, inner.var: base}) + apart
+                for place in places
+            ]
+            source = plan.contraction.row.source
+            reads = [
+                dot.read(_loader(frame, source, start), count, lanes, self.flip, bound) for start in offsets
+            ]
+            for first in range(0, count, dot.depth * dot.group):
+                group = min(dot.group, (count - first) // dot.depth)
+                weights = []
+                for c in range(vectors):
+                    for g in range(group):
+                        at = frame.simplify(base + const(first + g * dot.depth))
+                        where = {**variables, **places[0], inner.var: at}
+                        where[column] = frame.simplify(panel * const(plan.panel) + const(c * lanes))
+                        offset = frame.load_offset(plan.contraction.column, where)
+                        read = frame.vector(plan.contraction.column.source, offset, lanes * dot.depth)
+                        weights += [bound(part) for part in dot.weights(read)]
+                # Registers hold one spread row at a time, or one register of weights at a time.
+                places_of = [(r, c) for r in range(rows) for c in range(vectors)]
+                if dot.by_element:
+                    places_of.sort(key=lambda place: place[1])
+                seen: dict[int, list[Expr]] = {}
+                for r, c in places_of:
+                    if r not in seen:
+                        seen[r] = [x for g in range(group) for x in reads[r](first // dot.depth + g)]
+                    each = len(weights) // vectors
+                    those = weights[c * each : (c + 1) * each]
+                    done.append(put(sums[r][c], dot.add(get(sums[r][c]), seen[r], those)))
+            return done
+
+        trips, tail = divmod(inner.extent, dot.step)
+        parts: list[Any] = []
+        if trips == 1:
+            parts += steps(const(0), dot.step)
+        elif trips:
+            var = frame.axis("k", trips)
+            body = sequence(steps(var * const(dot.step), dot.step))
+            parts.append(loop(var, trips, body))
+        if tail:
+            parts += steps(const(trips * dot.step), tail)
+        body = sequence(parts)
+        for var, extent in reversed(loops):
+            body = loop(var, extent, body)
+        statements.append(body)
+        columns = [{column: first_of(panel, plan, c, lanes)} for c in range(vectors)]
+        if self.end is not None:
+            statements += self._bytes(frame, self.end, sums, places, columns, width)
+            return sequence(statements)
+        for r in range(rows):
+            for first, count in pieces(width, lanes):
+                acc, skipped = sums[r][first // lanes], first % lanes
+                lane = frame.axis("v", count)
+                where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
+                held = tirx.BufferLoad(acc, [lane + const(skipped)])
+                kind = tirx.ForKind.VECTORIZED if count > 1 else tirx.ForKind.UNROLLED
+                statements.append(loop(lane, count, frame.store(where, held), kind))
+        return sequence(statements)
+
+    def _start(
+        self, frame: Frame, where: dict[Any, Expr], count: int, lanes: int, statements: list[Any]
+    ) -> Expr:
+        """What sums start at: the bias, read in runs that stay inside it."""
+        if self.end is None:
+            return tirx.Broadcast(const(0), lanes)
+        value = tirx.Var("b", f"int32x{lanes}")
+        statements.append(tirx.Bind(value, gathered(frame, self.end.bias, where, count, lanes)))
+        return value
+
+    def _bytes(
+        self,
+        frame: Frame,
+        end: Requantise,
+        sums: list[list[Any]],
+        places: list[dict[Any, Expr]],
+        columns: list[dict[Any, Expr]],
+        width: int,
+    ) -> list[Any]:
+        """Requantise and store, four registers of sums at a time, whichever rows they are of."""
+        lanes = shape_of(sums[0][0])[0]
+        done: list[Any] = []
+        scales = []
+        for c, where in enumerate(columns):
+            value = tirx.Var("m", f"float32x{lanes}")
+            done.append(
+                tirx.Bind(value, gathered(frame, end.scale, where, min(lanes, width - c * lanes), lanes))
+            )
+            scales.append(value)
+        todo = [(r, c) for r in range(len(sums)) for c in range(len(columns))]
+        for at in range(0, len(todo), 4):
+            four = todo[at : at + 4]
+            steps = [end.rounded(get(sums[r][c]), scales[c]) for r, c in four]
+            packed = tirx.Var("q", f"{end.dtype}x{4 * lanes}")
+            done.append(tirx.Bind(packed, end.in_order(end.bytes_of(steps + steps[:1] * (4 - len(steps))))))
+            for first, (r, c), length in runs(four, len(columns), width, lanes):
+                for skipped, count in pieces(length, 4 * lanes):
+                    value = sliced(packed, first + skipped, count)
+                    done.append(end.put(frame, {**places[r], **moved(columns[c], skipped)}, value))
+        return done
+
+
+def first_of(panel: Expr, plan: Plan, vector: int, lanes: int) -> Expr:
+    """The first column of a register."""
+    return panel * const(plan.panel) + const(vector * lanes)
+
+
+def moved(where: dict[Any, Expr], by: int) -> dict[Any, Expr]:
+    """A column some places on."""
+    return {var: index + const(by) for var, index in where.items()}
+
+
+def _loader(frame: Frame, source: Any, start: Expr) -> Load:
+    return lambda at, count: frame.vector(source, frame.simplify(start + const(at)), count)

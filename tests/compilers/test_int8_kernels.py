@@ -1,0 +1,138 @@
+"""Every int8 kernel against NumPy, bit for bit, on shapes that are no multiple of anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgepress.hardware.emulator.unicorn import emulate_library
+from edgepress.targets import load_target
+from edgepress.targets.compilers.link import link
+from edgepress.targets.compilers.tvm import compile_graph
+from edgepress.targets.compilers.tvm.machine import machine_of
+from edgepress.targets.compilers.tvm.packing8 import pack, pack_depthwise, packing_of
+from tests.compilers.quantised_graphs import Case, Operator, beside
+from tests.compilers.running import compiled
+
+DENSE = [
+    Case(1, 5, (7, 3)), Case(3, 17, (5, 5)), Case(5, 8, (3, 7)), Case(8, 33, (9, 1), low=-1.0),
+    Case(17, 24, (5, 3), stride=2), Case(24, 1, (3, 3)), Case(33, 3, (7, 7)), Case(40, 35, (13, 11)),
+    Case(64, 96, (7, 7), zero=128), Case(48, 50, (9,)), Case(5, 7, ()), Case(33, 17, (), low=-0.5),
+    Case(128, 70, ()), Case(20, 19, (3, 5), lowest=-128), Case(16, 32, (15, 14)),
+]  # fmt: skip
+WINDOWS = [
+    Case(3, 17, (11, 9), 3, 2, 1), Case(5, 8, (7, 9), 3, 1, 1), Case(8, 24, (9, 7), 5, 2, 2),
+    Case(17, 33, (7, 5), 3, 1, 0), Case(24, 5, (9, 9), 3, 1, 2, dilation=2), Case(1, 3, (5, 5), 2, 1, 1),
+    Case(33, 40, (7, 7), 3, 1, 1, low=-1.0), Case(4, 6, (23,), 5, 2, 2),
+]  # fmt: skip
+DEPTHWISE = [
+    Case(c, c, (h, w), k, s, k // 2, c)
+    for c, h, w, k, s in (
+        (3, 5, 5, 3, 1), (5, 7, 9, 3, 2), (8, 5, 7, 3, 1), (17, 9, 5, 5, 1), (24, 7, 11, 3, 1), (33, 5, 9, 5, 2),
+        (48, 7, 7, 3, 2), (64, 5, 6, 3, 1), (96, 5, 7, 5, 1), (112, 3, 9, 3, 3), (144, 4, 5, 2, 1), (40, 9, 9, 7, 1),
+    )
+] + [Case(24, 24, (9, 9), 3, 1, 2, 24, dilation=2), Case(32, 32, (15,), 3, 1, 1, 32),
+     Case(20, 20, (5, 5), 3, 1, 1, 20, lowest=-128, low=-1.0)]  # fmt: skip
+FAMILIES = {"dense": DENSE, "windows": WINDOWS, "depthwise": DEPTHWISE}
+
+
+def _operators(family: str, kind: type) -> list[Operator]:
+    return [Operator(case, kind, seed) for seed, case in enumerate(FAMILIES[family])]
+
+
+def _agree(operators: list[Operator], found: dict[str, Any]) -> None:
+    for operator in operators:
+        expected = operator.expected()
+        share = np.mean((expected == expected.min()) | (expected == expected.max()))
+        assert 0.0 < share < 1.0
+        np.testing.assert_array_equal(found[f"{operator.name}q"], expected, str(operator.case))
+
+
+def _native_boards() -> list[str]:
+    """This machine as it is, and the x86 levels that it runs: they differ in their dot products."""
+    here = load_target("host").cpu
+    levels = [b for b in ("x86-64-v3", "x86-64-v4") if set(load_target(b).cpu.features) <= set(here.features)]
+    return ["host", *(levels if here.arch == "x86_64" else [])]
+
+
+def _matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
+    """Boards by kinds of activation; a board's usual kind is tested always, the other where time allows."""
+    made = []
+    for board in boards:
+        for kind in (np.uint8, np.int8):
+            marks = [] if usual.get(board) is kind else [pytest.mark.slow]
+            made.append(pytest.param(board, kind, id=f"{board}-{kind.__name__}", marks=marks))
+    return made
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("board", "kind"), _matrix(_native_boards(), {"host": np.uint8, "x86-64-v3": np.uint8})
+)
+def test_kernels_equal_numpy(board: str, family: str, kind: type, tmp_path: Path) -> None:
+    operators = _operators(family, kind)
+    _, native = compiled(beside(operators), tmp_path, board)
+    _agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("board", "kind"), _matrix(["rpi4", "rpi5"], {"rpi4": np.uint8, "rpi5": np.int8}))
+def test_kernels_equal_numpy_on_an_emulated_board(
+    board: str, family: str, kind: type, tmp_path: Path
+) -> None:
+    operators = _operators(family, kind)
+    target = load_target(board)
+    made = compile_graph(beside(operators), target, tmp_path)
+    shared = link([made.model, made.kernels], target, tmp_path / "lib", executable=False).shared
+    assert shared is not None
+    given = {f"{o.name}x": o.input for o in operators}
+    result = emulate_library(
+        shared.read_bytes(), made.weights.read_bytes(), [given[spec.name] for spec in made.inputs], target
+    )
+    names = [spec.name for spec in made.outputs]
+    _agree(operators, dict(zip(names, result.outputs, strict=True)))
+
+
+def test_every_number_of_threads_gives_the_same_bytes(tmp_path: Path) -> None:
+    operators = _operators("windows", np.uint8)
+    kernels, _ = compiled(beside(operators), tmp_path)
+    from edgepress.runtimes.native import NativeModel
+
+    library = next(path for path in (tmp_path / "lib").glob("lib*") if path.suffix != ".a")
+    for threads in (2, 5):
+        native = NativeModel(library, kernels.weights.read_bytes(), threads=threads)
+        _agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
+
+
+def test_multiply_accumulates_are_those_of_the_network_not_of_its_padding(tmp_path: Path) -> None:
+    operators = [Operator(Case(3, 17, (5, 5), 3, 1, 1), np.uint8, 0), Operator(Case(5, 7, ()), np.uint8, 1)]
+    made = compile_graph(beside(operators), load_target("rpi5"), tmp_path)
+    assert sum(made.macs) == 2 * 25 * 17 * 27 + 2 * 35
+
+
+def test_weights_are_packed_in_depths() -> None:
+    weight = np.arange(2 * 5, dtype=np.int8).reshape(2, 5)
+    packing = packing_of(machine_of(load_target("rpi5")), weight, 16)
+    packed = pack(weight, packing)
+    assert packed.shape == (1, 2, 16, 4)
+    assert packed[0, 0, 1].tolist() == [5, 6, 7, 8]
+    assert packed[0, 1, 1].tolist() == [9, 0, 0, 0]
+    assert not packed[0, :, 2:].any()
+
+
+def test_depthwise_weights_come_once_for_each_phase() -> None:
+    weight = np.arange(1, 1 + 3 * 3 * 20, dtype=np.uint8).astype(np.int8).reshape(3, 3, 20)
+    packed = pack_depthwise(weight, 4)
+    assert packed.shape == (2, 3, 2, 4, 1, 4, 4)
+    assert packed[0, 1, 0, 2, 0, 1].tolist() == [*weight[1, :, 9].tolist(), 0]
+    assert packed[1, 2, 1, 0, 0, 3].tolist() == [0, *weight[2, :, 19].tolist()]
+    assert not packed[1, :, :, 1:].any()
+
+
+def test_a_weight_that_would_overflow_sixteen_bits_is_packed_plainly() -> None:
+    machine = machine_of(load_target("rpi4"))
+    assert packing_of(machine, np.array([[-127]], np.int8), 16).depth == 2
+    assert packing_of(machine, np.array([[-128]], np.int8), 16).depth == 1
