@@ -15,6 +15,7 @@ from edgepress.targets.compilers.tvm.csource import exact_constants, freestandin
 from edgepress.targets.compilers.tvm.expressions import dtype_of, loads, shape_of
 from edgepress.targets.compilers.tvm.kernel import Frame
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.mathematics import vector_mathematics
 from edgepress.targets.compilers.tvm.opaque import opaque_kernel
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule import schedule
@@ -140,12 +141,19 @@ def generate(functions: list[Any], kernels: list[Kernel], target: Target, out: P
             tirx.transform.StmtSimplify(),
             tirx.transform.RemoveNoOp(),
             s_tir.transform.RewriteUnsafeSelect(),
-            tirx.transform.LowerIntrin(),
         ]
     )
     try:
         with tvm.transform.PassContext(opt_level=3), machine_target:
             module = passes(tvm.IRModule(named))
+            if not c_source:
+                module = tvm.IRModule(
+                    {
+                        var.name_hint: vector_mathematics(func, target.cpu.arch)
+                        for var, func in module.functions_items()
+                    }
+                )
+            module = tirx.transform.LowerIntrin()(module)
             if c_source:
                 module = tvm.IRModule(
                     {var.name_hint: exact_constants(func) for var, func in module.functions_items()}
