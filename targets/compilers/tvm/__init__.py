@@ -81,7 +81,7 @@ def compile_graph(
     progress(0, total, "prepare")
     ready = prepare(model)
     inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)
-    laid = channels_last(integer_regions(ready), panel_width(machine))
+    laid = channels_last(integer_regions(ready), panel_width(machine), machine.lanes > 1)
     progress(1, total, "import")
     module = import_graph(laid)
     progress(2, total, "fuse")

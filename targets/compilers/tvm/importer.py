@@ -72,9 +72,10 @@ def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 
 def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    x = padded(bb, inputs[0], attrs["pads"], 0.0)
+    pads = list(attrs["pads"]) if attrs.get("pad_inside") else None
+    x = inputs[0] if pads is not None else padded(bb, inputs[0], attrs["pads"], 0.0)
     y = bb.emit_te(
-        compute.depthwise, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), "float32",
+        compute.depthwise, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), "float32", pads,
         primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="depthwise",
     )  # fmt: skip
     return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y

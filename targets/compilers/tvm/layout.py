@@ -170,9 +170,9 @@ def window_of(attrs: dict[str, Any], shape: Sequence[int], kernel: Sequence[int]
 class ChannelsLast(GraphEditor):
     """The pass itself: keeps, for each tensor, which of its two layouts exist already."""
 
-    def __init__(self, model: onnx.ModelProto, panel: int) -> None:
+    def __init__(self, model: onnx.ModelProto, panel: int, vectors: bool) -> None:
         super().__init__(model)
-        self.panel = panel
+        self.panel, self.vectors = panel, vectors
         self.last: dict[str, str] = {}
         self.first = set(self.constants) | {i.name for i in model.graph.input} | {""}
 
@@ -245,6 +245,8 @@ class ChannelsLast(GraphEditor):
         else:
             return False
         extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs}
+        if op == "Depthwise" and not quantised and self.vectors:
+            extra["pad_inside"] = 1
         rest = [name for name in node.input[2:] if name]
         self.node(
             ("EpQ" if quantised else "Ep") + op,
@@ -377,11 +379,12 @@ def _outer_names(node: onnx.NodeProto) -> set[str]:
     }  # fmt: skip
 
 
-def channels_last(model: onnx.ModelProto, panel: int) -> onnx.ModelProto:
+def channels_last(model: onnx.ModelProto, panel: int, vectors: bool) -> onnx.ModelProto:
     """Rewrite convolutional regions to channels last and pack dense weights in panels of ``panel`` columns.
 
     Args:
         model: with shapes inferred and constants as initializers.
         panel: the width of the target's register tile, in columns.
+        vectors: whether kernels are vector code, which pads inside where scalar code needs a padded copy.
     """
-    return ChannelsLast(model, panel).run(model)
+    return ChannelsLast(model, panel, vectors).run(model)

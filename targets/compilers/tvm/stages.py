@@ -24,6 +24,7 @@ from edgepress.targets.compilers.tvm.expressions import (
 )
 
 KERNEL = "ep.kernel"
+WINDOW = "ep.window"  # strides, dilations and leading pads of a window over an unpadded input
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 from edgepress.targets.compilers.tvm.kernel import Body, Frame
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.schedule import plain, rows, tile, tile_int8, window
+from edgepress.targets.compilers.tvm.schedule import depthwise, plain, rows, tile, tile_int8, window
 from edgepress.targets.compilers.tvm.stages import Nest
 
 Maker = Callable[[Nest, Frame, Machine], Body | None]
 
-MAKERS: tuple[Maker, ...] = (tile.make, tile_int8.make, window.make, rows.make, plain.make)
+MAKERS: tuple[Maker, ...] = (tile.make, tile_int8.make, depthwise.make, window.make, rows.make, plain.make)
 
 
 def schedule(nest: Nest, frame: Frame, machine: Machine) -> Body:
