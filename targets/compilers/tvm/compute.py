@@ -65,7 +65,9 @@ def depthwise(
         value = _wide(x(n, *source, c), dtype)
         if any(around):
             inside = [
-                condition for s, extent in zip(source, extents, strict=True) for condition in (s >= 0, s < extent)
+                condition
+                for s, extent in zip(source, extents, strict=True)
+                for condition in (s >= 0, s < extent)
             ]
             value = tirx.if_then_else(tirx.all(*inside), value, tirx.const(0, dtype))
         return te.sum(value * _wide(weight(*taps, c), dtype), axis=taps)

@@ -23,6 +23,10 @@ from edgepress.targets.compilers.tvm.schedule.contraction import multiplies
 from edgepress.targets.description import Target
 
 
+# Without them one register is kept for each address of a tile, and pairs of loads fall apart.
+_AARCH64_OPTIONS = ("-disable-lsr:bool=true", "-aarch64-enable-gep-opt:bool=true")
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One compiled function: its symbol, how many pointers it takes, and the extent that parts divide."""
@@ -54,6 +58,8 @@ def tvm_target(target: Target) -> Any:
     }
     if target.cpu.features:
         settings["mattr"] = [f if f[0] in "+-" else f"+{f}" for f in target.cpu.features]
+    if target.cpu.arch == "aarch64":
+        settings["cl-opt"] = list(_AARCH64_OPTIONS)
     if target.toolchain.llvm_abi:
         settings["mabi"] = target.toolchain.llvm_abi
     return tvm.target.Target(settings)

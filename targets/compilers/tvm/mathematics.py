@@ -106,7 +106,9 @@ def _exp(x: Expr) -> Expr:
         def scaled(bits: Expr) -> Expr:
             n = tirx.Cast(_like(x, "float32"), bits - _whole(_ROUNDING_BITS, x))
             # The shift drops the high bits, those of the rounding constant among them.
-            half = tirx.reinterpret(_like(x, "float32"), tirx.shift_left(bits + _whole(126, x), _whole(23, x)))
+            half = tirx.reinterpret(
+                _like(x, "float32"), tirx.shift_left(bits + _whole(126, x), _whole(23, x))
+            )
             rest = (x - n * _number(_LN2_HIGH, x)) - n * _number(_LN2_LOW, x)
 
             def value(f: Expr) -> Expr:

@@ -205,7 +205,9 @@ def _tile(
     for acc, place in zip(sums, places, strict=True):
         lane = frame.axis("v", lanes)
         there = {**place, channel.var: place[channel.var] + lane}
-        statements.append(loop(lane, lanes, tirx.BufferStore(acc, started(frame, plan.start, there), [lane]), kind))
+        statements.append(
+            loop(lane, lanes, tirx.BufferStore(acc, started(frame, plan.start, there), [lane]), kind)
+        )
 
     def steps(kernel_row: dict[Any, Expr]) -> list[Any]:
         done: list[Any] = []

@@ -71,6 +71,7 @@ def _without(value: Expr, found: list[tuple[Any, Expr]]) -> Expr:
 
     return tvm_ffi.structural_map(value, (tirx.Add, change))
 
+
 def started(frame: Frame, start: Start, variables: Mapping[Any, Expr]) -> Expr:
     """The value a sum starts at."""
     total: Expr = tirx.FloatImm("float32", 0.0)

@@ -13,9 +13,17 @@ from tvm import tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space, steps_by_one
+from edgepress.targets.compilers.tvm.schedule.contraction import (
+    SumAxis,
+    read_contraction,
+    row_space,
+    sum_axis,
+)
+from edgepress.targets.compilers.tvm.schedule.start import start_of, started
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, contiguous_columns, tiled
 from edgepress.targets.compilers.tvm.stages import Nest
+
+_MOST_WHOLE = 12  # steps of a sum up to which it has no loop
 
 
 def panel_width(machine: Machine) -> int:
@@ -72,36 +80,39 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
     sums = [
         [local(f"s{r}_{c}", lanes, "float32") for c, (_, lanes) in enumerate(chunks)] for r in range(rows)
     ]
+    start = start_of(plan.nest)
     statements: list[Any] = []
     for r in range(rows):
-        for c, (_, lanes) in enumerate(chunks):
+        for c, (first, lanes) in enumerate(chunks):
             statements.append(tirx.AllocBuffer(sums[r][c]))
-            statements.append(_put(sums[r][c], lanes, spread(tirx.FloatImm("float32", 0.0), lanes)))
+            lane = frame.axis("v", lanes)
+            where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
+            init = tirx.BufferStore(sums[r][c], started(frame, start, where), [lane])
+            statements.append(loop(lane, lanes, init, _kind(lanes)))
 
-    reduction = stage.reduction
-    inner = reduction[-1]
+    inner = sum_axis(frame, plan.contraction)
     variables: dict[Any, Expr] = {}
     loops = []
-    for axis in reduction[:-1]:
+    for axis in stage.reduction[: -len(inner.axes)]:
         variables[axis.var] = frame.axis("k", axis.extent) if axis.extent > 1 else const(0)
         if axis.extent > 1:
             loops.append((variables[axis.var], axis.extent))
 
     def steps(base: Expr, count: int) -> list[Any]:
         done: list[Any] = []
-        lane_read = plan.by_element and count == 4
-        if lane_read:
-            there = {**variables, **places[0]}
-            lane_read = steps_by_one(frame, plan.contraction.row, there, inner.var, base, 4)
+        lane_read = (
+            plan.by_element and count == 4 and _adjoining(plan, frame, inner, {**variables, **places[0]})
+        )
         quads = []
         if lane_read:
             for r in range(rows):
-                offset = frame.load_offset(plan.contraction.row, {**variables, **places[r], inner.var: base})
+                there = {**variables, **places[r], **inner.place(frame, base)}
+                offset = frame.load_offset(plan.contraction.row, there)
                 quad = tirx.Var(f"x{r}", "float32x4")
                 done.append(tirx.Bind(quad, frame.vector(plan.contraction.row.source, offset, 4)))
                 quads.append(quad)
         for k in range(count):
-            at = {**variables, inner.var: frame.simplify(base + const(k))}
+            at = {**variables, **inner.place(frame, frame.simplify(base + const(k)))}
             weights = []
             for first, lanes in chunks:
                 where = {**at, **places[0], column: frame.simplify(panel * const(plan.panel) + const(first))}
@@ -121,16 +132,20 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     done.append(_put(sums[r][c], lanes, _get(sums[r][c], lanes) + product))
         return done
 
-    unroll = min(4, inner.extent) if plan.lanes > 1 else 1
+    unroll = _unrolled(plan, inner.extent)
+
+    def quads_of(base: Expr, count: int) -> list[Any]:
+        return [step for at in range(0, count, 4) for step in steps(base + const(at), min(4, count - at))]
+
     trips, tail = divmod(inner.extent, unroll)
     parts = []
     if trips == 1:
-        parts += steps(const(0), unroll)
+        parts += quads_of(const(0), unroll)
     else:
         var = frame.axis("k", trips)
-        parts.append(loop(var, trips, sequence(steps(var * const(unroll), unroll))))
+        parts.append(loop(var, trips, sequence(quads_of(var * const(unroll), unroll))))
     if tail:
-        parts += steps(const(trips * unroll), tail)
+        parts += quads_of(const(trips * unroll), tail)
     body = sequence(parts)
     for var, extent in reversed(loops):
         body = loop(var, extent, body)
@@ -141,16 +156,37 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
             lane = frame.axis("v", lanes)
             where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
             held = tirx.BufferLoad(sums[r][c], [lane])
-            store = frame.store(where, held)
-            statements.append(
-                loop(lane, lanes, store, tirx.ForKind.VECTORIZED if lanes > 1 else tirx.ForKind.UNROLLED)
-            )
+            store = frame.put(where, frame.value(start.value, where, held))
+            statements.append(loop(lane, lanes, store, _kind(lanes)))
     return sequence(statements)
+
+
+def _unrolled(plan: Plan, extent: int) -> int:
+    """Steps of the sum in one trip of its loop."""
+    if plan.lanes == 1:
+        return 1
+    if extent <= _MOST_WHOLE:
+        return extent
+    return 8 if plan.by_element and extent % 8 in (0, 4) else 4
+
+
+def _adjoining(plan: Plan, frame: Frame, inner: SumAxis, variables: dict[Any, Expr]) -> bool:
+    """Whether four steps of the sum read four neighbours of a row."""
+    step = frame.axis("t", max(1, inner.extent - 3))
+    row = plan.contraction.row
+    first = frame.load_offset(row, {**variables, **inner.place(frame, step)})
+    last = frame.load_offset(row, {**variables, **inner.place(frame, step + const(3))})
+    gap = frame.simplify(last - first)
+    return isinstance(gap, tirx.IntImm) and int(gap) == 3
 
 
 def spread(value: Expr, lanes: int) -> Expr:
     """One number in every lane."""
     return tirx.Broadcast(value, lanes) if lanes > 1 else value
+
+
+def _kind(lanes: int) -> Any:
+    return tirx.ForKind.VECTORIZED if lanes > 1 else tirx.ForKind.UNROLLED
 
 
 def _get(buffer: Any, lanes: int) -> Expr:

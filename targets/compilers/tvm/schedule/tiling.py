@@ -105,8 +105,15 @@ def _row_tile(
 ) -> Any:
     """One tile; the first ``rows mod tiles`` tiles have one row more than the others."""
     small, extra = divmod(plan.space.rows, tiles)
+
+    def at(first: Expr, rows: int) -> Any:
+        # A variable of its own, so that the simplifier puts quotient and remainder together again.
+        row = frame.axis("row", plan.space.rows - rows + 1)
+        made = make_tile(plan, frame, block, row, rows, panel, width)
+        return sequence([tirx.Bind(row, frame.simplify(first)), made])
+
     if not extra:
-        return make_tile(plan, frame, block, tile * const(small), small, panel, width)
-    large = make_tile(plan, frame, block, tile * const(small + 1), small + 1, panel, width)
-    rest = make_tile(plan, frame, block, tile * const(small) + const(extra), small, panel, width)
+        return at(tile * const(small), small)
+    large = at(tile * const(small + 1), small + 1)
+    rest = at(tile * const(small) + const(extra), small)
     return tirx.IfThenElse(tirx.LT(tile, const(extra)), large, rest)
