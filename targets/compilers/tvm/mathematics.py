@@ -51,9 +51,8 @@ def vector_mathematics(func: Any, arch: str) -> Any:
 
 
 def _call(call: Any) -> Any:
-    dtype = dtype_of(call)
     function = _FUNCTIONS.get(str(getattr(call.op, "name", "")))
-    if function is None or not dtype.startswith("float32"):
+    if function is None or not dtype_of(call).startswith("float32"):
         return call
     return function(call.args[0])
 

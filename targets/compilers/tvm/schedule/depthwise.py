@@ -1,8 +1,9 @@
 """Depthwise convolution in fp32, channels last, over the unpadded input.
 
-A vector of channels runs down the image: its weights stay in registers, and a tile of neighbouring
-columns reads each input once. Rows whose window leaves the image run over fewer kernel rows; columns
-at the left and right border have tiles of their own. So no padded copy is made.
+A few vectors of channels run down the image together. Along a row, one vector's weights stay in
+registers, and a tile of neighbouring columns reads each input once. Rows whose window leaves the image
+run over fewer kernel rows; columns at the left and right border have tiles of their own. So no padded
+copy is made.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from edgepress.targets.compilers.tvm.schedule.start import Start, start_of, star
 from edgepress.targets.compilers.tvm.stages import WINDOW, Axis, Nest
 
 _ENOUGH_PARTS = 4
+_CACHE_SHARE = 24 * 1024  # bytes of the first cache that the rows in use may take
+_LINE = 64
 _MOST_UNROLLED = 9  # taps whose weights fit in 32 registers beside a tile's sums
 
 
@@ -55,6 +58,7 @@ class _Plan:
     dims: tuple[Dimension, ...]
     lanes: int
     tile: int
+    group: int
 
     @property
     def channel(self) -> Any:
@@ -87,7 +91,17 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     width = dims[-1].out.extent
     most = 14 if machine.registers >= 32 else 6
     tile = -(-width // -(-width // most))
-    return _body(_Plan(nest, frame, start_of(nest), image, weight, dims, lanes, tile), machine)
+    group = _group(anchor.spatial[-1].extent, dims, lanes)
+    return _body(_Plan(nest, frame, start_of(nest), image, weight, dims, lanes, tile, group), machine)
+
+
+def _group(channels: int, dims: tuple[Dimension, ...], lanes: int) -> int:
+    """Vectors of channels that run down the image together, so that lines and pages are used whole."""
+    rows = dims[0].taps.extent + 1 if len(dims) == 2 else 2
+    bytes_each = rows * dims[-1].out.extent * dims[-1].stride * lanes * 4
+    most = max(_CACHE_SHARE // bytes_each, _LINE // (lanes * 4), 1)
+    able = range(1, min(most, channels // lanes) + 1)
+    return min(able, key=lambda count: (-(-channels // (count * lanes)) * count, -count))
 
 
 def _first_branch(call: Any) -> Any:
@@ -99,7 +113,8 @@ def _body(plan: _Plan, machine: Machine) -> Body:
     frame, channel = plan.frame, plan.channel
     assert plan.nest.anchor is not None
     batch = plan.nest.anchor.spatial[0]
-    blocks = -(-channel.extent // plan.lanes)
+    wide = plan.group * plan.lanes
+    blocks = -(-channel.extent // wide)
     height = plan.dims[0] if len(plan.dims) == 2 else None
     rows = height.whole() if height else (0, 1)
     bands = 1
@@ -110,9 +125,9 @@ def _body(plan: _Plan, machine: Machine) -> Body:
     band = frame.simplify(tirx.floormod(part, const(bands)))
     block = frame.simplify(tirx.floormod(tirx.floordiv(part, const(bands)), const(blocks)))
     image = frame.simplify(tirx.floordiv(part, const(bands * blocks)))
-    first = frame.axis("c", channel.extent - plan.lanes + 1)
-    # The last vector overlaps the one before it, so that no narrower one is needed.
-    held = frame.simplify(tirx.min(block * const(plan.lanes), const(channel.extent - plan.lanes)))
+    first = frame.axis("c", channel.extent - wide + 1)
+    # The last group overlaps the one before it, so that no narrower one is needed.
+    held = frame.simplify(tirx.min(block * const(wide), const(channel.extent - wide)))
     variables = {batch.var: image, channel.var: first}
 
     if height is None:
@@ -164,7 +179,17 @@ def _rows_inside(dim: Dimension, at: Expr) -> tuple[Expr, Expr]:
 
 
 def _row(plan: _Plan, variables: dict[Any, Expr], rows: tuple[Expr, Expr] | None) -> Any:
-    """One row of outputs: tiles alike become a loop, tiles at the borders stand alone."""
+    """One row of outputs for each vector of the group."""
+    frame, channel = plan.frame, plan.channel.var
+    if plan.group == 1:
+        return _columns(plan, variables, rows)
+    each = frame.axis("g", plan.group)
+    first = variables[channel] + each * const(plan.lanes)
+    return loop(each, plan.group, _columns(plan, {**variables, channel: first}, rows))
+
+
+def _columns(plan: _Plan, variables: dict[Any, Expr], rows: tuple[Expr, Expr] | None) -> Any:
+    """One row of one vector: tiles alike become a loop, tiles at the borders stand alone."""
     across, frame = plan.dims[-1], plan.frame
     low, high = across.whole()
     starts = list(range(0, across.out.extent, plan.tile))
