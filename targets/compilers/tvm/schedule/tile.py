@@ -23,6 +23,8 @@ from edgepress.targets.compilers.tvm.schedule.start import start_of, started
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, contiguous_columns, tiled
 from edgepress.targets.compilers.tvm.stages import Nest
 
+_LINE = 64
+_MOST_AHEAD = 24  # row tiles up to which columns come from far often enough to ask for them early
 _MOST_WHOLE = 12  # steps of a sum up to which it has no loop
 
 
@@ -57,7 +59,8 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     columns = nest.anchor.spatial[-1]
     if not contiguous_columns(frame, contraction, columns, panel):
         return None
-    plan = Plan(nest, contraction, space, machine.lanes, panel, tile_rows(machine), machine.by_element)
+    plan = Plan(nest, contraction, space, machine.lanes, panel, tile_rows(machine), machine.by_element,
+                machine.arch == "x86_64")  # fmt: skip
     return tiled(plan, frame, columns, _tile)
 
 
@@ -134,6 +137,23 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
 
     unroll = _unrolled(plan, inner.extent)
 
+    tiles = plan.space.blocks * -(-plan.space.rows // plan.rows)
+    each = 0
+    if plan.ahead and 1 < tiles <= _MOST_AHEAD and width == plan.panel and inner.extent > _MOST_WHOLE:
+        lines = unroll * width * 4 // _LINE
+        each = -(-lines // tiles)
+        number = frame.axis("n", tiles)
+        statements.append(tirx.Bind(number, frame.simplify(tirx.floordiv(row, const(rows)))))
+
+    def ahead(base: Expr) -> list[Any]:
+        where = {**variables, **places[0], **inner.place(frame, base), column: panel * const(plan.panel)}
+        offset = frame.load_offset(plan.contraction.column, {**where, column: (panel + const(1)) * const(plan.panel)})
+        floats = _LINE // 4
+        return [
+            frame.prefetch(plan.contraction.column.source, offset + (number * const(each) + const(j)) * const(floats))
+            for j in range(each)
+        ]
+
     def quads_of(base: Expr, count: int) -> list[Any]:
         return [step for at in range(0, count, 4) for step in steps(base + const(at), min(4, count - at))]
 
@@ -143,7 +163,8 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
         parts += quads_of(const(0), unroll)
     else:
         var = frame.axis("k", trips)
-        parts.append(loop(var, trips, sequence(quads_of(var * const(unroll), unroll))))
+        trip = quads_of(var * const(unroll), unroll)
+        parts.append(loop(var, trips, sequence([*ahead(var * const(unroll)), *trip])))
     if tail:
         parts += quads_of(const(trips * unroll), tail)
     body = sequence(parts)

@@ -27,6 +27,7 @@ class Plan:
         panel: columns of a tile.
         rows: the most rows of a tile.
         by_element: whether a multiply-add takes one lane of a register.
+        ahead: whether tiles ask for the next panel of columns while they work on one.
     """
 
     nest: Nest
@@ -36,6 +37,7 @@ class Plan:
     panel: int
     rows: int
     by_element: bool
+    ahead: bool = False
 
 
 # (plan, frame, trip of the outer loop, first row, rows, panel, columns) → statement
