@@ -1,4 +1,7 @@
-"""What a sum may start at instead of zero: the biases and residuals that are added to it afterwards."""
+"""What a sum may start at instead of zero: the biases that are added to it afterwards.
+
+Residuals are added last, as the graph says: a sum that started at one would round at its magnitude.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,9 @@ from typing import Any
 import tvm_ffi
 from tvm import tirx
 
-from edgepress.targets.compilers.tvm.expressions import Expr, dtype_of, is_load, loads
+from edgepress.targets.compilers.tvm.expressions import Expr, dtype_of, is_load, loads, uses
 from edgepress.targets.compilers.tvm.kernel import Frame
-from edgepress.targets.compilers.tvm.stages import Nest
+from edgepress.targets.compilers.tvm.stages import Nest, Stage
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ def start_of(nest: Nest) -> Start:
     value, summands = nest.stage.value, []
     zero = isinstance(anchor.init, tirx.FloatImm) and float(anchor.init.value) == 0.0
     while zero:
-        found = [(add, other) for add in _adds(value) if (other := _beside(add, anchor.buffer)) is not None]
+        found = [(add, other) for add in _adds(value) if (other := _beside(add, anchor)) is not None]
         reads = [load for load in loads(value) if load.source.same_as(anchor.buffer)]
         if not found or len(found) != len(reads):
             break
@@ -52,11 +55,15 @@ def _adds(expr: Expr) -> list[Any]:
     return found
 
 
-def _beside(add: Any, sums: Any) -> Expr | None:
-    """The fp32 read that is added to the bare sum, or None."""
+def _beside(add: Any, anchor: Stage) -> Expr | None:
+    """The fp32 read, the same for every row, that is added to the bare sum, or None."""
     for own, other in ((add.a, add.b), (add.b, add.a)):
-        if is_load(own) and own.source.same_as(sums) and is_load(other) and not other.source.same_as(sums):
-            return other if dtype_of(other) == "float32" else None
+        if not (is_load(own) and own.source.same_as(anchor.buffer) and is_load(other)):
+            continue
+        rows = [axis for axis in anchor.spatial[:-1] if axis.extent > 1]
+        if other.source.same_as(anchor.buffer) or dtype_of(other) != "float32":
+            return None
+        return None if any(uses(index, axis.var) for index in other.indices for axis in rows) else other
     return None
 
 

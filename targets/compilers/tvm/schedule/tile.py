@@ -21,10 +21,11 @@ from edgepress.targets.compilers.tvm.schedule.contraction import (
 )
 from edgepress.targets.compilers.tvm.schedule.start import start_of, started
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, contiguous_columns, tiled
-from edgepress.targets.compilers.tvm.stages import Nest
+from edgepress.targets.compilers.tvm.stages import Nest, Stage
 
 _LINE = 64
-_MOST_AHEAD = 24  # row tiles up to which columns come from far often enough to ask for them early
+_PANEL_BYTES = 320 * 1024  # of columns, above which two panels are too many for the second cache
+_MOST_AHEAD = 40  # row tiles up to which columns come from far often enough to ask for them early
 _MOST_WHOLE = 12  # steps of a sum up to which it has no loop
 
 
@@ -139,7 +140,8 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
 
     tiles = plan.space.blocks * -(-plan.space.rows // plan.rows)
     each = 0
-    if plan.ahead and 1 < tiles <= _MOST_AHEAD and width == plan.panel and inner.extent > _MOST_WHOLE:
+    close = _terms(stage) * plan.panel * 4 <= _PANEL_BYTES
+    if plan.ahead and close and 1 < tiles <= _MOST_AHEAD and width == plan.panel and inner.extent > _MOST_WHOLE:
         lines = unroll * width * 4 // _LINE
         each = -(-lines // tiles)
         number = frame.axis("n", tiles)
@@ -180,6 +182,13 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
             store = frame.put(where, frame.value(start.value, where, held))
             statements.append(loop(lane, lanes, store, _kind(lanes)))
     return sequence(statements)
+
+
+def _terms(stage: Stage) -> int:
+    total = 1
+    for axis in stage.reduction:
+        total *= axis.extent
+    return total
 
 
 def _unrolled(plan: Plan, extent: int) -> int:
