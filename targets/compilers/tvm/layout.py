@@ -244,7 +244,9 @@ class ChannelsLast(GraphEditor):
             op, packed = "Depthwise", np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
         else:
             return False
-        extra = {key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs}
+        extra: dict[str, Any] = {
+            key: attrs[key] for key in ("zero_in", "zero_out", "low", "high", "to") if key in attrs
+        }
         if op == "Depthwise" and not quantised and self.vectors:
             extra["pad_inside"] = 1
         rest = [name for name in node.input[2:] if name]

@@ -22,7 +22,6 @@ from edgepress.targets.compilers.tvm.schedule import schedule
 from edgepress.targets.compilers.tvm.schedule.contraction import multiplies
 from edgepress.targets.description import Target
 
-
 # Without them one register is kept for each address of a tile, and pairs of loads fall apart.
 _AARCH64_OPTIONS = ("-disable-lsr:bool=true", "-aarch64-enable-gep-opt:bool=true")
 

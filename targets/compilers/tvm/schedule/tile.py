@@ -141,7 +141,13 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
     tiles = plan.space.blocks * -(-plan.space.rows // plan.rows)
     each = 0
     close = _terms(stage) * plan.panel * 4 <= _PANEL_BYTES
-    if plan.ahead and close and 1 < tiles <= _MOST_AHEAD and width == plan.panel and inner.extent > _MOST_WHOLE:
+    if (
+        plan.ahead
+        and close
+        and 1 < tiles <= _MOST_AHEAD
+        and width == plan.panel
+        and inner.extent > _MOST_WHOLE
+    ):
         lines = unroll * width * 4 // _LINE
         each = -(-lines // tiles)
         number = frame.axis("n", tiles)
@@ -149,10 +155,14 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
 
     def ahead(base: Expr) -> list[Any]:
         where = {**variables, **places[0], **inner.place(frame, base), column: panel * const(plan.panel)}
-        offset = frame.load_offset(plan.contraction.column, {**where, column: (panel + const(1)) * const(plan.panel)})
+        offset = frame.load_offset(
+            plan.contraction.column, {**where, column: (panel + const(1)) * const(plan.panel)}
+        )
         floats = _LINE // 4
         return [
-            frame.prefetch(plan.contraction.column.source, offset + (number * const(each) + const(j)) * const(floats))
+            frame.prefetch(
+                plan.contraction.column.source, offset + (number * const(each) + const(j)) * const(floats)
+            )
             for j in range(each)
         ]
 
