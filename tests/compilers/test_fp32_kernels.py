@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,6 +16,8 @@ from edgepress.targets import load_target
 from edgepress.targets.compilers.link import link
 from edgepress.targets.compilers.tvm import compile_graph
 from tests.compilers.running import Arrays, compiled, random_inputs, reference, worst
+
+Case = tuple[Any, ...]
 
 # batch, channels, image, window, strides, dilations, pads
 DEPTHWISE = [
@@ -43,12 +46,12 @@ def _model(nodes: list[onnx.NodeProto], shape: tuple[int, ...], weights: Arrays)
     return onnx.shape_inference.infer_shapes(model)
 
 
-def _depthwise(case: tuple[int, ...]) -> onnx.ModelProto:
-    batch, channels, image, window, strides, dilations, pads = case  # type: ignore[misc]
+def _depthwise(case: Case) -> onnx.ModelProto:
+    batch, channels, image, window, strides, dilations, pads = case
     rng = np.random.default_rng(1)
-    weights = {
+    weights: Arrays = {
         "w": rng.standard_normal((channels, 1, *window)).astype(np.float32),
-        "b": rng.standard_normal(channels).astype(np.float32),
+        "b": rng.standard_normal((channels,)).astype(np.float32),
         "low": np.array(0, np.float32),
         "high": np.array(6, np.float32),
     }
@@ -57,11 +60,11 @@ def _depthwise(case: tuple[int, ...]) -> onnx.ModelProto:
                          pads=pads),
         helper.make_node("Clip", ["c", "low", "high"], ["y"]),
     ]  # fmt: skip
-    return _model(nodes, (batch, channels, *image), weights)  # type: ignore[misc]
+    return _model(nodes, (batch, channels, *image), weights)
 
 
 @pytest.mark.parametrize("case", DEPTHWISE, ids=str)
-def test_depthwise_pads_inside(case: tuple[int, ...], tmp_path: Path) -> None:
+def test_depthwise_pads_inside(case: Case, tmp_path: Path) -> None:
     model = _depthwise(case)
     kernels, native = compiled(model, tmp_path, threads=2)
     assert not [name for name in kernels.ops if name.startswith("pad")]
@@ -73,7 +76,7 @@ def test_depthwise_pads_inside(case: tuple[int, ...], tmp_path: Path) -> None:
 def test_convolution_of_odd_sizes(case: tuple[int, ...], tmp_path: Path) -> None:
     batch, inner, outer, window, stride = case
     rng = np.random.default_rng(2)
-    weights = {
+    weights: Arrays = {
         "w": (rng.standard_normal((outer, inner, window, window)) / (window * inner**0.5)).astype(np.float32),
         "b": rng.standard_normal(outer).astype(np.float32),
     }
@@ -93,7 +96,7 @@ def test_borders_and_tails_on_other_processors(board: str, tmp_path: Path) -> No
     for number in (1, 3, 5, 6):
         folder = tmp_path / str(number)
         folder.mkdir()
-        model = _depthwise(DEPTHWISE[number])  # type: ignore[arg-type]
+        model = _depthwise(DEPTHWISE[number])
         made = compile_graph(model, target, folder)
         shared = link([made.model, made.kernels], target, folder / "lib", executable=False).shared
         assert shared is not None

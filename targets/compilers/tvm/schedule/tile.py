@@ -6,11 +6,12 @@ Row tiles are balanced (7 rows are 4 + 3, never 6 + 1); columns left over take n
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
 
-from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.contraction import (
@@ -26,6 +27,7 @@ from edgepress.targets.compilers.tvm.stages import Nest, Stage
 _LINE = 64
 _PANEL_BYTES = 320 * 1024  # of columns, above which two panels are too many for the second cache
 _MOST_AHEAD = 40  # row tiles up to which columns come from far often enough to ask for them early
+_LEAST_SHARED = 16  # lanes from which a half vector is worth sharing a register
 _MOST_WHOLE = 12  # steps of a sum up to which it has no loop
 
 
@@ -76,22 +78,44 @@ def chunks_of(width: int, lanes: int) -> list[tuple[int, int]]:
     return chunks
 
 
+@dataclass(frozen=True)
+class _Slot:
+    """Where the sums of a row and a vector of columns lie: from lane ``first`` on."""
+
+    buffer: Any
+    first: int
+    lanes: int
+
+    @property
+    def shared(self) -> bool:
+        return shape_of(self.buffer) != (self.lanes,)
+
+
 def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int) -> Any:
     stage = plan.contraction.stage
     column = stage.spatial[-1].var
     chunks = chunks_of(width, plan.lanes)
     places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
-    sums = [
-        [local(f"s{r}_{c}", lanes, "float32") for c, (_, lanes) in enumerate(chunks)] for r in range(rows)
+    halves = _halves(plan, chunks)
+    slots = [
+        [_Slot(local(f"s{r}_{c}", lanes, "float32"), 0, lanes) for c, (_, lanes) in enumerate(chunks)]
+        for r in range(rows)
     ]
+    for r in range(0, rows - 1, 2):
+        for c in halves:
+            lanes = chunks[c][1]
+            both = local(f"s{r}_{c}", 2 * lanes, "float32")
+            slots[r][c], slots[r + 1][c] = _Slot(both, 0, lanes), _Slot(both, lanes, lanes)
     start = start_of(plan.nest)
     statements: list[Any] = []
     for r in range(rows):
         for c, (first, lanes) in enumerate(chunks):
-            statements.append(tirx.AllocBuffer(sums[r][c]))
+            slot = slots[r][c]
+            if slot.first == 0:
+                statements.append(tirx.AllocBuffer(slot.buffer))
             lane = frame.axis("v", lanes)
             where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
-            init = tirx.BufferStore(sums[r][c], started(frame, start, where), [lane])
+            init = tirx.BufferStore(slot.buffer, started(frame, start, where), [lane + const(slot.first)])
             statements.append(loop(lane, lanes, init, _kind(lanes)))
 
     inner = sum_axis(frame, plan.contraction)
@@ -124,6 +148,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                 weight = tirx.Var("w", f"float32x{lanes}" if lanes > 1 else "float32")
                 done.append(tirx.Bind(weight, frame.vector(plan.contraction.column.source, offset, lanes)))
                 weights.append(weight)
+            numbers: list[Any] = []
             for r in range(rows):
                 if lane_read:
                     number = tirx.Shuffle([quads[r]], [const(k)])
@@ -131,9 +156,14 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     offset = frame.load_offset(plan.contraction.row, {**at, **places[r]})
                     number = tirx.Var("x", "float32")
                     done.append(tirx.Bind(number, frame.element(plan.contraction.row.source, offset)))
+                numbers.append(number)
                 for c, (_, lanes) in enumerate(chunks):
-                    product = spread(number, lanes) * weights[c]
-                    done.append(_put(sums[r][c], lanes, _get(sums[r][c], lanes) + product))
+                    slot = slots[r][c]
+                    if not slot.shared:
+                        done.append(_add(slot.buffer, lanes, spread(number, lanes) * weights[c]))
+                    elif slot.first:
+                        product = _joined(numbers[r - 1], number, lanes) * _twice(weights[c], lanes)
+                        done.append(_add(slot.buffer, 2 * lanes, product))
         return done
 
     unroll = _unrolled(plan, inner.extent)
@@ -188,7 +218,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
         for c, (first, lanes) in enumerate(chunks):
             lane = frame.axis("v", lanes)
             where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
-            held = tirx.BufferLoad(sums[r][c], [lane])
+            held = tirx.BufferLoad(slots[r][c].buffer, [lane + const(slots[r][c].first)])
             store = frame.put(where, frame.value(start.value, where, held))
             statements.append(loop(lane, lanes, store, _kind(lanes)))
     return sequence(statements)
@@ -205,7 +235,7 @@ def _unrolled(plan: Plan, extent: int) -> int:
     """Steps of the sum in one trip of its loop."""
     if plan.lanes == 1:
         return 1
-    if extent <= _MOST_WHOLE:
+    if extent <= (_MOST_WHOLE if plan.by_element else 4):
         return extent
     return 8 if plan.by_element and extent % 8 in (0, 4) else 4
 
@@ -229,9 +259,22 @@ def _kind(lanes: int) -> Any:
     return tirx.ForKind.VECTORIZED if lanes > 1 else tirx.ForKind.UNROLLED
 
 
-def _get(buffer: Any, lanes: int) -> Expr:
-    return tirx.BufferLoad(buffer, [tirx.Ramp(const(0), const(1), lanes) if lanes > 1 else const(0)])
+def _halves(plan: Plan, chunks: list[tuple[int, int]]) -> list[int]:
+    """Half vectors beside whole ones: two rows of them share a register."""
+    if plan.by_element or plan.lanes < _LEAST_SHARED or len(chunks) == 1:
+        return []
+    return [c for c, (_, lanes) in enumerate(chunks) if 2 * lanes == plan.lanes]
 
 
-def _put(buffer: Any, lanes: int, value: Expr) -> Any:
-    return tirx.BufferStore(buffer, value, [tirx.Ramp(const(0), const(1), lanes) if lanes > 1 else const(0)])
+def _joined(low: Expr, high: Expr, lanes: int) -> Expr:
+    """One number in the lower lanes, another in the upper; both are spread already for whole vectors."""
+    return tirx.Shuffle([spread(low, lanes), spread(high, lanes)], [const(i) for i in range(2 * lanes)])
+
+
+def _twice(value: Expr, lanes: int) -> Expr:
+    return tirx.Shuffle([value, value], [const(i) for i in range(2 * lanes)])
+
+
+def _add(buffer: Any, lanes: int, value: Expr) -> Any:
+    where = [tirx.Ramp(const(0), const(1), lanes) if lanes > 1 else const(0)]
+    return tirx.BufferStore(buffer, tirx.BufferLoad(buffer, where) + value, where)
