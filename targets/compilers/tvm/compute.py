@@ -11,7 +11,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from edgepress.targets.compilers.tvm.stages import KERNEL
+from edgepress.targets.compilers.tvm.stages import KERNEL, WINDOW
 
 
 def conv(
@@ -22,7 +22,7 @@ def conv(
     panel = int(weight.shape[-1])
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
     inputs = te.reduce_axis((0, int(weight.shape[-2])), "ic")
-    shape = [int(x.shape[0]), *_out_space(x, window, strides, dilations), channels]
+    shape = [int(x.shape[0]), *_out_space(x.shape[1:-1], window, strides, dilations), channels]
 
     def element(*at: Any) -> Any:
         n, *space, c = at
@@ -35,18 +35,47 @@ def conv(
     return te.compute(shape, element, name="conv", attrs={KERNEL: "contraction"})
 
 
-def depthwise(x: Any, weight: Any, strides: Sequence[int], dilations: Sequence[int], dtype: str) -> Any:
-    """Convolution of each channel of padded ``x`` ``[n, *space, c]`` by ``weight`` ``[*window, c]``."""
+def depthwise(
+    x: Any,
+    weight: Any,
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    dtype: str,
+    pads: Sequence[int] | None = None,
+) -> Any:
+    """Convolution of each channel of ``x`` ``[n, *space, c]`` by ``weight`` ``[*window, c]``.
+
+    Without ``pads``, ``x`` is padded already; with them, reads outside ``x`` are zero.
+    """
     window = [int(extent) for extent in weight.shape[:-1]]
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
-    shape = [int(x.shape[0]), *_out_space(x, window, strides, dilations), int(x.shape[-1])]
+    dims = len(window)
+    around = list(pads) if pads is not None else [0] * (2 * dims)
+    extents = [int(extent) for extent in x.shape[1:-1]]
+    padded = [e + a + b for e, a, b in zip(extents, around[:dims], around[dims:], strict=True)]
+    space_out = _out_space(padded, window, strides, dilations)
+    shape = [int(x.shape[0]), *space_out, int(x.shape[-1])]
 
     def element(*at: Any) -> Any:
         n, *space, c = at
-        source = [p * s + t * d for p, s, t, d in zip(space, strides, taps, dilations, strict=True)]
-        return te.sum(_wide(x(n, *source, c), dtype) * _wide(weight(*taps, c), dtype), axis=taps)
+        source = [
+            p * s + t * d - before
+            for p, s, t, d, before in zip(space, strides, taps, dilations, around[:dims], strict=True)
+        ]
+        value = _wide(x(n, *source, c), dtype)
+        if any(around):
+            inside = [
+                condition
+                for s, extent in zip(source, extents, strict=True)
+                for condition in (s >= 0, s < extent)
+            ]
+            value = tirx.if_then_else(tirx.all(*inside), value, tirx.const(0, dtype))
+        return te.sum(value * _wide(weight(*taps, c), dtype), axis=taps)
 
-    return te.compute(shape, element, name="depthwise", attrs={KERNEL: "window"})
+    notes: dict[str, Any] = {KERNEL: "window"}
+    if pads is not None:
+        notes[WINDOW] = [*strides, *dilations, *around[:dims]]
+    return te.compute(shape, element, name="depthwise", attrs=notes)
 
 
 def dense(x: Any, weight: Any, channels: int, dtype: str) -> Any:
@@ -66,7 +95,7 @@ def dense(x: Any, weight: Any, channels: int, dtype: str) -> Any:
 def max_pool(x: Any, window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Any:
     """The greatest value of each window of padded ``x`` ``[n, *space, c]``."""
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
-    shape = [int(x.shape[0]), *_out_space(x, window, strides, dilations), int(x.shape[-1])]
+    shape = [int(x.shape[0]), *_out_space(x.shape[1:-1], window, strides, dilations), int(x.shape[-1])]
 
     def element(*at: Any) -> Any:
         n, *space, c = at
@@ -80,7 +109,7 @@ def window_sum(x: Any, window: Sequence[int], strides: Sequence[int], dtype: str
     """The sum of each window of padded ``x`` ``[n, *space, c]``."""
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
     ones = [1] * len(window)
-    shape = [int(x.shape[0]), *_out_space(x, window, strides, ones), int(x.shape[-1])]
+    shape = [int(x.shape[0]), *_out_space(x.shape[1:-1], window, strides, ones), int(x.shape[-1])]
 
     def element(*at: Any) -> Any:
         n, *space, c = at
@@ -120,8 +149,10 @@ def _wide(value: Any, dtype: str) -> Any:
     return value if str(value.ty.dtype) == dtype else value.astype(dtype)
 
 
-def _out_space(x: Any, window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> list[int]:
+def _out_space(
+    extents: Sequence[Any], window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> list[int]:
     return [
         (int(extent) - (taps - 1) * dilation - 1) // stride + 1
-        for extent, taps, stride, dilation in zip(x.shape[1:-1], window, strides, dilations, strict=True)
+        for extent, taps, stride, dilation in zip(extents, window, strides, dilations, strict=True)
     ]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from tvm import relax
+from tvm import ir, relax, tirx, topi
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgepress.errors import UnsupportedOpError
@@ -19,7 +19,7 @@ from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, s
 from edgepress.targets.compilers.tvm.quantised import QUANTISED
 
 MEND = "use the ort engine for this model, or replace the operator before exporting"
-Converter = Callable[[Any, Sequence[Any], dict[str, Any]], Any]
+Converter = Callable[[Any, Sequence[Any], dict[str, Any]], Any]  # None: TVM's own converter takes it
 
 
 def import_graph(model: onnx.ModelProto) -> Any:
@@ -52,8 +52,9 @@ class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
     def _convert_operator(self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int) -> Any:
         where = attrs.get("tvm_custom", {}).get("name", "")
         try:
-            if op_name in CONVERTERS:
-                return self.bb.normalize(CONVERTERS[op_name](self.bb, list(inputs), attrs))
+            made = CONVERTERS[op_name](self.bb, list(inputs), attrs) if op_name in CONVERTERS else None
+            if made is not None:
+                return self.bb.normalize(made)
             return super()._convert_operator(op_name, inputs, attrs, opset)
         except Exception as error:
             cause = (str(error).strip().splitlines() or [""])[0][:200]
@@ -71,9 +72,10 @@ def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 
 def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    x = padded(bb, inputs[0], attrs["pads"], 0.0)
+    pads = list(attrs["pads"]) if attrs.get("pad_inside") else None
+    x = inputs[0] if pads is not None else padded(bb, inputs[0], attrs["pads"], 0.0)
     y = bb.emit_te(
-        compute.depthwise, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), "float32",
+        compute.depthwise, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), "float32", pads,
         primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="depthwise",
     )  # fmt: skip
     return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y
@@ -121,6 +123,26 @@ def _mean(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     return relax.op.mean(inputs[0], axis=list(attrs["axes"]), keepdims=bool(attrs["keepdims"]))
 
 
+def _clip(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """Bounds known at build time become numbers in the code; others are left to TVM's converter."""
+    bounds = [*inputs[1:], None, None][:2]
+    if len(inputs) < 2 or str(inputs[0].ty.dtype) != "float32":
+        return None
+    numbers = []
+    for bound in bounds:
+        value = bound.value.numpy() if isinstance(bound, ir.expr.GenericConst) else None
+        if bound is not None and (value is None or value.size != 1 or np.isnan(value).any()):
+            return None
+        numbers.append(None if value is None else float(value.reshape(())))
+
+    def clip(x: Any) -> Any:
+        low, high = numbers
+        x = x if low is None else topi.maximum(x, tirx.const(low, "float32"))
+        return x if high is None else topi.minimum(x, tirx.const(high, "float32"))
+
+    return bb.emit_te(clip, inputs[0], primfunc_name_hint="clip") if numbers != [None, None] else None
+
+
 CONVERTERS: dict[str, Converter] = {
     "EpConv": _conv,
     "EpDepthwise": _depthwise,
@@ -128,5 +150,6 @@ CONVERTERS: dict[str, Converter] = {
     "EpMaxPool": _max_pool,
     "EpAveragePool": _average_pool,
     "EpMean": _mean,
+    "Clip": _clip,
     **QUANTISED,
 }

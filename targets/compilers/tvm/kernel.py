@@ -108,6 +108,14 @@ class Frame:
             return self.element(buffer, offset)
         return tirx.BufferLoad(self._flat[buffer], [tirx.Ramp(offset, const(1), lanes)])
 
+    def prefetch(self, buffer: Any, offset: Expr, write: bool = False) -> Any:
+        """A statement that asks for the cache line of an element, which need not lie inside the buffer."""
+        address = tirx.address_of(tirx.BufferLoad(self._flat[buffer], [offset]))
+        call = tirx.call_llvm_intrin(
+            "void", "llvm.prefetch.p0", address, const(int(write)), const(3), const(1)
+        )
+        return tirx.Evaluate(call)
+
     def value(self, expr: Expr, variables: Mapping[Any, Expr], held: Expr | None = None) -> Expr:
         """An expression over the nest's axes as code; ``held`` stands for the anchor's sum."""
         anchor = self.nest.anchor

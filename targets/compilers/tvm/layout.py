@@ -261,6 +261,8 @@ class ChannelsLast(GraphEditor):
                     packed = packing8.pack_depthwise(packed, self.machine.lanes)
         else:
             return False
+        if op == "Depthwise" and not quantised and self.machine.lanes > 1:
+            extra["pad_inside"] = 1
         self.node(
             ("EpQ" if quantised else "Ep") + op,
             [self.need_last(node.input[0]), self.constant(packed, node.input[1]), *rest],

@@ -15,12 +15,16 @@ from edgepress.targets.compilers.tvm.csource import exact_constants, freestandin
 from edgepress.targets.compilers.tvm.expressions import dtype_of, loads, shape_of
 from edgepress.targets.compilers.tvm.kernel import Frame
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.mathematics import vector_mathematics
 from edgepress.targets.compilers.tvm.opaque import opaque_kernel
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule import schedule
 from edgepress.targets.compilers.tvm.schedule.contraction import multiplies
 from edgepress.targets.compilers.tvm.stages import INPUTS
 from edgepress.targets.description import Target
+
+# Without them one register is kept for each address of a tile, and pairs of loads fall apart.
+_AARCH64_OPTIONS = ("-disable-lsr:bool=true", "-aarch64-enable-gep-opt:bool=true")
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ def tvm_target(target: Target) -> Any:
     }
     if target.cpu.features:
         settings["mattr"] = [f if f[0] in "+-" else f"+{f}" for f in target.cpu.features]
+    if target.cpu.arch == "aarch64":
+        settings["cl-opt"] = list(_AARCH64_OPTIONS)
     if target.toolchain.llvm_abi:
         settings["mabi"] = target.toolchain.llvm_abi
     return tvm.target.Target(settings)
@@ -143,12 +149,19 @@ def generate(functions: list[Any], kernels: list[Kernel], target: Target, out: P
             tirx.transform.StmtSimplify(),
             tirx.transform.RemoveNoOp(),
             s_tir.transform.RewriteUnsafeSelect(),
-            tirx.transform.LowerIntrin(),
         ]
     )
     try:
         with tvm.transform.PassContext(opt_level=3), machine_target:
             module = passes(tvm.IRModule(named))
+            if not c_source:
+                module = tvm.IRModule(
+                    {
+                        var.name_hint: vector_mathematics(func, target.cpu.arch)
+                        for var, func in module.functions_items()
+                    }
+                )
+            module = tirx.transform.LowerIntrin()(module)
             if c_source:
                 module = tvm.IRModule(
                     {var.name_hint: exact_constants(func) for var, func in module.functions_items()}

@@ -27,6 +27,7 @@ KERNEL = "ep.kernel"
 DEPTHWISE = "depthwise_dot"  # the kernel mark of a depthwise convolution with weights in runs of four taps
 BOUNDED = "ep.bounded"  # whether no sum, scaled to output steps, leaves 31 bits
 INPUTS = "ep.inputs"  # how many inputs a sum has before they are padded
+WINDOW = "ep.window"  # strides, dilations and leading pads of a window over an unpadded input
 
 
 @dataclass(frozen=True)

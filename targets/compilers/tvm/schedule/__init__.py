@@ -11,6 +11,7 @@ from collections.abc import Callable
 from edgepress.targets.compilers.tvm.kernel import Body, Frame
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule import (
+    depthwise,
     depthwise_dot,
     plain,
     rows,
@@ -28,6 +29,7 @@ MAKERS: tuple[Maker, ...] = (
     tile_dot.make,
     depthwise_dot.make,
     tile_int8.make,
+    depthwise.make,
     window.make,
     rows.make,
     plain.make,

@@ -138,6 +138,42 @@ def row_space(nest: Nest, frame: Frame, contraction: Contraction) -> RowSpace:
     return best
 
 
+@dataclass(frozen=True)
+class SumAxis:
+    """The innermost loop of a contraction: trailing summed axes along which both operands are linear."""
+
+    axes: tuple[Axis, ...]
+
+    @property
+    def extent(self) -> int:
+        """How many products it adds up."""
+        return _product(self.axes)
+
+    def place(self, frame: Frame, step: Expr) -> dict[Any, Expr]:
+        """What each of the axes is at a step."""
+        indices = split_flat(step, [axis.extent for axis in self.axes])
+        return {axis.var: frame.simplify(index) for axis, index in zip(self.axes, indices, strict=True)}
+
+
+def sum_axis(frame: Frame, contraction: Contraction) -> SumAxis:
+    """As many trailing summed axes as act as one: the channels of neighbouring places lie together."""
+    stage = contraction.stage
+    reduction = stage.reduction
+    for first in range(len(reduction)):
+        axis = SumAxis(reduction[first:])
+        variables: dict[Any, Expr] = {
+            a.var: frame.axis("t", a.extent) for a in (*stage.spatial, *reduction[:first])
+        }
+        # The column's own index has a remainder of its own: its first panel stands for all.
+        variables[stage.spatial[-1].var] = const(0)
+        variables |= axis.place(frame, frame.axis("t", axis.extent))
+        if all(
+            no_division(frame.load_offset(load, variables)) for load in (contraction.row, contraction.column)
+        ):
+            return axis
+    return SumAxis(reduction[-1:])
+
+
 def _row_dependent(load: Any, axis: Axis) -> bool:
     return _depends(load, axis.var)
 

@@ -27,6 +27,7 @@ class Plan:
         panel: columns of a tile.
         rows: the most rows of a tile.
         by_element: whether a multiply-add takes one lane of a register.
+        ahead: whether tiles ask for the next panel of columns while they work on one.
     """
 
     nest: Nest
@@ -36,6 +37,7 @@ class Plan:
     panel: int
     rows: int
     by_element: bool
+    ahead: bool = False
 
 
 # (plan, frame, trip of the outer loop, first row, rows, panel, columns) → statement
@@ -105,8 +107,15 @@ def _row_tile(
 ) -> Any:
     """One tile; the first ``rows mod tiles`` tiles have one row more than the others."""
     small, extra = divmod(plan.space.rows, tiles)
+
+    def at(first: Expr, rows: int) -> Any:
+        # A variable of its own, so that the simplifier puts quotient and remainder together again.
+        row = frame.axis("row", plan.space.rows - rows + 1)
+        made = make_tile(plan, frame, block, row, rows, panel, width)
+        return sequence([tirx.Bind(row, frame.simplify(first)), made])
+
     if not extra:
-        return make_tile(plan, frame, block, tile * const(small), small, panel, width)
-    large = make_tile(plan, frame, block, tile * const(small + 1), small + 1, panel, width)
-    rest = make_tile(plan, frame, block, tile * const(small) + const(extra), small, panel, width)
+        return at(tile * const(small), small)
+    large = at(tile * const(small + 1), small + 1)
+    rest = at(tile * const(small) + const(extra), small)
     return tirx.IfThenElse(tirx.LT(tile, const(extra)), large, rest)

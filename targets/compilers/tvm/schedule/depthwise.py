@@ -1,0 +1,274 @@
+"""Depthwise convolution in fp32, channels last, over the unpadded input.
+
+A few vectors of channels run down the image together. Along a row, one vector's weights stay in
+registers, and a tile of neighbouring columns reads each input once. Rows whose window leaves the image
+run over fewer kernel rows; columns at the left and right border have tiles of their own. So no padded
+copy is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import tvm_ffi
+from tvm import ir, tirx
+
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads, shape_of
+from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
+from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.start import Start, start_of, started
+from edgepress.targets.compilers.tvm.stages import WINDOW, Axis, Nest
+
+_ENOUGH_PARTS = 4
+_CACHE_SHARE = 24 * 1024  # bytes of the first cache that the rows in use may take
+_LINE = 64
+_MOST_UNROLLED = 9  # taps whose weights fit in 32 registers beside a tile's sums
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One spatial dimension: output axis, kernel axis, and how they meet the input's extent."""
+
+    out: Axis
+    taps: Axis
+    extent: int
+    stride: int
+    dilation: int
+    pad: int
+
+    def inside(self, place: int) -> tuple[int, ...]:
+        """The taps of an output that fall inside the input."""
+        at = [place * self.stride + tap * self.dilation - self.pad for tap in range(self.taps.extent)]
+        return tuple(tap for tap, position in enumerate(at) if 0 <= position < self.extent)
+
+    def whole(self) -> tuple[int, int]:
+        """The range of outputs whose every tap is inside."""
+        full = [p for p in range(self.out.extent) if len(self.inside(p)) == self.taps.extent]
+        return (full[0], full[-1] + 1) if full else (0, 0)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    nest: Nest
+    frame: Frame
+    start: Start
+    image: Any
+    weight: Any
+    dims: tuple[Dimension, ...]
+    lanes: int
+    tile: int
+    group: int
+
+    @property
+    def channel(self) -> Any:
+        assert self.nest.anchor is not None
+        return self.nest.anchor.spatial[-1]
+
+
+def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
+    """Columns × one vector of channels, or None where the nest is no depthwise convolution of fp32."""
+    anchor = nest.anchor
+    if anchor is None or WINDOW not in anchor.notes or machine.lanes == 1:
+        return None
+    if dtype_of(anchor.buffer) != "float32" or len(anchor.reduction) not in (1, 2):
+        return None
+    inside = tvm_ffi.structural_map(anchor.value, (ir.Call, _first_branch))
+    operands = [load for load in loads(inside) if not load.source.same_as(anchor.buffer)]
+    if len(operands) != 2:
+        return None
+    image, weight = sorted(operands, key=lambda load: -len(load.indices))
+    settings = [int(number) for number in anchor.notes[WINDOW]]
+    count = len(anchor.reduction)
+    shape = shape_of(image.source)
+    dims = tuple(
+        Dimension(out, taps, shape[1 + d], settings[d], settings[count + d], settings[2 * count + d])
+        for d, (out, taps) in enumerate(zip(anchor.spatial[1:-1], anchor.reduction, strict=True))
+    )
+    lanes = machine.lanes
+    while lanes > anchor.spatial[-1].extent:
+        lanes //= 2
+    width = dims[-1].out.extent
+    most = 14 if machine.registers >= 32 else 6
+    tile = -(-width // -(-width // most))
+    group = _group(anchor.spatial[-1].extent, dims, lanes)
+    return _body(_Plan(nest, frame, start_of(nest), image, weight, dims, lanes, tile, group), machine)
+
+
+def _group(channels: int, dims: tuple[Dimension, ...], lanes: int) -> int:
+    """Vectors of channels that run down the image together, so that lines and pages are used whole."""
+    rows = dims[0].taps.extent + 1 if len(dims) == 2 else 2
+    bytes_each = rows * dims[-1].out.extent * dims[-1].stride * lanes * 4
+    most = max(_CACHE_SHARE // bytes_each, _LINE // (lanes * 4), 1)
+    able = range(1, min(most, channels // lanes) + 1)
+    return min(able, key=lambda count: (-(-channels // (count * lanes)) * count, -count))
+
+
+def _first_branch(call: Any) -> Any:
+    return call.args[1] if str(getattr(call.op, "name", "")).endswith("if_then_else") else call
+
+
+def _body(plan: _Plan, machine: Machine) -> Body:
+    """The divided loop: batch × vectors of channels × bands of rows."""
+    frame, channel = plan.frame, plan.channel
+    assert plan.nest.anchor is not None
+    batch = plan.nest.anchor.spatial[0]
+    wide = plan.group * plan.lanes
+    blocks = -(-channel.extent // wide)
+    height = plan.dims[0] if len(plan.dims) == 2 else None
+    rows = height.whole() if height else (0, 1)
+    bands = 1
+    while batch.extent * blocks * bands < _ENOUGH_PARTS and rows[1] - rows[0] >= 16 * bands:
+        bands *= 2
+    total = batch.extent * blocks * bands
+    part = frame.axis("p", total)
+    band = frame.simplify(tirx.floormod(part, const(bands)))
+    block = frame.simplify(tirx.floormod(tirx.floordiv(part, const(bands)), const(blocks)))
+    image = frame.simplify(tirx.floordiv(part, const(bands * blocks)))
+    first = frame.axis("c", channel.extent - wide + 1)
+    # The last group overlaps the one before it, so that no narrower one is needed.
+    held = frame.simplify(tirx.min(block * const(wide), const(channel.extent - wide)))
+    variables = {batch.var: image, channel.var: first}
+
+    if height is None:
+        body = _row(plan, variables, None)
+        return Body(frame.part_loop(part, sequence([tirx.Bind(first, held), body])), total)
+    unrolled = machine.registers >= 32 and height.taps.extent * plan.dims[1].taps.extent <= _MOST_UNROLLED
+    statements = [tirx.Bind(first, held)]
+    low, high = rows if unrolled else (0, 0)
+    border = height.out.extent - (high - low)
+    if border:
+        edge = frame.axis("y", border)
+        row = edge if high == low else edge + tirx.Select(edge < const(low), const(0), const(high - low))
+        at = frame.axis("y", height.out.extent)
+        some = tirx.Bind(at, row)
+        inner = sequence([some, _row(plan, {**variables, height.out.var: at}, _rows_inside(height, at))])
+        if unrolled:
+            borders = loop(edge, border, inner)
+            statements.append(
+                borders if bands == 1 else tirx.IfThenElse(tirx.EQ(band, const(0)), borders, None)
+            )
+        else:
+            statements.append(_banded(frame, edge, 0, border, band, bands, inner))
+    if high > low:
+        at = frame.axis("y", height.out.extent)
+        inner = _row(plan, {**variables, height.out.var: at}, None)
+        statements.append(_banded(frame, at, low, high, band, bands, inner))
+    return Body(frame.part_loop(part, sequence(statements)), total)
+
+
+def _banded(frame: Frame, var: Any, low: int, high: int, band: Expr, bands: int, body: Any) -> Any:
+    """A loop over a band's share of ``[low, high)``."""
+    if bands == 1:
+        return tirx.For(var, const(low), const(high - low), tirx.ForKind.SERIAL, body)
+    share = -(-(high - low) // bands)
+    begin = frame.simplify(const(low) + band * const(share))
+    count = frame.simplify(tirx.min(begin + const(share), const(high)) - begin)
+    return tirx.For(var, begin, count, tirx.ForKind.SERIAL, body)
+
+
+def _rows_inside(dim: Dimension, at: Expr) -> tuple[Expr, Expr]:
+    """The first tap inside the input, and how many there are, for an output that is known at run time."""
+    begin = at * const(dim.stride) - const(dim.pad)
+    slack = const(dim.dilation - 1)
+    low = tirx.max(tirx.floordiv(slack - begin, const(dim.dilation)), const(0))
+    high = tirx.min(
+        tirx.floordiv(const(dim.extent) - begin + slack, const(dim.dilation)), const(dim.taps.extent)
+    )
+    return low, high - low
+
+
+def _row(plan: _Plan, variables: dict[Any, Expr], rows: tuple[Expr, Expr] | None) -> Any:
+    """One row of outputs for each vector of the group."""
+    frame, channel = plan.frame, plan.channel.var
+    if plan.group == 1:
+        return _columns(plan, variables, rows)
+    each = frame.axis("g", plan.group)
+    first = variables[channel] + each * const(plan.lanes)
+    return loop(each, plan.group, _columns(plan, {**variables, channel: first}, rows))
+
+
+def _columns(plan: _Plan, variables: dict[Any, Expr], rows: tuple[Expr, Expr] | None) -> Any:
+    """One row of one vector: tiles alike become a loop, tiles at the borders stand alone."""
+    across, frame = plan.dims[-1], plan.frame
+    low, high = across.whole()
+    starts = list(range(0, across.out.extent, plan.tile))
+    runs: list[tuple[int, int, int]] = []  # first column, columns, tiles
+    for begin in starts:
+        size = min(plan.tile, across.out.extent - begin)
+        whole = low <= begin and begin + size <= high
+        if runs and whole and low <= runs[-1][0] and runs[-1][1] == size:
+            runs[-1] = (runs[-1][0], size, runs[-1][2] + 1)
+        else:
+            runs.append((begin, size, 1))
+    statements = []
+    for begin, size, count in runs:
+        taps = [across.inside(begin + x) for x in range(size)]
+        if count == 1:
+            statements.append(_tile(plan, variables, const(begin), taps, rows))
+            continue
+        var = frame.axis("x", count)
+        column = frame.simplify(var * const(size) + const(begin))
+        statements.append(loop(var, count, _tile(plan, variables, column, taps, rows)))
+    return sequence(statements)
+
+
+def _tile(
+    plan: _Plan,
+    variables: dict[Any, Expr],
+    column: Expr,
+    taps: list[tuple[int, ...]],
+    rows: tuple[Expr, Expr] | None,
+) -> Any:
+    """Neighbouring columns; ``taps`` are the kernel columns inside the input, for each."""
+    frame, lanes, across, channel = plan.frame, plan.lanes, plan.dims[-1], plan.channel
+    kind = tirx.ForKind.VECTORIZED if lanes > 1 else tirx.ForKind.UNROLLED
+    places = [{**variables, across.out.var: frame.simplify(column + const(x))} for x in range(len(taps))]
+    sums = [local(f"s{x}", lanes, "float32") for x in range(len(taps))]
+    statements: list[Any] = [tirx.AllocBuffer(acc) for acc in sums]
+    every = tirx.Ramp(const(0), const(1), lanes) if lanes > 1 else const(0)
+    for acc, place in zip(sums, places, strict=True):
+        lane = frame.axis("v", lanes)
+        there = {**place, channel.var: place[channel.var] + lane}
+        statements.append(
+            loop(lane, lanes, tirx.BufferStore(acc, started(frame, plan.start, there), [lane]), kind)
+        )
+
+    def steps(kernel_row: dict[Any, Expr]) -> list[Any]:
+        done: list[Any] = []
+        weights = []
+        for tap in range(across.taps.extent):
+            offset = frame.load_offset(plan.weight, {**places[0], **kernel_row, across.taps.var: const(tap)})
+            weight = tirx.Var("w", f"float32x{lanes}" if lanes > 1 else "float32")
+            done.append(tirx.Bind(weight, frame.vector(plan.weight.source, offset, lanes)))
+            weights.append(weight)
+        users: dict[int, list[tuple[int, int]]] = {}
+        for x, own in enumerate(taps):
+            for tap in own:
+                users.setdefault(x * across.stride + tap * across.dilation, []).append((x, tap))
+        for position in sorted(users):
+            x, tap = users[position][0]
+            offset = frame.load_offset(plan.image, {**places[x], **kernel_row, across.taps.var: const(tap)})
+            value = tirx.Var("x", f"float32x{lanes}" if lanes > 1 else "float32")
+            done.append(tirx.Bind(value, frame.vector(plan.image.source, offset, lanes)))
+            for x, tap in users[position]:
+                total = tirx.BufferLoad(sums[x], [every]) + value * weights[tap]
+                done.append(tirx.BufferStore(sums[x], total, [every]))
+        return done
+
+    if len(plan.dims) == 1:
+        statements += steps({})
+    elif rows is None:
+        for tap in range(plan.dims[0].taps.extent):
+            statements += steps({plan.dims[0].taps.var: const(tap)})
+    else:
+        var = frame.axis("k", plan.dims[0].taps.extent)
+        body = sequence(steps({plan.dims[0].taps.var: var}))
+        statements.append(tirx.For(var, rows[0], rows[1], tirx.ForKind.SERIAL, body))
+
+    for acc, place in zip(sums, places, strict=True):
+        lane = frame.axis("v", lanes)
+        there = {**place, channel.var: place[channel.var] + lane}
+        value = frame.value(plan.start.value, there, tirx.BufferLoad(acc, [lane]))
+        statements.append(loop(lane, lanes, frame.put(there, value), kind))
+    return sequence(statements)
