@@ -26,7 +26,7 @@ def run_graph(graph: Path | bytes, feeds: Sequence[Feed]) -> list[Feed]:
         SourceError: ONNX Runtime does not take the graph.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(
             str(graph) if isinstance(graph, Path) else graph, options, providers=["CPUExecutionProvider"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 
 from edgepress.bundle.reader import Bundle
-from edgepress.bundle.writer import MANIFEST, _add
+from edgepress.bundle.writer import MANIFEST, add_member
 from edgepress.errors import BundleError
 
 _BLOCK = 1 << 20
@@ -25,7 +25,7 @@ def check_archive(bundle: Bundle) -> None:
         with zipfile.ZipFile(comparison, "w", zipfile.ZIP_STORED) as archive:  # type: ignore[call-overload]
             for name in (MANIFEST, *sorted(bundle.manifest.members)):
                 with bundle.member(name) as data:
-                    _add(archive, name, data)
+                    add_member(archive, name, data)
         wrong = comparison.first_wrong()
     if wrong is not None:
         raise BundleError(

@@ -69,9 +69,9 @@ def write_bundle(path: Path, manifest: Manifest, members: Mapping[str, Content])
             complete = dataclasses.replace(manifest, members=listed)
             Manifest.from_bytes(complete.to_bytes(), path.name)  # what cannot be read must not be written
             with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-                _add(archive, MANIFEST, complete.to_bytes())
+                add_member(archive, MANIFEST, complete.to_bytes())
                 for member in sorted(members):
-                    _add(archive, member, _content(members[member]))
+                    add_member(archive, member, _content(members[member]))
             file.flush()
             os.fsync(file.fileno())
             partial.replace(path)
@@ -104,7 +104,7 @@ def _describe(content: Content) -> Member:
     return Member(len(data), hashlib.sha256(data).hexdigest())
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: bytes | bytearray | memoryview) -> None:
+def add_member(archive: zipfile.ZipFile, name: str, data: bytes | bytearray | memoryview) -> None:
     large = len(data) >= zipfile.ZIP64_LIMIT // 2
     information = zipfile.ZipInfo(name, _EPOCH)
     information.external_attr = 0o644 << 16

@@ -61,7 +61,7 @@ def test_threads_change_nothing(tiny_bundle: Path) -> None:
 def test_weights_are_read_from_the_map(tiny_bundle: Path) -> None:
     """The session's weights lie inside the mapped file, not beside it."""
     with load(tiny_bundle) as session:
-        stored = session._engine._stored  # type: ignore[attr-defined]
+        stored = session._engine._stored  # type: ignore[union-attr]
         start = np.frombuffer(session.bundle.member("main/weights.bin"), np.uint8).ctypes.data
         length = session.bundle.manifest.members["main/weights.bin"].bytes
         assert stored

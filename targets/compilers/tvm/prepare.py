@@ -7,7 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgepress.errors import SourceError
-from edgepress.targets.compilers.tvm.layout import attributes
+from edgepress.targets.compilers.tvm.graph_editor import attributes
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:

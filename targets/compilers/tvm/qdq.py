@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from edgepress.targets.compilers.tvm.layout import DOMAIN, GraphEditor, attributes
+from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
 
 _SAME_GRID = frozenset(
     ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Identity"]
