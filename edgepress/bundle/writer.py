@@ -105,6 +105,7 @@ def _describe(content: Content) -> Member:
 
 
 def add_member(archive: zipfile.ZipFile, name: str, data: bytes | bytearray | memoryview) -> None:
+    """Add a member as every bundle holds it: stored, aligned, no date; the same content gives the same bytes."""
     large = len(data) >= zipfile.ZIP64_LIMIT // 2
     information = zipfile.ZipInfo(name, _EPOCH)
     information.external_attr = 0o644 << 16
