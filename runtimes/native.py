@@ -14,7 +14,7 @@ import platform
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +120,36 @@ class NativeModel:
             spec.name: data.view(spec.dtype).reshape(spec.shape)
             for spec, data in zip(self.outputs, results, strict=True)
         }
+
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], None]:
+        """A call that runs on these arrays where they lie: it copies nothing and allocates nothing.
+
+        Args:
+            inputs, outputs: every input and output by name, of its shape and type, without gaps and at a
+                multiple of 64 bytes, as :func:`aligned` gives; what they hold when the call is made is read.
+
+        Returns:
+            The call; it keeps the model and the arrays alive, and raises EdgepressError if the model fails.
+
+        Raises:
+            UsageError: an array is missing, of another shape or type, has gaps or lies elsewhere.
+        """
+        given = self._check(inputs)
+        results = [_fitting(spec, outputs) for spec in self.outputs]
+        for array in (*given, *results):
+            if not array.flags.c_contiguous or array.ctypes.data % ALIGN:
+                raise UsageError(f"an array has gaps or lies at no multiple of {ALIGN} bytes; use aligned()")
+        io, run, model = self._tensors(given, results), self._library.ep_run, self._model
+        state, hooks, lock = ctypes.byref(self._state), ctypes.byref(self._hooks), self._lock
+        kept = (self, given, results)
+
+        def call() -> None:
+            with lock:
+                status = run(model, io, None, state, hooks)
+            if status:
+                kept[0]._raise(status)
+
+        return call
 
     def profile(self, inputs: Mapping[str, Array], repeats: int) -> Array:
         """Measure each op, timed in C by the system's steady clock.
