@@ -221,8 +221,9 @@ class _Writer:
                           fusedActivationFunction=activation)  # fmt: skip
 
     def op_matmul(self, node: onnx.NodeProto) -> None:
-        given, quantise = self.data(node, 2)
-        result, _ = self.result(node, quantise)
+        # In float: XNNPACK leaves integer products of two activations to slower code.
+        given = [self.value(name) for name in node.input[:2]]
+        result, _ = self.result(node, None)
         self.out.operator("BATCH_MATMUL", given, result, "BatchMatMulOptions", adjX=False, adjY=False)
 
     def op_add(self, node: onnx.NodeProto) -> None:

@@ -12,7 +12,7 @@ from tests.benchmarks.peers.running import Running, precision_of
 from tests.benchmarks.peers.task import Task, package_version
 
 SOURCES = tuple(Path(__file__).parents[1] / name for name in ("tflite_model.py", "tflite_write.py"))
-_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "BATCH_MATMUL")
+_WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def version() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tests.benchmarks.peers.inputs import Array
-from tests.benchmarks.peers.running import Running
+from tests.benchmarks.peers.running import Running, precision_of
 from tests.benchmarks.peers.task import Task, package_version
 
 SOURCES = ()
@@ -38,8 +38,6 @@ def load(task: Task, folder: Path) -> Running:
     compiled = ov.Core().compile_model(str(task.model), "CPU", options)
     kinds = _weighted(compiled)
     integer = sum(kind in ("i8", "u8") for kind in kinds)
-    # Layers that OpenVINO leaves in float although the graph has integers for them are told, not hidden.
-    precision = "fp32" if not integer else "int8" if integer >= 0.9 * len(kinds) else "mixed"
     request = compiled.create_infer_request()
     inputs = {}
     for spec in task.inputs:
@@ -58,18 +56,17 @@ def load(task: Task, folder: Path) -> Running:
         feed,
         lambda: run(request, {}, share_outputs=True, decode_strings=False),
         read,
-        precision,
+        precision_of(integer, len(kinds)),
         int(compiled.get_property("INFERENCE_NUM_THREADS")),
-        f"{integer} of {len(kinds)} convolutions and products on integers" if task.precision == "int8" else "",
     )
 
 
 def _weighted(compiled: Any) -> list[str]:
-    """The run-time precision of each convolution and matrix product."""
+    """The run-time precision of each layer with weights."""
     found = []
     for node in compiled.get_runtime_model().get_ordered_ops():
         about = node.get_rt_info()
         kind = str(about["layerType"].astype(str)) if "layerType" in about else ""
-        if kind in ("Convolution", "FullyConnected", "MatMul"):
+        if kind in ("Convolution", "FullyConnected"):
             found.append(str(about["runtimePrecision"].astype(str)))
     return found

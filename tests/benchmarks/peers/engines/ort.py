@@ -39,8 +39,8 @@ def load(task: Task, folder: Path) -> Running:
         session = ort.InferenceSession(str(task.model), options, providers=["CPUExecutionProvider"])
         optimised = onnx.load(options.optimized_model_filepath, load_external_data=False)
     kinds = Counter(node.op_type for node in optimised.graph.node)
-    integer = sum(kinds[kind] for kind in ("QLinearConv", "QGemm", "QLinearMatMul", "MatMulIntegerToFloat"))
-    plain = sum(kinds[kind] for kind in ("Conv", "FusedConv", "Gemm", "FusedGemm", "FusedMatMul", "MatMul"))
+    integer = sum(kinds[kind] for kind in ("QLinearConv", "QGemm"))
+    plain = sum(kinds[kind] for kind in ("Conv", "FusedConv", "Gemm", "FusedGemm"))
     binding = session.io_binding()
     values = {}
     for spec in task.inputs:
