@@ -40,7 +40,7 @@ def network(name: str, size: int = 224, width: float = 1.0) -> Network:
         return Network(name, lambda: zoo.entry("efficientnet-lite0").module(), image, ("scores",))
     if name == "mobilenetv2":
         given = (TensorSpec("image", (1, 3, size, size)),)
-        label = name if (size, width) == (224, 1.0) else f"{name}-{width:g}-{size}"
+        label = name if (size, width) == (224, 1.0) else f"{name}@{size}x{width:g}"
         return Network(label, lambda: _normalised(MobileNetV2(width), given), given, ("scores",))
     if name == "resnet18":
         return Network(name, lambda: _normalised(ResNet18(), image), image, ("scores",))
@@ -60,7 +60,7 @@ def network(name: str, size: int = 224, width: float = 1.0) -> Network:
     raise KeyError(name)
 
 
-NAMES = ("lite0", "mobilenetv2", "resnet18", "encoder", "decoder")
+NAMES: tuple[str, ...] = ("lite0", "mobilenetv2", "resnet18", "encoder", "decoder")
 
 
 # MobileNetV2 (Sandler and others, 2018).
@@ -152,17 +152,17 @@ class Layer(nn.Module):
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def split(self, x: torch.Tensor) -> torch.Tensor:
-        return x.reshape(x.shape[0], self.heads, self.head).transpose(0, 1)
+        return x.reshape((*x.shape[:-1], self.heads, self.head)).transpose(-3, -2)
 
     def forward(
         self, x: torch.Tensor, past: tuple[torch.Tensor, torch.Tensor] | None = None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         y = self.before(x)
         query, key, value = self.split(self.query(y)), self.split(self.key(y)), self.split(self.value(y))
-        keys = key if past is None else torch.cat((past[0], key), 1)
-        values = value if past is None else torch.cat((past[1], value), 1)
-        weights = functional.softmax(query @ keys.transpose(1, 2) * self.head**-0.5, -1)
-        x = x + self.out((weights @ values).transpose(0, 1).reshape(x.shape))
+        keys = key if past is None else torch.cat((past[0], key), -2)
+        values = value if past is None else torch.cat((past[1], value), -2)
+        weights = functional.softmax(query @ keys.transpose(-2, -1) * self.head**-0.5, -1)
+        x = x + self.out((weights @ values).transpose(-3, -2).reshape(x.shape))
         return x + self.down(functional.gelu(self.up(self.after(x)))), key, value
 
 
@@ -235,6 +235,9 @@ def _normalised(module: nn.Module, inputs: tuple[TensorSpec, ...]) -> nn.Module:
         elif isinstance(part, nn.Linear):
             nn.init.normal_(part.weight, std=part.in_features**-0.5)
             nn.init.normal_(part.bias, std=0.1)
+    for part in module.modules():
+        if isinstance(part, Bottleneck) and part.residual:
+            part.layers[-1].weight.data.mul_(0.25)  # as after training: a block changes what passes a little
     batch = np.concatenate([example(inputs[0], 1000 + i) for i in range(8)])
     with torch.no_grad():
         module.train()(torch.from_numpy(batch))

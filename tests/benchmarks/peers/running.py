@@ -19,6 +19,7 @@ class Running:
         precision: ``fp32`` or ``int8`` as the engine says that it computes, or ``mixed``.
         threads: how many the engine says that it uses.
         note: what a reader of the figures should know.
+        own_model: whether int8 is the engine's own quantisation of the network, not the QDQ graph.
     """
 
     feed: Callable[[Mapping[str, Array]], None]
@@ -27,6 +28,7 @@ class Running:
     precision: str
     threads: int
     note: str = ""
+    own_model: bool = False
 
 
 def precision_of(integer: int, weighted: int) -> str:

@@ -54,6 +54,7 @@ class Worker:
             "precision": self.running.precision,
             "threads": self.running.threads,
             "note": self.running.note,
+            "own_model": self.running.own_model,
         }
 
     def check(self, task: Task, sets: int, path: str) -> dict[str, Any]:

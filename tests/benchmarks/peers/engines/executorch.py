@@ -87,9 +87,7 @@ def load(task: Task, folder: Path) -> Running:
         return {spec.name: array.numpy() for spec, array in zip(task.outputs, found, strict=True)}
 
     note = f"{facts['delegates']} part(s) in XNNPACK, {len(facts['left'])} operator(s) outside"
-    if task.precision == "int8":
-        note = f"its own quantiser; {note}"
     return Running(
         feed, method.execute, read, precision_of(facts["integer"], facts["weighted"]),
-        portable_lib._threadpool_get_thread_count(), note,
+        portable_lib._threadpool_get_thread_count(), note, task.precision == "int8",
     )  # fmt: skip
