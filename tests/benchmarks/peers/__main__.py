@@ -39,7 +39,9 @@ def main() -> int:
     peaks = _peaks(arguments.threads)
     print(before)
     if before.busy:
-        print("the machine is busy with other work: times are longer than on a quiet one, ratios less certain")
+        print(
+            "the machine is busy with other work: times are longer than on a quiet one, ratios less certain"
+        )
     cases, data = [], []
     for name, precision, threads in itertools.product(
         arguments.networks, arguments.precision, arguments.threads
@@ -105,9 +107,15 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--peers", type=_list, default=list(ENGINES), metavar="A,B", help=f"of {','.join(ENGINES)}; all")
     add("--networks", type=_networks, default=_networks("lite0,mobilenetv2,resnet18,encoder,decoder"),
-        metavar="A,B", help="mobilenetv2 takes @SIZE or @SIZExWIDTH; lite0,mobilenetv2,resnet18,encoder,decoder")  # fmt: skip
+        metavar="A,B", help="mobilenetv2 takes @SIZE or @SIZExWIDTH; all")  # fmt: skip
     add("--precision", type=_list, default=list(PRECISIONS), metavar="A,B", help="fp32,int8")
-    add("--threads", type=lambda text: [int(n) for n in _list(text)], default=[1, 2], metavar="N,M", help="1,2")
+    add(
+        "--threads",
+        type=lambda text: [int(n) for n in _list(text)],
+        default=[1, 2],
+        metavar="N,M",
+        help="1,2",
+    )
     add("--rounds", type=int, default=30, help="each engine has one block in each (30)")
     add("--runs", type=int, default=5, help="in a block, after one that is not counted (5)")
     add("--no-pin", dest="pin", action="store_false", help="let engines use more cores than threads")

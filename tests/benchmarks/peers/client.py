@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import selectors
@@ -32,7 +33,7 @@ class Client:
         environment = {**os.environ, "PYTHONPATH": paths, "PYTHONWARNINGS": "ignore"}
         if cores:
             environment |= {"PEERS_CORES": ",".join(map(str, cores)), "OMP_NUM_THREADS": str(len(cores))}
-        self.log: IO[bytes] = tempfile.TemporaryFile()
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
         self.process = subprocess.Popen(
             [python, "-m", "tests.benchmarks.peers.worker", engine], cwd=ROOT, env=environment,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -65,10 +66,8 @@ class Client:
             self.process.kill()
         self.process.wait()
         self.process.stdout.close()
-        try:
+        with contextlib.suppress(OSError):  # it ended before it read everything
             self.process.stdin.close()
-        except OSError:
-            pass  # it ended before it read everything
         self.log.close()
 
     def __enter__(self) -> Client:

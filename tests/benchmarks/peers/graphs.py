@@ -58,9 +58,11 @@ def prepare(network: Network) -> Path:
     for precision, graph in (("fp32", plain), ("int8", pressed)):
         (folder / f"{precision}.onnx").write_bytes(graph.SerializeToString(deterministic=True))
         results[precision] = reference(graph, [example_set(network.inputs, i) for i in range(CHECKED)])
-        np.savez(folder / f"{precision}.npz", **results[precision])
+        write_arrays(folder / f"{precision}.npz", results[precision])
     facts["int8_sqnr_db"] = {
-        spec["name"]: round(noise(results["fp32"][f"0/{spec['name']}"], results["int8"][f"0/{spec['name']}"]), 1)
+        spec["name"]: round(
+            noise(results["fp32"][f"0/{spec['name']}"], results["int8"][f"0/{spec['name']}"]), 1
+        )
         for spec in facts["outputs"]
     }
     facts["int8_steps"] = output_steps(pressed)
@@ -79,6 +81,11 @@ def reference(graph: onnx.ModelProto, sets: list[dict[str, Array]]) -> dict[str,
         for i, given in enumerate(sets)
         for name, array in zip(names, session.run(names, given), strict=True)
     }
+
+
+def write_arrays(path: Path, arrays: dict[str, Array]) -> None:
+    """Write arrays by name, as ``numpy.load`` reads them."""
+    np.savez(path, allow_pickle=False, **arrays)
 
 
 def noise(expected: Array, found: Array) -> float:

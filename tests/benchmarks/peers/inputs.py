@@ -22,7 +22,9 @@ def example(spec: TensorSpec, index: int) -> Array:
     batch, channels, rows, columns = spec.shape
     coarse = rng.standard_normal((batch, channels, -(-rows // 16), -(-columns // 16)), np.float32)
     smooth = coarse.repeat(16, 2).repeat(16, 3)[:, :, :rows, :columns]
-    return np.clip(0.4 * smooth + 0.15 * rng.standard_normal(spec.shape, np.float32), -1, 1).astype(np.float32)
+    return np.clip(0.4 * smooth + 0.15 * rng.standard_normal(spec.shape, np.float32), -1, 1).astype(
+        np.float32
+    )
 
 
 def example_set(specs: tuple[TensorSpec, ...], index: int) -> dict[str, Array]:

@@ -66,14 +66,20 @@ def quantise(param: Path, weights: Path, qdq: Path) -> None:
             (one for one in known if one.plain.size == layer.data[0].size),
             key=lambda one: float(np.abs(one.plain - layer.data[0]).max()), default=None,
         )  # fmt: skip
-        if found is None or float(np.abs(found.plain - layer.data[0]).max()) > 0.05 * float(np.abs(layer.data[0]).max()):
+        if found is None or float(np.abs(found.plain - layer.data[0]).max()) > 0.05 * float(
+            np.abs(layer.data[0]).max()
+        ):
             raise NotImplementedError(f"{layer.words[1]} is not in the QDQ graph")
         scales[i] = 127.0 / found.largest
         layer.options["8"] = "1"
         layer.data = [found.weights.astype(np.int8), *layer.data[1:]]
         layer.data += [(1.0 / found.scales).astype(np.float32), np.array([scales[i]], np.float32)]
-    readers = {name: [k for k, other in enumerate(layers) if name in other.inputs] for one in layers for name in one.outputs}
-    for i, layer in enumerate(layers):
+    readers = {
+        name: [k for k, other in enumerate(layers) if name in other.inputs]
+        for one in layers
+        for name in one.outputs
+    }
+    for layer in layers:
         after = readers.get(layer.outputs[0], []) if layer.outputs else []
         if layer.kind in _FUSED and len(after) == 1 and layers[after[0]].kind in _FUSED:
             layer.options["8"] = "101"

@@ -226,7 +226,9 @@ def _normalised(module: nn.Module, inputs: tuple[TensorSpec, ...]) -> nn.Module:
     for part in module.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight, nonlinearity="relu")
-            if part.groups > 1:  # no sums that cancel: the norm behind would raise what rounding leaves of them
+            if (
+                part.groups > 1
+            ):  # no sums that cancel: the norm behind would raise what rounding leaves of them
                 part.weight.data.abs_()
         elif isinstance(part, nn.BatchNorm2d):
             nn.init.uniform_(part.weight, 0.8, 1.2)
@@ -237,7 +239,9 @@ def _normalised(module: nn.Module, inputs: tuple[TensorSpec, ...]) -> nn.Module:
             nn.init.normal_(part.bias, std=0.1)
     for part in module.modules():
         if isinstance(part, Bottleneck) and part.residual:
-            part.layers[-1].weight.data.mul_(0.25)  # as after training: a block changes what passes a little
+            part.layers[-1].get_parameter("weight").data.mul_(
+                0.25
+            )  # as after training: a block changes what passes a little
     batch = np.concatenate([example(inputs[0], 1000 + i) for i in range(8)])
     with torch.no_grad():
         module.train()(torch.from_numpy(batch))

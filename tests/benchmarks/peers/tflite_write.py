@@ -99,7 +99,9 @@ class _Writer:
             return [self.done[maker.input[0]] for maker in makers if maker is not None], readers[0]
         return [self.value(name) for name in node.input[:count]], None
 
-    def result(self, node: onnx.NodeProto, quantise: onnx.NodeProto | None, fuse: bool = False) -> tuple[int, int]:
+    def result(
+        self, node: onnx.NodeProto, quantise: onnx.NodeProto | None, fuse: bool = False
+    ) -> tuple[int, int]:
         """The output tensor and the activation fused into the operator."""
         if quantise is not None:
             self.skipped.add(id(quantise))
@@ -168,7 +170,9 @@ class _Writer:
         strides = attribute(node, "strides", [1, 1])
         given, padding = self.padded(node, given, list(shape[2:]), strides)
         result, activation = self.result(node, quantise, fuse=True)
-        fields = dict(padding=padding, strideH=strides[0], strideW=strides[1], fusedActivationFunction=activation)
+        fields = dict(
+            padding=padding, strideH=strides[0], strideW=strides[1], fusedActivationFunction=activation
+        )
         if deep:
             self.out.operator("DEPTHWISE_CONV_2D", [given, weights, bias], result, "DepthwiseConv2DOptions",
                               depthMultiplier=1, dilationHFactor=1, dilationWFactor=1, **fields)  # fmt: skip
@@ -176,13 +180,17 @@ class _Writer:
             self.out.operator("CONV_2D", [given, weights, bias], result, "Conv2DOptions",
                               dilationHFactor=1, dilationWFactor=1, **fields)  # fmt: skip
 
-    def padded(self, node: onnx.NodeProto, given: int, kernel: list[int], strides: list[int]) -> tuple[int, int]:
+    def padded(
+        self, node: onnx.NodeProto, given: int, kernel: list[int], strides: list[int]
+    ) -> tuple[int, int]:
         """The padding's name where TFLite has one that fits, else an operator that pads before."""
         pads = list(attribute(node, "pads", [0, 0, 0, 0]))
         if not any(pads):
             return given, schema.Padding.VALID
         extents = self.out.shape(given)[1:3]
-        same = [max(0, (-(-n // s) - 1) * s + k - n) for n, s, k in zip(extents, strides, kernel, strict=True)]
+        same = [
+            max(0, (-(-n // s) - 1) * s + k - n) for n, s, k in zip(extents, strides, kernel, strict=True)
+        ]
         if pads == [same[0] // 2, same[1] // 2, same[0] - same[0] // 2, same[1] - same[1] // 2]:
             return given, schema.Padding.SAME
         rows, columns = extents[0] + pads[0] + pads[2], extents[1] + pads[1] + pads[3]
@@ -282,7 +290,9 @@ class _Writer:
         apart = step("SUB", "centred", [x, mean], "SubOptions", False, **plain)
         squares = step("MUL", "squares", [apart, apart], "MulOptions", False, **plain)
         spread = step("MEAN", "variance", [squares, axes], "ReducerOptions", True, keepDims=True)
-        little = self.out.constant(f"{name}.epsilon", np.array([attribute(node, "epsilon", 1e-5)], np.float32))
+        little = self.out.constant(
+            f"{name}.epsilon", np.array([attribute(node, "epsilon", 1e-5)], np.float32)
+        )
         spread = step("ADD", "above_zero", [spread, little], "AddOptions", True, **plain)
         factor = step("RSQRT", "factor", [spread], "", True)
         y = step("MUL", "normal", [apart, factor], "MulOptions", False, **plain)

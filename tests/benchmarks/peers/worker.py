@@ -60,12 +60,12 @@ class Worker:
     def check(self, task: Task, sets: int, path: str) -> dict[str, Any]:
         """Write the outputs for the first sets to a file."""
         assert self.running is not None
-        found = {}
+        found: dict[str, Array] = {}
         for index in range(sets):
             self.running.feed(example_set(task.inputs, index))
             self.running.run()
             found |= {f"{index}/{name}": np.array(array) for name, array in self.running.read().items()}
-        np.savez(path, **found)
+        np.savez(path, allow_pickle=False, **found)
         return {}
 
     def block(self, runs: int) -> dict[str, Any]:

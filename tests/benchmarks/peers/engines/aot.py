@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def load(task: Task, folder: Path) -> Running:
         spec.name: aligned(spec.bytes).view(spec.dtype).reshape(spec.shape) for spec in model.outputs
     }
 
-    def feed(given: dict[str, Array]) -> None:
+    def feed(given: Mapping[str, Array]) -> None:
         for name, array in inputs.items():
             np.copyto(array, given[name])
 

@@ -34,7 +34,10 @@ def convert(task: Task, folder: Path) -> None:
     # pnnx takes the first extent for the batch, which ncnn has none of.
     tensors = tuple(torch.from_numpy(_batched(array)) for array in example_set(made.inputs, 0).values())
     with torch.no_grad():
-        torch.jit.trace(made.module(), tensors, check_trace=False).save(str(folder / "model.pt"))
+        traced: Any = torch.jit.trace(  # type: ignore[no-untyped-call]
+            made.module(), tensors, check_trace=False
+        )
+        traced.save(str(folder / "model.pt"))
     shapes = ",".join(str(list(tensor.shape)).replace(" ", "") for tensor in tensors)
     command = [pnnx.EXEC_PATH, "model.pt", f"inputshape={shapes}", "fp16=0"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

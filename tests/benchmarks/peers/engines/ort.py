@@ -60,6 +60,4 @@ def load(task: Task, folder: Path) -> Running:
 
     run = session._sess.run_with_iobinding  # what the method of the same name calls
     inner = binding._iobinding
-    return Running(
-        feed, lambda: run(inner, None), read, precision_of(integer, integer + plain), task.threads
-    )
+    return Running(feed, lambda: run(inner, None), read, precision_of(integer, integer + plain), task.threads)
