@@ -1,7 +1,8 @@
 """What ncnn2int8 does, for the layers of the benchmark: int8 weights by channel, one scale for each input.
 
 ncnn has signed symmetric activations only: their scales come from the ranges in the QDQ graph, the weights
-are its integers. Between two integer layers in a row the sums are requantised at once.
+are its integers. Between two integer layers in a row the sums are requantised at once. Its Gemm has one scale
+for all weights and finds those of the activations while it runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tests.benchmarks.peers.inputs import Array
 
 _INT8_TAG = 0x000D4B38
 _WEIGHTED = ("Convolution", "ConvolutionDepthWise", "InnerProduct")
+_STORED = (*_WEIGHTED, "Gemm")  # weights behind a tag
 _FUSED = ("Convolution", "ConvolutionDepthWise")
 
 
@@ -60,6 +62,8 @@ def quantise(param: Path, weights: Path, qdq: Path) -> None:
     known = _integers(onnx.load(qdq))
     scales: dict[int, float] = {}
     for i, layer in enumerate(layers):
+        if layer.kind == "Gemm":
+            _quantise_gemm(layer)
         if layer.kind not in _WEIGHTED:
             continue
         found = min(
@@ -88,6 +92,13 @@ def quantise(param: Path, weights: Path, qdq: Path) -> None:
     weights.write_bytes(b"".join(_bytes(layer) for layer in layers))
 
 
+def _quantise_gemm(layer: _Layer) -> None:
+    scale = 127.0 / float(np.abs(layer.data[0]).max())
+    layer.options["18"] = "1"
+    layer.data[0] = np.rint(layer.data[0] * scale).astype(np.int8)
+    layer.data.append(np.array([scale], np.float32))
+
+
 def _read(lines: list[str], data: bytes) -> list[_Layer]:
     layers, place = [], 0
 
@@ -103,11 +114,24 @@ def _read(lines: list[str], data: bytes) -> list[_Layer]:
         rest = words[4:]
         options = dict(word.split("=", 1) for word in rest[given + made :])
         layer = _Layer(words[0], words[:2], rest[:given], rest[given : given + made], options, [])
-        if layer.kind in _WEIGHTED:
+        if layer.kind in _STORED:
+            if layer.kind == "Gemm" and [options.get(key) for key in ("4", "5", "6", "10")] != [
+                "0",
+                "1",
+                "1",
+                "4",
+            ]:
+                raise NotImplementedError(f"{words[1]} is another form of Gemm")
             (tag,) = struct.unpack_from("<I", data, place)
             place += 4
             if tag:
                 raise NotImplementedError(f"{words[1]} has weights of form {tag:#x}")
+            if layer.kind == "Gemm":
+                layer.data.append(floats(int(options["8"]) * int(options["9"])))
+                place += 4  # its bias has a tag too
+                layer.data.append(floats(int(options["8"])))
+                layers.append(layer)
+                continue
             bias, size = ("1", "2") if layer.kind == "InnerProduct" else ("5", "6")
             layer.data.append(floats(int(options[size])))
             if options.get(bias) == "1":
@@ -124,8 +148,10 @@ def _bytes(layer: _Layer) -> bytes:
     parts = []
     for i, array in enumerate(layer.data):
         raw = np.ascontiguousarray(array).tobytes()
-        if layer.kind in _WEIGHTED and i == 0:
-            raw = struct.pack("<I", _INT8_TAG) + raw + bytes(-len(raw) % 4)
+        if layer.kind in _STORED and i == 0:
+            raw = struct.pack("<I", _INT8_TAG if array.dtype == np.int8 else 0) + raw + bytes(-len(raw) % 4)
+        elif layer.kind == "Gemm" and i == 1:
+            raw = bytes(4) + raw
         parts.append(raw)
     return b"".join(parts)
 

@@ -66,8 +66,10 @@ def load(task: Task, folder: Path) -> Running:
     if net.load_param(str(folder / "model.param")) or net.load_model(str(folder / "model.bin")):
         raise RuntimeError("ncnn does not load what pnnx made")
     lines = (folder / "model.param").read_text("utf-8").splitlines()
-    layers = [line for line in lines if line.startswith(("Convolution", "InnerProduct"))]
-    integer = sum(any(word.startswith("8=") for word in line.split()) for line in layers)
+    layers = [line.split() for line in lines if line.startswith(("Convolution", "InnerProduct", "Gemm"))]
+    integer = sum(
+        any(word.startswith("18=" if words[0] == "Gemm" else "8=") for word in words) for words in layers
+    )
     given_names = [f"in{i}" for i in range(len(task.inputs))]
     made_names = [f"out{i}" for i in range(len(task.outputs))]
     mats: list[Any] = []
