@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 
+from edgepress.exporters import export_module
 from edgepress.tensor import TensorSpec
 from tests.benchmarks.peers import __main__ as command
 from tests.benchmarks.peers.compare import compare
@@ -20,7 +21,7 @@ from tests.benchmarks.peers.report import Case, as_data, as_text, problems
 from tests.benchmarks.peers.rounds import Entry, Protocol, run_case
 from tests.benchmarks.peers.statistic import median, ratio
 from tests.benchmarks.peers.task import Task
-from tests.compilers.networks import exported, small_mobile
+from tests.compilers.networks import small_mobile
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +31,8 @@ def graphs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("graphs")
-    model = exported(small_mobile(), torch.zeros(1, 3, 32, 32))
+    image = TensorSpec("image", (1, 3, 32, 32))
+    model = export_module(small_mobile(), (image,), max_opset=18, max_ir=10).model
     tensors = {
         kind: [
             {

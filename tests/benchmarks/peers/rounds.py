@@ -66,7 +66,8 @@ def run_case(
                 say(f"{entry.engine}: {error}")
         ready = [entry for entry in entries if not entry.problem]
         for turn in range(protocol.rounds):
-            for entry in ready[turn % len(ready) :] + ready[: turn % len(ready)]:
+            first = turn % max(1, len(ready))
+            for entry in ready[first:] + ready[:first]:
                 if entry.problem:
                     continue
                 try:
