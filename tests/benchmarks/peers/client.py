@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,16 @@ class Client:
             raise PeerError(answer["error"])
         found: dict[str, Any] = answer
         return found
+
+    def sleep(self) -> None:
+        """Stop the process until :meth:`wake`: some pools spin for long after a run, on others' time."""
+        if hasattr(signal, "SIGSTOP") and self.process.poll() is None:
+            self.process.send_signal(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let the process go on."""
+        if hasattr(signal, "SIGCONT") and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
 
     def close(self) -> None:
         """End the process."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -18,8 +17,6 @@ from tests.benchmarks.peers.client import Client, PeerError
 from tests.benchmarks.peers.compare import Comparison, compare
 from tests.benchmarks.peers.graphs import CHECKED
 from tests.benchmarks.peers.task import Task
-
-_PAUSE = 0.003  # seconds between blocks, in which the pool of the engine before goes to sleep
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,7 @@ def run_case(
                     Client(entry.engine, _python(protocol, entry.engine), _cores(task.threads, protocol))
                 )
                 _load(clients[entry.engine], entry, task)
+                clients[entry.engine].sleep()
             except PeerError as error:
                 entry.problem = str(error)
                 say(f"{entry.engine}: {error}")
@@ -71,9 +69,10 @@ def run_case(
                 if entry.problem:
                     continue
                 try:
-                    time.sleep(_PAUSE)
-                    answer = clients[entry.engine].ask("block", runs=protocol.runs)
-                    entry.seconds.append(answer["seconds"])
+                    client = clients[entry.engine]
+                    client.wake()
+                    entry.seconds.append(client.ask("block", runs=protocol.runs)["seconds"])
+                    client.sleep()
                 except PeerError as error:
                     entry.problem = str(error)
                     say(f"{entry.engine}: {error}")

@@ -7,9 +7,11 @@ So thread pools of different engines never meet, and an engine may live in an en
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -20,6 +22,8 @@ import numpy as np
 from tests.benchmarks.peers.inputs import Array, example_set, rotation
 from tests.benchmarks.peers.running import Running
 from tests.benchmarks.peers.task import Task, kept
+
+_PR_SET_PDEATHSIG = 1
 
 
 class Worker:
@@ -113,6 +117,8 @@ def main() -> None:
     """Keep standard output for answers: what libraries print goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    if sys.platform == "linux":  # end with the parent, which may have put this process to sleep
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     cores = os.environ.get("PEERS_CORES")
     if cores and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
