@@ -135,7 +135,9 @@ class NativeModel:
             UsageError: an array is missing, of another shape or type, has gaps or lies elsewhere.
         """
         given = self._check(inputs)
-        results = [_fitting(spec, outputs) for spec in self.outputs]
+        results = [_fitting(spec, outputs, "output") for spec in self.outputs]
+        if not all(array.flags.writeable for array in results):
+            raise UsageError("an output array is read-only; use aligned()")
         for array in (*given, *results):
             if not array.flags.c_contiguous or array.ctypes.data % ALIGN:
                 raise UsageError(f"an array has gaps or lies at no multiple of {ALIGN} bytes; use aligned()")
@@ -214,13 +216,13 @@ class NativeModel:
             raise EdgepressError(f"the compiled model {self.name} did not run: {text}")
 
 
-def _fitting(spec: TensorSpec, inputs: Mapping[str, Array]) -> Array:
-    if spec.name not in inputs:
-        raise UsageError(f"the input {spec.name!r} is missing; give {spec.dtype} of shape {spec.shape}")
-    array = np.asarray(inputs[spec.name])
+def _fitting(spec: TensorSpec, arrays: Mapping[str, Array], kind: str = "input") -> Array:
+    if spec.name not in arrays:
+        raise UsageError(f"the {kind} {spec.name!r} is missing; give {spec.dtype} of shape {spec.shape}")
+    array = np.asarray(arrays[spec.name])
     if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
         raise UsageError(
-            f"the input {spec.name!r} must be {spec.dtype} of shape {spec.shape}, "
+            f"the {kind} {spec.name!r} must be {spec.dtype} of shape {spec.shape}, "
             f"not {array.dtype} of shape {array.shape}"
         )
     return array

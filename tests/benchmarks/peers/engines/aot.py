@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from edgepress.runtimes.native import NativeModel, aligned
 from edgepress.version import __version__
 from tests.benchmarks.peers.inputs import Array
-from tests.benchmarks.peers.running import Running
+from tests.benchmarks.peers.running import Running, precision_of
 from tests.benchmarks.peers.task import ROOT, Task, package_version
 
 SOURCES = tuple((ROOT / "targets").rglob("*.py")) + tuple((ROOT / "runtimes" / "c").glob("ep_*"))
@@ -28,10 +29,16 @@ def convert(task: Task, folder: Path) -> None:
     from edgepress.targets import load_target
     from edgepress.targets.compilers.link import link
     from edgepress.targets.compilers.tvm import compile_graph
+    from edgepress.targets.compilers.tvm.prepare import prepare
+    from edgepress.targets.compilers.tvm.qdq import integer_regions
 
-    host = load_target("host")
-    made = compile_graph(onnx.load(task.model), host, folder)
+    host, model = load_target("host"), onnx.load(task.model)
+    made = compile_graph(model, host, folder)
     link([made.kernels, made.model], host, folder / "lib", executable=False)
+    kinds = [node.op_type for node in integer_regions(prepare(model)).graph.node]
+    integer = sum(kind in ("EpQConv", "EpQDense") for kind in kinds)
+    facts = {"integer": integer, "weighted": integer + sum(kind in ("Conv", "Gemm") for kind in kinds)}
+    (folder / "facts.json").write_text(json.dumps(facts) + "\n", "utf-8")
 
 
 def load(task: Task, folder: Path) -> Running:
@@ -49,4 +56,6 @@ def load(task: Task, folder: Path) -> Running:
         for name, array in inputs.items():
             np.copyto(array, given[name])
 
-    return Running(feed, model.bind(inputs, outputs), lambda: dict(outputs), task.precision, task.threads)
+    facts = json.loads((folder / "facts.json").read_text("utf-8"))
+    precision = precision_of(facts["integer"], facts["weighted"])
+    return Running(feed, model.bind(inputs, outputs), lambda: dict(outputs), precision, task.threads)
