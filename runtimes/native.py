@@ -124,6 +124,38 @@ class NativeModel:
             for spec, data in zip(self.outputs, results, strict=True)
         }
 
+    def bind(self, inputs: Mapping[str, Array], outputs: Mapping[str, Array]) -> Callable[[], None]:
+        """A call that runs on these arrays where they lie: it copies nothing and allocates nothing.
+
+        Args:
+            inputs, outputs: every input and output by name, of its shape and type, without gaps and at a
+                multiple of 64 bytes, as :func:`aligned` gives; what they hold when the call is made is read.
+
+        Returns:
+            The call; it keeps the model and the arrays alive, and raises EdgepressError if the model fails.
+
+        Raises:
+            UsageError: an array is missing, of another shape or type, has gaps or lies elsewhere.
+        """
+        given = self._check(inputs)
+        results = [_fitting(spec, outputs, "output") for spec in self.outputs]
+        if not all(array.flags.writeable for array in results):
+            raise UsageError("an output array is read-only; use aligned()")
+        for array in (*given, *results):
+            if not array.flags.c_contiguous or array.ctypes.data % ALIGN:
+                raise UsageError(f"an array has gaps or lies at no multiple of {ALIGN} bytes; use aligned()")
+        io, run, model = self._tensors(given, results), self._library.ep_run, self._model
+        state, hooks, lock = ctypes.byref(self._state), ctypes.byref(self._hooks), self._lock
+        kept = (self, given, results)
+
+        def call() -> None:
+            with lock:
+                status = run(model, io, None, state, hooks)
+            if status:
+                kept[0]._raise(status)
+
+        return call
+
     def profile(self, inputs: Mapping[str, Array], repeats: int) -> Array:
         """Measure each op, timed in C by the system's steady clock.
 
@@ -187,13 +219,13 @@ class NativeModel:
             raise EdgepressError(f"the compiled model {self.name} did not run: {text}")
 
 
-def _fitting(spec: TensorSpec, inputs: Mapping[str, Array]) -> Array:
-    if spec.name not in inputs:
-        raise UsageError(f"the input {spec.name!r} is missing; give {spec.dtype} of shape {spec.shape}")
-    array = np.asarray(inputs[spec.name])
+def _fitting(spec: TensorSpec, arrays: Mapping[str, Array], kind: str = "input") -> Array:
+    if spec.name not in arrays:
+        raise UsageError(f"the {kind} {spec.name!r} is missing; give {spec.dtype} of shape {spec.shape}")
+    array = np.asarray(arrays[spec.name])
     if array.shape != spec.shape or array.dtype != np.dtype(spec.dtype):
         raise UsageError(
-            f"the input {spec.name!r} must be {spec.dtype} of shape {spec.shape}, "
+            f"the {kind} {spec.name!r} must be {spec.dtype} of shape {spec.shape}, "
             f"not {array.dtype} of shape {array.shape}"
         )
     return array

@@ -21,6 +21,7 @@ from edgepress.paths import cache_dir
 _KINDS = {
     "steps": "finished steps of builds",
     "zig": "the cross compiler's own cache",
+    "hwbench": "this machine's peaks",
     "verified": "which bundles were verified",
 }
 _DAY = 86400.0

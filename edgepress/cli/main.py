@@ -31,6 +31,9 @@ COMMANDS = {
     "verify": Entry("edgepress.cli.verify:command", "Check every byte and the golden outputs of a bundle."),
     "extract": Entry("edgepress.cli.extract:command", "Take one part of a bundle out."),
     "targets": Entry("edgepress.cli.targets:command", "List the boards, or show one."),
+    "hwbench": Entry(
+        "edgepress.cli.hwbench:command", "Measure this machine's peak operations and bandwidth."
+    ),
     "cache": Entry("edgepress.cli.cache:command", "Show or clean the cache."),
     "doctor": Entry("edgepress.cli.doctor:command", "Say what is installed and what is missing."),
     "completion": Entry("edgepress.cli.completion:command", "Print a shell's completion script."),

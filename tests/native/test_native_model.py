@@ -86,6 +86,41 @@ def test_profile_measures_every_layer_of_every_run(here_library: Path) -> None:
         NativeModel(here_library, weights()).profile({"x": example()}, 0)
 
 
+def test_a_bound_run_reads_and_writes_where_it_was_told(here_library: Path) -> None:
+    model = NativeModel(here_library, weights(), threads=2)
+    inputs = {"x": aligned(64).view(np.float32).reshape(1, 16)}
+    outputs = {spec.name: aligned(spec.bytes).view(spec.dtype).reshape(spec.shape) for spec in model.outputs}
+    call = model.bind(inputs, outputs)
+    for factor in (1, 2):
+        inputs["x"][...] = factor * example()
+        call()
+        for name, value in model.run({"x": factor * example()}).items():
+            assert outputs[name].tobytes() == value.tobytes()
+    del model
+    gc.collect()
+    call()  # it keeps the model alive
+
+
+@pytest.mark.parametrize("wrong", ["missing", "shape", "address", "gaps", "read-only"])
+def test_a_bound_run_refuses_what_it_would_have_to_copy(here_library: Path, wrong: str) -> None:
+    model = NativeModel(here_library, weights())
+    outputs = {spec.name: aligned(spec.bytes).view(spec.dtype).reshape(spec.shape) for spec in model.outputs}
+    x = aligned(128).view(np.float32)
+    given = {"x": x[:16].reshape(1, 16)}
+    if wrong == "missing":
+        del outputs["hidden"]
+    elif wrong == "shape":
+        outputs["hidden"] = outputs["hidden"].reshape(-1)
+    elif wrong == "address":
+        given = {"x": x[1:17].reshape(1, 16)}
+    elif wrong == "gaps":
+        given = {"x": x[::2].reshape(1, 16)}
+    else:
+        outputs["hidden"].flags.writeable = False
+    with pytest.raises(UsageError):
+        model.bind(given, outputs)
+
+
 def test_inputs_of_any_layout_and_weights_at_any_address(here_library: Path) -> None:
     reference = NativeModel(here_library, weights()).run({"x": example()})
     shifted = np.frombuffer(b"\0" + weights(), np.uint8)[1:]
