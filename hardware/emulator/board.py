@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from edgepress.errors import CheckError
+from edgepress.hardware.emulator.qemu import read_output
 from edgepress.targets.description import Target
 from edgepress.tensor import TensorSpec
 
@@ -74,7 +75,7 @@ def run_image(
         for i, array in enumerate(inputs):
             (folder / f"in{i}.bin").write_bytes(np.ascontiguousarray(array).tobytes())
         _run(machine, folder, target, timeout_s)
-        return tuple(_read(folder / f"out{i}.bin", spec) for i, spec in enumerate(outputs))
+        return tuple(read_output(folder / f"out{i}.bin", spec) for i, spec in enumerate(outputs))
 
 
 def _run(machine: str, folder: Path, target: Target, timeout_s: float) -> None:
@@ -96,12 +97,3 @@ def _run(machine: str, folder: Path, target: Target, timeout_s: float) -> None:
         said = done.stdout.strip().splitlines()
         reason = said[-1] if said else f"status {done.returncode} and no message"
         raise CheckError(f"the code for {target.name} failed on QEMU's {machine}: {reason}")
-
-
-def _read(path: Path, spec: TensorSpec) -> Array:
-    data = path.read_bytes() if path.is_file() else b""
-    if len(data) != spec.bytes:
-        raise CheckError(
-            f"the program wrote {len(data)} bytes for {spec.name} and {spec.bytes} were expected"
-        )
-    return np.frombuffer(data, spec.dtype).reshape(spec.shape)

@@ -77,7 +77,7 @@ def run_static(
             said = done.stderr.strip().splitlines()
             reason = said[-1] if said else f"status {done.returncode} and no message"
             raise CheckError(f"the program for {target.name} failed under {target.toolchain.qemu}: {reason}")
-        return tuple(_read(folder / f"out{i}.bin", spec) for i, spec in enumerate(outputs))
+        return tuple(read_output(folder / f"out{i}.bin", spec) for i, spec in enumerate(outputs))
 
 
 def available(target: Target) -> str | None:
@@ -121,7 +121,12 @@ def _last_instruction(log: Path, target: Target) -> str:
     return f"{describe_instruction(machine, code)} at {int(address, 16):#x}"
 
 
-def _read(path: Path, spec: TensorSpec) -> Array:
+def read_output(path: Path, spec: TensorSpec) -> Array:
+    """The tensor that an emulated program wrote to a file.
+
+    Raises:
+        CheckError: the file is missing, or is not as long as the tensor.
+    """
     data = path.read_bytes() if path.is_file() else b""
     if len(data) != spec.bytes:
         raise CheckError(
