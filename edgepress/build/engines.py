@@ -111,8 +111,8 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
             "arena_bytes": kernels.arena_bytes,
             "weights_bytes": kernels.weights_bytes,
             "kernels": kernels.kernel_count,
-            "ops": len(kernels.ops),
-            "macs": sum(kernels.macs),
+            "ops": len(kernels.layers),
+            "macs": kernels.macs,
             "files": [kernels.kernels.name, kernels.model.name],
         }
         steps.write_facts(folder, facts)

@@ -63,8 +63,8 @@ def test_int8_lite0_takes_few_instructions(board_name: str, kind: Any, most: flo
     result = emulate_library(shared.read_bytes(), made.weights.read_bytes(), [inputs[name]], board)
     expected = next(iter(reference(quantised, inputs).values()))
     assert np.corrcoef(result.outputs[0].ravel(), expected.ravel())[0, 1] > 0.99
-    assert sum(made.macs) > 380_000_000
-    assert result.instructions / sum(made.macs) < most
+    assert made.macs > 380_000_000
+    assert result.instructions / made.macs < most
 
 
 @pytest.mark.slow
@@ -83,5 +83,5 @@ def test_lite0_for_the_pi_agrees_and_takes_few_instructions(tmp_path: Path) -> N
     )
     found = {spec.name: np.asarray(value) for spec, value in zip(made.outputs, result.outputs, strict=True)}
     assert worst(found, reference(model, inputs)) < 1e-4
-    assert sum(made.macs) > 380_000_000
-    assert result.instructions / sum(made.macs) < 0.33
+    assert made.macs > 380_000_000
+    assert result.instructions / made.macs < 0.33

@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgepress.targets.compilers.tvm.origin import marks_of
+
 DOMAIN = "edgepress"
 
 
@@ -20,6 +22,7 @@ class GraphEditor:
         constants: initializers and constants by name.
         ranks: the rank of each tensor where known.
         nodes: the nodes of the new graph so far.
+        origin: the nodes that are being rewritten; new nodes take their marks.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -33,6 +36,7 @@ class GraphEditor:
             if info.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
                 self.shapes[info.name] = tuple(d.dim_value for d in dims)
         self.nodes: list[onnx.NodeProto] = []
+        self.origin: tuple[onnx.NodeProto, ...] = ()
         self.added: dict[str, np.ndarray] = {}
         self._count = 0
 
@@ -50,8 +54,9 @@ class GraphEditor:
 
     def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> None:
         """Append a node."""
+        marks = marks_of(self.origin) or f"{op} {output}"
         self.nodes.append(
-            onnx.helper.make_node(op, list(inputs), [output], name=output, domain=domain, **attrs)
+            onnx.helper.make_node(op, list(inputs), [output], output, marks, domain=domain, **attrs)
         )
 
     def finish(self, model: onnx.ModelProto) -> onnx.ModelProto:

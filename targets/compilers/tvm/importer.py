@@ -15,6 +15,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgepress.errors import UnsupportedOpError
 from edgepress.targets.compilers.tvm import compute
+from edgepress.targets.compilers.tvm.origin import variable
 from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, static_shape
 from edgepress.targets.compilers.tvm.quantised import QUANTISED
 
@@ -45,20 +46,44 @@ def import_graph(model: onnx.ModelProto) -> Any:
         return importer.from_onnx(model.graph, opset)
 
 
+class _NamedBuilder(relax.BlockBuilder):  # type: ignore[misc]
+    """Names variables after the number of the node that is being converted."""
+
+    node = -1
+
+    def emit(self, expr: Any, name_hint: str = "") -> Any:
+        return super().emit(expr, variable(self.node))
+
+
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.bb = _NamedBuilder()
+
     def _check_for_unsupported_ops(self, graph: onnx.GraphProto) -> None:
         return
 
     def _convert_operator(self, op_name: str, inputs: Any, attrs: dict[str, Any], opset: int) -> Any:
         where = attrs.get("tvm_custom", {}).get("name", "")
+        self.bb.node += 1
         try:
             made = CONVERTERS[op_name](self.bb, list(inputs), attrs) if op_name in CONVERTERS else None
-            if made is not None:
-                return self.bb.normalize(made)
-            return super()._convert_operator(op_name, inputs, attrs, opset)
+            if made is None:
+                own = onnx_frontend._get_convert_map()[op_name].get_converter(opset)
+                made = own(self.bb, inputs, attrs, [self._nodes, self._params])
+            if isinstance(made, relax.Tuple):
+                made = relax.Tuple([self._named(field) for field in made])
+            return self.bb.normalize(self._named(made)) if isinstance(made, relax.Expr) else made
         except Exception as error:
             cause = (str(error).strip().splitlines() or [""])[0][:200]
             raise UnsupportedOpError(op_name, f"node {where!r}, which TVM refused: {cause}", MEND) from error
+
+    def _named(self, made: Any) -> Any:
+        """A tensor bound to a variable that tells the node; anything else as it is."""
+        if not isinstance(made, relax.Call):
+            return made
+        made = self.bb.normalize(made)
+        return self.bb.emit(made) if isinstance(made.ty, relax.TensorType) else made
 
 
 def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:

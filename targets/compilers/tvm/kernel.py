@@ -25,10 +25,21 @@ from edgepress.targets.compilers.tvm.stages import Nest, Stage
 
 @dataclass(frozen=True)
 class Body:
-    """A kernel's code: the statement, and the extent of the outermost loop that parts divide."""
+    """A kernel's code.
+
+    Attributes:
+        statement: the loops.
+        extent: of the outermost loop, which parts divide.
+        tile: rows × columns of sums held in registers, for people; empty where there is no such tile.
+        tuned: whether the tile was measured, and not chosen by rule.
+        family: the schedule that made it.
+    """
 
     statement: Any
     extent: int
+    tile: str = ""
+    tuned: bool = False
+    family: str = ""
 
 
 @dataclass

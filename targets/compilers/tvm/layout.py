@@ -117,11 +117,13 @@ class ChannelsLast(GraphEditor):
     def run(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """The model with its convolutional regions channels last."""
         for node in self.graph.node:
+            self.origin = (node,)
             if not self._windowed(node) and not self._dense(node) and not self._follow(node):
                 for name in {*node.input, *_outer_names(node)}:
                     self.need_first(name)
                 self.nodes.append(node)
                 self.first.update(node.output)
+        self.origin = ()
         for output in self.graph.output:
             self.need_first(output.name)
         return self.finish(model)

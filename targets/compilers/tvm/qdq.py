@@ -15,6 +15,7 @@ import numpy as np
 import onnx
 
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
+from edgepress.targets.compilers.tvm.origin import marks_of
 
 _SAME_GRID = frozenset(
     ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Identity"]
@@ -71,6 +72,7 @@ class IntegerRegions(GraphEditor):
                 continue
             make = makers.get(node.op_type, self._same_grid if node.op_type in _SAME_GRID else None)
             ending = self._ending(node) if make is not None else None
+            self.origin = (node, *ending.nodes) if ending is not None else (node,)
             if make is not None and ending is not None and make(node, ending):
                 self.swallowed.update(id(each) for each in ending.nodes)
                 continue
@@ -288,6 +290,7 @@ class IntegerRegions(GraphEditor):
         moved.CopyFrom(node)
         moved.input[0] = source[0]
         moved.output[0] = ending.output
+        moved.doc_string = marks_of(self.origin)
         self.nodes.append(moved)
         return True
 

@@ -7,6 +7,7 @@ temporary of its own, so that every intermediate buffer is planned into the mode
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -60,6 +61,11 @@ class Stage:
     def reduction(self) -> tuple[Axis, ...]:
         """The axes that are summed over."""
         return tuple(axis for axis in self.axes if axis.reduce)
+
+    @property
+    def trips(self) -> int:
+        """How many times the stage's value is computed."""
+        return math.prod(axis.extent for axis in self.axes)
 
     @property
     def plain(self) -> bool:

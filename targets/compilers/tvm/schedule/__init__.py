@@ -7,6 +7,7 @@ To add a better kernel for an operator, write one more file with a function of t
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from edgepress.targets.compilers.tvm.kernel import Body, Frame
 from edgepress.targets.compilers.tvm.machine import Machine
@@ -37,9 +38,9 @@ MAKERS: tuple[Maker, ...] = (
 
 
 def schedule(nest: Nest, frame: Frame, machine: Machine) -> Body:
-    """The code of a nest by the first maker that takes it; the last takes everything."""
+    """The code of a nest by the first maker that takes it, whose file's name is the family; the last takes all."""
     for maker in MAKERS:
         body = maker(nest, frame, machine)
         if body is not None:
-            return body
+            return replace(body, family=maker.__module__.rpartition(".")[2])
     raise AssertionError("the plain schedule takes every nest")

@@ -1,0 +1,146 @@
+"""Which ONNX nodes a kernel came from: marks that survive the passes over ONNX, and a match through fusing.
+
+Passes over ONNX copy a node's marks to what they make of it. The importer names each Relax variable after
+the number of its node; fusing renames them, so the fused calls are matched, operand by operand, with the
+calls as they stood before.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+from tvm import ir, relax
+
+_VARIABLE = re.compile(r"ep_node(\d+)_\d*")
+# A layer is called after the first of these that is in it, and after none of the last if it can be helped.
+_HEAVY = ("Conv", "DepthwiseConv", "ConvTranspose", "Gemm", "MatMul")
+_LIGHT = (
+    "QuantizeLinear",
+    "DequantizeLinear",
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Identity",
+    "Cast",
+)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """An ONNX node: its operator, and its name or, where it has none, its first output's."""
+
+    op: str
+    name: str
+
+
+def mark(graph: onnx.GraphProto) -> None:
+    """Note in each node what it is; the exporter's own notes go."""
+    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    dequantised = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    for node in graph.node:
+        name = " ".join((node.name or next(iter(node.output), "") or node.op_type).split())
+        grouped = any(attr.name == "group" and attr.i > 1 for attr in node.attribute)
+        op = node.op_type
+        if op == "Conv" and grouped:
+            shape = weights.get(dequantised.get(node.input[1], node.input[1]), ())
+            op = "DepthwiseConv" if shape[1:2] == (1,) else op
+        node.doc_string = f"{op} {name}"
+
+
+def marks_of(nodes: Iterable[onnx.NodeProto]) -> str:
+    """The marks of several nodes together, each once, as the mark of what is made of them."""
+    return "\n".join(dict.fromkeys(line for node in nodes for line in node.doc_string.splitlines()))
+
+
+def origins_of(nodes: Iterable[onnx.NodeProto]) -> tuple[Origin, ...]:
+    """What the marks of nodes say, the heaviest operator first."""
+    found = [Origin(*line.split(" ", 1)) for line in marks_of(nodes).splitlines()]
+    return tuple(sorted(found, key=lambda origin: (origin.op not in _HEAVY, origin.op in _LIGHT)))
+
+
+def variable(number: int) -> str:
+    """The name of a variable that the importer makes for the node of that number."""
+    return f"ep_node{number}_"
+
+
+def fused_from(before: Any, after: Any) -> list[list[int]]:
+    """For each call of a fused ``main``, the numbers of the nodes it was made of; empty where nothing matches.
+
+    Args:
+        before: ``main`` before fusing, its variables named by :func:`variable`.
+        after: the module fused, its groups still functions of their own.
+    """
+    owners, made = _owners(before)
+    # A variable after fusing, and the one before; constants have none, inside a group neither.
+    same: dict[Any, Any] = dict(zip(after["main"].params, before.params, strict=True))
+    found = []
+    for binding in _bindings(after["main"]):
+        value = binding.value
+        if not isinstance(value, relax.Call):
+            if isinstance(value, ir.Var) and value in same:
+                same[binding.var] = same[value]
+            continue
+        group = after[value.op] if isinstance(value.op, ir.GlobalVar) else None
+        if isinstance(group, relax.Function):
+            inside = {p: same[a] for p, a in zip(group.params, value.args, strict=True) if a in same}
+            numbers = []
+            for step in _bindings(group):
+                old = _match(step.value, inside, made)
+                if old is not None:
+                    inside[step.var] = old
+                    numbers.append(owners[old])
+            if numbers and group.body.body in inside:
+                same[binding.var] = inside[group.body.body]
+            found.append(sorted(set(numbers)))
+        elif _is_kernel(value):
+            old = _match(value, same, made)
+            if old is not None:
+                same[binding.var] = old
+            found.append([] if old is None else [owners[old]])
+    return found
+
+
+def _owners(main: Any) -> tuple[dict[Any, int], dict[Any, list[Any]]]:
+    """The node of each variable (an unnamed one's is the next named one's), and variables by what they hold."""
+    owners: dict[Any, int] = {}
+    made: dict[Any, list[Any]] = {}
+    waiting: list[Any] = []
+    last = 0
+    for binding in _bindings(main):
+        waiting.append(binding.var)
+        if _is_kernel(binding.value):
+            made.setdefault(_key(binding.value, None), []).append(binding.var)
+        named = _VARIABLE.fullmatch(binding.var.name)
+        if named:
+            last = int(named.group(1))
+            owners.update(dict.fromkeys(waiting, last))
+            waiting = []
+    owners.update(dict.fromkeys(waiting, last))
+    return owners, made
+
+
+def _match(value: Any, same: dict[Any, Any], made: dict[Any, list[Any]]) -> Any:
+    """The variable that held this call before fusing; calls that look alike are taken in order."""
+    candidates = made.get(_key(value, same), []) if _is_kernel(value) else []
+    return candidates.pop(0) if candidates else None
+
+
+def _key(call: Any, same: dict[Any, Any] | None) -> tuple[Any, ...]:
+    """The kernel's name and its operands as variables before fusing; None where they are those already."""
+    operands: Sequence[Any] = call.args[1].fields if isinstance(call.args[1], relax.Tuple) else [call.args[1]]
+    if same is not None:
+        return call.args[0].name_hint, tuple(same[a] for a in operands if a in same)
+    return call.args[0].name_hint, tuple(a for a in operands if isinstance(a, ir.Var))
+
+
+def _is_kernel(value: Any) -> bool:
+    return isinstance(value, relax.Call) and str(getattr(value.op, "name", "")) == "relax.call_tir"
+
+
+def _bindings(function: Any) -> list[Any]:
+    return [binding for block in function.body.blocks for binding in block.bindings]
