@@ -12,12 +12,14 @@ from edgepress.build.job import Done, Job
 from edgepress.build.press import PressedNetwork
 from edgepress.build.reference import TOLERANCE
 from edgepress.bundle import Check
+from edgepress.bundle.layers import KernelLayer, layers_to_bytes
 from edgepress.errors import CheckError, CompileError, MissingExtraError, SourceError, UsageError
 from edgepress.metrics.difference import magnitude, worst_difference
 from edgepress.records import encode, near
 from edgepress.samples import Feed
 
 KNOWN = ("aot", "ort")
+LAYERS = "layers.json"  # beside the kernels
 MOST_STEPS = 2.0  # of a quantised output
 
 
@@ -88,6 +90,7 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
 
         graph = compile_graph(steps.read_graph(network.step.folder / steps.GRAPH), job.target)
         steps.write_graph(folder / steps.GRAPH, graph)
+        (folder / LAYERS).write_bytes(layers_to_bytes(node_layers(network.step.folder / steps.GRAPH)))
 
     done = job.step(
         "compile-ort",
@@ -97,6 +100,28 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
         lambda folder: f"{(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
     )
     return Compiled("ort", done)
+
+
+def node_layers(graph: Path) -> list[KernelLayer]:
+    """What each node of a stored graph costs; ONNX Runtime names what it makes of a node after the node."""
+    from edgepress.graph.cost import MULTIPLYING, count
+
+    layers = []
+    for cost in count(steps.read_graph(graph)):
+        macs = cost.macs if cost.op in MULTIPLYING else 0
+        layers.append(
+            KernelLayer(
+                cost.name,
+                cost.op,
+                "",
+                macs=macs,
+                operations=2 * macs or cost.macs,
+                integer=cost.integer,
+                weight_bytes=cost.weight_bytes,
+                activation_bytes=cost.activation_bytes,
+            )
+        )
+    return layers
 
 
 def _aot(job: Job, network: PressedNetwork) -> Compiled:
@@ -116,6 +141,7 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
             "files": [kernels.kernels.name, kernels.model.name],
         }
         steps.write_facts(folder, facts)
+        (folder / LAYERS).write_bytes(layers_to_bytes(kernels.layers))
 
     compiled = job.step(
         "compile-aot",
@@ -130,7 +156,8 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
 
         made = steps.read_facts(compiled.folder)
         linked = link([compiled.folder / name for name in made["files"]], job.target, folder)
-        shutil.copyfile(compiled.folder / "weights.bin", folder / "weights.bin")
+        for name in ("weights.bin", LAYERS):
+            shutil.copyfile(compiled.folder / name, folder / name)
         roles = {"library": linked.shared, "archive": linked.archive, "executable": linked.executable}
         files = {role: path.name for role, path in roles.items() if path is not None}
         files |= {f"source:{path.name}": path.name for path in linked.sources}
@@ -176,6 +203,7 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
                 "how": trial.how,
                 "origin": trial.origin,
                 "instructions": trial.instructions,
+                "layers": list(trial.layers),
                 **_judge(
                     [outputs for _, outputs in examples][: len(trial.outputs)],
                     trial.outputs,
@@ -225,8 +253,8 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
                 f"{trial['worst']:.3g} {trial['unit']}, "
                 f"more than {trial['limit']:.3g}; leave it out with --engines, and report it with the model"
             )
-    counted = [trial["instructions"] for trial in trials if trial["instructions"]]
-    facts = {**made.facts, **({"instructions": counted[0]} if counted else {})}
+    counted: dict[str, Any] = next((trial for trial in trials if trial["instructions"]), {})
+    facts = made.facts | {key: counted[key] for key in ("instructions", "layers") if counted.get(key)}
     return Compiled(made.engine, made.step, facts)
 
 

@@ -35,7 +35,7 @@ class KernelLayer:
         name: the ONNX node's, or that with ``:part`` behind it where a node takes several kernels.
         op: that node's operator; ``DepthwiseConv`` for convolutions of single channels.
         kernel: the family that made the code: ``tile``, ``depthwise``, ``rows``, ``plain`` and so on, ``copy``,
-            or ``TVM`` for TVM's own loops.
+            or ``TVM`` for TVM's own loops; empty for engines that do not tell.
         nodes: every ONNX node that is computed here, by name.
         tile: rows × columns of sums held in registers, where a family has tiles.
         tuned: whether the tile was measured by ``edgepress tune``, and not chosen by rule.

@@ -7,6 +7,11 @@ import onnx
 from edgepress.cost import LayerCost
 from edgepress.graph.index import Index, attribute
 
+_CONVOLVING = ("Conv", "QLinearConv", "ConvInteger")
+_MULTIPLYING = ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul")
+MULTIPLYING = frozenset((*_CONVOLVING, *_MULTIPLYING, "DepthwiseConv", "ConvTranspose"))
+"""Kinds of layer whose ``macs`` are multiply-adds."""
+
 _FREE = frozenset({"Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Constant"})
 
 
@@ -98,14 +103,14 @@ def _written(name: str, index: Index) -> str:
 
 
 def _macs(node: onnx.NodeProto, index: Index) -> int:
-    if node.op_type in ("Conv", "QLinearConv", "ConvInteger"):
+    if node.op_type in _CONVOLVING:
         weight = index.shape(node.input[3 if node.op_type == "QLinearConv" else 1]) or ()
         per_output = _product(weight[1:]) if weight else 0
         return _elements(node.output[0], index) * per_output
     if node.op_type == "ConvTranspose":
         weight = index.shape(node.input[1]) or ()
         return _elements(node.input[0], index) * _product(weight[1:]) if weight else 0
-    if node.op_type in ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"):
+    if node.op_type in _MULTIPLYING:
         shape = index.shape(node.input[0])
         if not shape:
             return 0

@@ -133,7 +133,7 @@ API int32_t peak_int8(int64_t rounds)
 }
 
 /* Reads `bytes`, a multiple of 512, from `data`, which lies at a multiple of 64. */
-API uint64_t peak_read(const void *data, size_t bytes)
+static uint64_t peak_read(const void *data, size_t bytes)
 {
     const words *p = data;
     words a = {0}, b = {0}, c = {0}, d = {0};
@@ -145,4 +145,15 @@ API uint64_t peak_read(const void *data, size_t bytes)
     }
     a ^= b ^ c ^ d;
     return a[0] ^ a[1] ^ a[2] ^ a[3] ^ a[4] ^ a[5] ^ a[6] ^ a[7];
+}
+
+/* The same, `rounds` times: what a cache holds comes from there but for the first time. */
+API uint64_t peak_read_again(const void *data, size_t bytes, int64_t rounds)
+{
+    uint64_t all = 0;
+    while (rounds-- > 0) {
+        all ^= peak_read(data, bytes);
+        __asm__ volatile("" ::: "memory");
+    }
+    return all;
 }
