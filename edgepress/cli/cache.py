@@ -22,6 +22,7 @@ _KINDS = {
     "steps": "finished steps of builds",
     "zig": "the cross compiler's own cache",
     "hwbench": "this machine's peaks",
+    "layers": "times of bundles' layers on this machine",
     "verified": "which bundles were verified",
 }
 _DAY = 86400.0

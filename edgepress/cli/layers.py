@@ -27,7 +27,7 @@ def kernel_lines(bundle: Bundle, part: str) -> list[str]:
     right = range(1, 6)
     return [
         columns(_families(layers, times), right=right, indent="  "),
-        *_origins(layers, known and known.how),
+        *_origins(layers, known.how if known else ""),
     ]
 
 
@@ -98,7 +98,7 @@ def _families(layers: Sequence[KernelLayer], times: Mapping[str, float]) -> list
     return rows
 
 
-def _origins(layers: Sequence[KernelLayer], how: str | None) -> list[str]:
+def _origins(layers: Sequence[KernelLayer], how: str) -> list[str]:
     """Where the shares come from, in lines."""
     lines = []
     if any(layer.instructions for layer in layers):
