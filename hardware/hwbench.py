@@ -142,6 +142,23 @@ def kept_peaks() -> Peaks | None:
     return found if found.peaks and found.cpu == this_machine().cpu else None
 
 
+def peaks_of(target: Target) -> Peaks | None:
+    """What was measured on this machine, where a target is this machine: the host, or a board of its processor."""
+    from edgepress.targets import load_target
+
+    peaks = kept_peaks()
+    if peaks is None or target.kind == "host":
+        return peaks
+    own = load_target("host").cpu
+    same = (own.arch, own.model, own.vector_bits) == (
+        target.cpu.arch,
+        target.cpu.model,
+        target.cpu.vector_bits,
+    )
+    dots = {"avx512vnni", "avxvnni", "dotprod"}
+    return peaks if same and dots & set(own.features) == dots & set(target.cpu.features) else None
+
+
 def keep_peaks(peaks: Peaks) -> Path:
     """Write the figures to the cache; returns the file.
 

@@ -22,7 +22,9 @@ from edgepress.records import encode
 from edgepress.runtimes.engine import Arrays, Engine
 
 _WARMUP = 3
-_MADE_OF = re.compile(r"_token_\d+$|/\w+Fusion/.*$")  # what ONNX Runtime's layout and fusing passes add
+_MADE_OF = re.compile(
+    r"_token_\d+$|_nchwc$|/\w+Fusion/.*$"
+)  # what ONNX Runtime's layout and fusing passes add
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,17 @@ def with_costs(
         peak: what this machine does at most on as many threads as were used; None where nobody measured it.
         arena_bytes: what the engine's temporaries take, where known.
     """
-    by_name = {cost.name: cost for cost in costs}
+    by_name = {cost.name: [cost] for cost in costs}
+    for known in costs:
+        for name in known.nodes:
+            by_name.setdefault(name, []).append(known)
     whole = model_bytes(costs, arena_bytes)
     found = []
     for layer in layers:
-        cost = by_name.get(layer.name) or by_name.get(_MADE_OF.sub("", layer.name))
+        same = by_name.get(layer.name) or by_name.get(_MADE_OF.sub("", layer.name), [])
+        # What was fused into another operator may have given it its name.
+        fitting = (c for c in same if not layer.op or c.op.removeprefix("Depthwise") in layer.op)
+        cost = next(fitting, None)
         roof = roof_of(cost, peak, whole) if cost is not None and peak is not None else None
         op = layer.op or (cost.op if cost is not None else "")
         found.append(dataclasses.replace(layer, op=op, cost=cost, roof=roof))

@@ -12,7 +12,7 @@ from edgepress.build.job import Done, Job
 from edgepress.build.press import PressedNetwork
 from edgepress.build.reference import TOLERANCE
 from edgepress.bundle import Check
-from edgepress.bundle.layers import KernelLayer, layers_to_bytes
+from edgepress.bundle.layers import layers_to_bytes
 from edgepress.errors import CheckError, CompileError, MissingExtraError, SourceError, UsageError
 from edgepress.metrics.difference import magnitude, worst_difference
 from edgepress.records import encode, near
@@ -86,11 +86,14 @@ def compile_all(job: Job, network: PressedNetwork, golden: Done) -> list[Compile
 
 def _ort(job: Job, network: PressedNetwork) -> Compiled:
     def work(folder: Path, progress: Any) -> None:
+        from edgepress.graph.cost import node_layers
         from edgepress.targets.compilers.ort import compile_graph
 
         graph = compile_graph(steps.read_graph(network.step.folder / steps.GRAPH), job.target)
         steps.write_graph(folder / steps.GRAPH, graph)
-        (folder / LAYERS).write_bytes(layers_to_bytes(node_layers(network.step.folder / steps.GRAPH)))
+        (folder / LAYERS).write_bytes(
+            layers_to_bytes(node_layers(steps.read_graph(network.step.folder / steps.GRAPH)))
+        )
 
     done = job.step(
         "compile-ort",
@@ -100,28 +103,6 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
         lambda folder: f"{(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
     )
     return Compiled("ort", done)
-
-
-def node_layers(graph: Path) -> list[KernelLayer]:
-    """What each node of a stored graph costs; ONNX Runtime names what it makes of a node after the node."""
-    from edgepress.graph.cost import MULTIPLYING, count
-
-    layers = []
-    for cost in count(steps.read_graph(graph)):
-        macs = cost.macs if cost.op in MULTIPLYING else 0
-        layers.append(
-            KernelLayer(
-                cost.name,
-                cost.op,
-                "",
-                macs=macs,
-                operations=2 * macs or cost.macs,
-                integer=cost.integer,
-                weight_bytes=cost.weight_bytes,
-                activation_bytes=cost.activation_bytes,
-            )
-        )
-    return layers
 
 
 def _aot(job: Job, network: PressedNetwork) -> Compiled:

@@ -14,6 +14,7 @@ from edgepress.build.listener import Listener
 from edgepress.build.versions import code_digest, tool_versions
 from edgepress.bundle import Check
 from edgepress.errors import EdgepressError, UsageError
+from edgepress.hardware.hwbench import Peaks, peaks_of
 from edgepress.progress import Progress
 from edgepress.recipe import Recipe
 from edgepress.source import Source
@@ -135,6 +136,10 @@ class Job:
         done = self.step(name, about, inputs, fill, lambda folder: figure(read(folder)))
         self.measured[name_key] = read(done.folder)
         return self.measured[name_key]
+
+    def peaks(self) -> Peaks | None:
+        """What was measured of this machine, where it is the target: an input of whatever is estimated for it."""
+        return peaks_of(self.target) if self.target.kind == "host" else None
 
     def key(self, name: str, inputs: Mapping[str, Any]) -> str:
         """The key of a step: its name, its inputs, the tools and our own code."""
