@@ -38,6 +38,7 @@ class KernelLayer:
             or ``TVM`` for TVM's own loops; empty for engines that do not tell.
         nodes: every ONNX node that is computed here, by name.
         tile: rows × columns of sums held in registers, where a family has tiles.
+        shape: rows × columns of a sum and what it is over, by which measured tiles are remembered.
         tuned: whether the tile was measured by ``edgepress tune``, and not chosen by rule.
         number: which of the distinct kernels; equal numbers share their code.
         macs: multiply-adds of one inference.
@@ -53,6 +54,7 @@ class KernelLayer:
     kernel: str
     nodes: tuple[str, ...] = ()
     tile: str = ""
+    shape: str = ""
     tuned: bool = False
     number: int = 0
     macs: int = 0

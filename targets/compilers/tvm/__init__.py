@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 
@@ -21,7 +23,7 @@ from edgepress.targets.compilers.tvm.emit import emit_header, emit_model
 from edgepress.targets.compilers.tvm.importer import MEND, import_graph
 from edgepress.targets.compilers.tvm.layout import channels_last
 from edgepress.targets.compilers.tvm.lower import generate, lower, tvm_target
-from edgepress.targets.compilers.tvm.machine import machine_of
+from edgepress.targets.compilers.tvm.machine import machine_of, with_tiles
 from edgepress.targets.compilers.tvm.origin import origins_of
 from edgepress.targets.compilers.tvm.plan import plan_memory
 from edgepress.targets.compilers.tvm.prepare import prepare
@@ -31,6 +33,7 @@ from edgepress.targets.compilers.tvm.schedule.tile import panel_width
 from edgepress.targets.description import Target
 from edgepress.tensor import TensorSpec
 
+NO_TILES: Mapping[str, int] = MappingProxyType({})
 _MOST_RANK = 8  # EP_MAX_RANK
 
 
@@ -67,7 +70,11 @@ class AotKernels:
 
 
 def compile_graph(
-    model: onnx.ModelProto, target: Target, out: Path, progress: Progress = silent
+    model: onnx.ModelProto,
+    target: Target,
+    out: Path,
+    progress: Progress = silent,
+    tuned: Mapping[str, int] = NO_TILES,
 ) -> AotKernels:
     """Compile a graph of static shapes for a target into ``out``.
 
@@ -76,6 +83,7 @@ def compile_graph(
         target: the board; ``toolchain.code`` chooses object code or C source.
         out: an existing folder that the files are written to.
         progress: told of each step.
+        tuned: rows of tiles that were measured, by the shape of the kernel, instead of the rule's.
 
     Raises:
         SourceError: a shape is not known at build time.
@@ -83,7 +91,7 @@ def compile_graph(
         CompileError: the code generator failed.
     """
     total = 6
-    machine = machine_of(target)
+    machine = with_tiles(machine_of(target), target, tuned)
     progress(0, total, "prepare")
     ready = prepare(model)
     inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)

@@ -44,6 +44,7 @@ def describe(
                 kernel.family,
                 tuple(node.name[:_LONGEST_NAME] for node in nodes),
                 kernel.tile,
+                kernel.shape,
                 kernel.tuned,
                 call.kernel,
                 call.macs,

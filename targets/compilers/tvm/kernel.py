@@ -31,6 +31,7 @@ class Body:
         statement: the loops.
         extent: of the outermost loop, which parts divide.
         tile: rows × columns of sums held in registers, for people; empty where there is no such tile.
+        shape: what is summed over what, by which tiles are remembered; empty where there is no tile.
         tuned: whether the tile was measured, and not chosen by rule.
         family: the schedule that made it.
     """
@@ -38,6 +39,7 @@ class Body:
     statement: Any
     extent: int
     tile: str = ""
+    shape: str = ""
     tuned: bool = False
     family: str = ""
 

@@ -38,7 +38,7 @@ class Kernel:
         pointers: how many it takes.
         extent: what parts divide.
         dtypes: what the pointers lead to.
-        family, tile, tuned: of :class:`edgepress.bundle.layers.KernelLayer`.
+        family, tile, shape, tuned: of :class:`edgepress.bundle.layers.KernelLayer`.
     """
 
     symbol: str
@@ -47,6 +47,7 @@ class Kernel:
     dtypes: tuple[str, ...]
     family: str
     tile: str = ""
+    shape: str = ""
     tuned: bool = False
 
 
@@ -104,7 +105,14 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
                 index = len(kernels)
                 kernels.append(
                     Kernel(
-                        f"ep_k{index}", len(buffers), body.extent, dtypes, body.family, body.tile, body.tuned
+                        f"ep_k{index}",
+                        len(buffers),
+                        body.extent,
+                        dtypes,
+                        body.family,
+                        body.tile,
+                        body.shape,
+                        body.tuned,
                     )
                 )
                 functions.append(func)

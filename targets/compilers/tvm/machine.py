@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from edgepress.targets.description import Target
+from edgepress.targets.description import Target, Tiles
+from edgepress.targets.tiles import tiles_of
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,8 @@ class Machine:
             ``"vpdpbusd"`` (four), ``"vpmaddwd"`` or ``"smull"`` (two, by way of 16 bits), or empty.
         arch: the target's architecture.
         c_source: whether C source is made instead of object code: the C compiler finds the vectors.
+        given: tiles that the board's file chooses.
+        tuned: rows of the tile of single kernels, by their shape, that were measured to be the best.
     """
 
     lanes: int
@@ -27,6 +31,13 @@ class Machine:
     dot: str
     arch: str
     c_source: bool
+    given: Tiles = field(default_factory=Tiles)
+    tuned: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def tiles(self) -> Tiles:
+        """Every tile: those given, and the rule's."""
+        return tiles_of(self.lanes, self.registers, self.by_element, self.given)
 
 
 def machine_of(target: Target) -> Machine:
@@ -45,3 +56,8 @@ def machine_of(target: Target) -> Machine:
         dot = "vpdpbusd" if four in features else "vpmaddwd"
     registers = cpu.vector_registers or (32 if cpu.arch in ("aarch64", "riscv64") else 16)
     return Machine(lanes, registers, cpu.arch == "aarch64" and lanes > 1, dot, cpu.arch, c_source)
+
+
+def with_tiles(machine: Machine, target: Target, tuned: Mapping[str, int]) -> Machine:
+    """The machine with the tiles that the board's file chooses, and those that were measured."""
+    return replace(machine, given=target.kernels or Tiles(), tuned=dict(tuned))

@@ -89,7 +89,7 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     while lanes > anchor.spatial[-1].extent:
         lanes //= 2
     width = dims[-1].out.extent
-    most = 14 if machine.registers >= 32 else 6
+    most = machine.tiles.depthwise_columns or 1
     tile = -(-width // -(-width // most))
     group = _group(anchor.spatial[-1].extent, dims, lanes)
     return _body(_Plan(nest, frame, start_of(nest), image, weight, dims, lanes, tile, group), machine)

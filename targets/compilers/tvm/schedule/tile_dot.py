@@ -47,8 +47,10 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         return None
     panel = weight[-2]
     space = row_space(nest, frame, contraction)
-    plan = Plan(nest, contraction, space, machine.lanes, panel, dot.tile_rows(machine, panel), False)
-    return tiled(plan, frame, columns, _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile)
+    most = machine.tiles.dot_rows or dot.tile_rows(machine, panel)
+    plan = Plan(nest, contraction, space, machine.lanes, panel, most, False)
+    make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile
+    return tiled(plan, frame, columns, make_tile, machine)
 
 
 class _Tiles:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,9 @@ from tvm import tirx
 
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, loop, sequence
+from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.contraction import Contraction, RowSpace, steps_by_one
 from edgepress.targets.compilers.tvm.stages import Axis, Nest
-
-_WEIGHTS_STAY = 96 * 1024  # bytes of the column operand up to which rows are the outer loop
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,32 @@ def contiguous_columns(frame: Frame, contraction: Contraction, columns: Axis, pa
     return steps_by_one(frame, contraction.column, variables, columns.var, base, min(panel, columns.extent))
 
 
-def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
-    """The loops around the tiles; the longer-lived operand decides which loop is outside."""
+def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, machine: Machine) -> Body:
+    """The loops around the tiles, of the rows that were measured to be best for such a shape, or the rule's."""
+    shape = shape_of_sums(plan)
+    rows = machine.tuned.get(shape)
+    chosen = plan if rows is None else replace(plan, rows=rows)
+    body = _tiled(chosen, frame, columns, make_tile, machine.tiles.weights_stay_bytes or 0)
+    return replace(body, tile=f"{chosen.rows}x{plan.panel}", shape=shape, tuned=rows is not None)
+
+
+def shape_of_sums(plan: Plan) -> str:
+    """What a kernel computes, for people and as a key: ``float32 784x96 of 16x9``, the last summed over."""
+    stage = plan.contraction.stage
+    blocks = f"{plan.space.blocks}x" if plan.space.blocks > 1 else ""
+    terms = "x".join(str(axis.extent) for axis in stage.reduction if axis.extent > 1) or "1"
+    dtype = dtype_of(plan.contraction.row.source)
+    return f"{dtype} {blocks}{plan.space.rows}x{stage.spatial[-1].extent} of {terms}"
+
+
+def _tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, stay: int) -> Body:
+    """The longer-lived operand decides which loop is outside; ``stay`` is the size up to which columns live."""
     bytes_of_columns = np.dtype(dtype_of(plan.contraction.column.source)).itemsize
     for extent in shape_of(plan.contraction.column.source):
         bytes_of_columns *= extent
     full, left = divmod(columns.extent, plan.panel)
     tiles = -(-plan.space.rows // plan.rows)
-    rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= _WEIGHTS_STAY
+    rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= stay
     if rows_outside:
         outer = plan.space.blocks * tiles
         part = frame.axis("r", outer)
