@@ -11,6 +11,7 @@ from edgepress.build import steps
 from edgepress.build.job import Done, Job
 from edgepress.build.press import PressedNetwork
 from edgepress.build.reference import TOLERANCE
+from edgepress.build.tuning import tiles_for
 from edgepress.bundle import Check
 from edgepress.bundle.layers import layers_to_bytes
 from edgepress.errors import CheckError, CompileError, MissingExtraError, SourceError, UsageError
@@ -106,12 +107,14 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
 
 
 def _aot(job: Job, network: PressedNetwork) -> Compiled:
+    tuned = tiles_for(job.target)
+
     def compile_work(folder: Path, progress: Any) -> None:
         steps.need("tvm", "compiling machine code")
         from edgepress.targets.compilers.tvm import compile_graph
 
         kernels = compile_graph(
-            steps.read_graph(network.step.folder / steps.GRAPH), job.target, folder, progress
+            steps.read_graph(network.step.folder / steps.GRAPH), job.target, folder, progress, tuned
         )
         facts = {
             "arena_bytes": kernels.arena_bytes,
@@ -127,7 +130,7 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
     compiled = job.step(
         "compile-aot",
         f"compiling kernels for {job.target.cpu.model}",
-        {"graph": network.step.key, "target": encode(job.target)},
+        {"graph": network.step.key, "target": encode(job.target), "tuned": tuned},
         compile_work,
         lambda folder: _aot_figure(steps.read_facts(folder)),
     )

@@ -83,7 +83,7 @@ def compile_graph(
         target: the board; ``toolchain.code`` chooses object code or C source.
         out: an existing folder that the files are written to.
         progress: told of each step.
-        tuned: rows of tiles that were measured, by the shape of the kernel, instead of the rule's.
+        tuned: rows of tiles that were measured, by the kernel's shape and the rule's tile (``SHAPE by 12x32``).
 
     Raises:
         SourceError: a shape is not known at build time.

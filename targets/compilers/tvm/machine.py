@@ -22,7 +22,7 @@ class Machine:
         arch: the target's architecture.
         c_source: whether C source is made instead of object code: the C compiler finds the vectors.
         given: tiles that the board's file chooses.
-        tuned: rows of the tile of single kernels, by their shape, that were measured to be the best.
+        tuned: rows that were measured to be best for single kernels, by their shape and the rule's tile.
     """
 
     lanes: int

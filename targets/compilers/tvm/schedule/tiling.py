@@ -56,7 +56,7 @@ def contiguous_columns(frame: Frame, contraction: Contraction, columns: Axis, pa
 def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, machine: Machine) -> Body:
     """The loops around the tiles, of the rows that were measured to be best for such a shape, or the rule's."""
     shape = shape_of_sums(plan)
-    rows = machine.tuned.get(shape)
+    rows = machine.tuned.get(f"{shape} by {plan.rows}x{plan.panel}")
     chosen = plan if rows is None else replace(plan, rows=rows)
     body = _tiled(chosen, frame, columns, make_tile, machine.tiles.weights_stay_bytes or 0)
     return replace(body, tile=f"{chosen.rows}x{plan.panel}", shape=shape, tuned=rows is not None)
