@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from edgepress.cli.table import columns, printable
@@ -23,7 +23,7 @@ def timed_table(layers: Sequence[Layer]) -> str:
     roofs = any(layer.roof is not None for layer in layers)
     rows = [
         ["layer", *(["kernel", "Mop", "KiB"] if known else ["operator"]), "ms", "share"]
-        + (["of peak", "bound by"] if roofs else [])
+        + (["of peak", "bound"] if roofs else [])
     ]
     for layer in layers:
         row = [layer.name, *(_work(layer.cost, layer.op) if known else [layer.op])]
@@ -54,12 +54,18 @@ def counted_table(layers: Sequence[KernelLayer]) -> str:
     return _fitted(rows, left=(0, 1))
 
 
+def tuned_line(costs: Iterable[KernelLayer | None]) -> list[str]:
+    """What a star in the table stands for, where there is one."""
+    starred = any(cost is not None and cost.tuned for cost in costs)
+    return ["  * a tile that edgepress tune measured"] if starred else []
+
+
 def _work(cost: KernelLayer | None, op: str) -> list[str]:
     """Kernel, millions of operations, and KiB moved."""
     if cost is None:
         return [printable(op), "", ""]
     tile = f" {cost.tile}" if cost.tile else ""
-    kernel = f"{cost.kernel}{tile}{' tuned' if cost.tuned else ''}" if cost.kernel else op
+    kernel = f"{cost.kernel}{tile}{'*' if cost.tuned else ''}" if cost.kernel else op
     return [printable(kernel), f"{cost.operations / 1e6:.2f}", f"{cost.bytes / 1024:.0f}"]
 
 

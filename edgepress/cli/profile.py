@@ -10,7 +10,7 @@ import click
 
 from edgepress.cli.bar import bar
 from edgepress.cli.device import only_local
-from edgepress.cli.layer_table import timed_table
+from edgepress.cli.layer_table import timed_table, tuned_line
 from edgepress.cli.number import a_number
 from edgepress.cli.table import columns, echo_json, size
 from edgepress.measurement import Measurement
@@ -123,6 +123,7 @@ def as_text(found: Any) -> str:
     for one in found.engines:
         if one.layers:
             lines += ["", f"layers of {one.engine} (measured, median of runs)", timed_table(one.layers)]
+            lines += tuned_line(layer.cost for layer in one.layers)
             if not any(layer.roof for layer in one.layers):
                 lines.append(
                     "edgepress hwbench measures this machine's peak, which shows how far each layer is from it"

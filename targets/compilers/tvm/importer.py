@@ -54,6 +54,10 @@ class _NamedBuilder(relax.BlockBuilder):  # type: ignore[misc]
     def emit(self, expr: Any, name_hint: str = "") -> Any:
         return super().emit(expr, variable(self.node))
 
+    def emit_output(self, output: Any, name_hint: str = "") -> Any:
+        alone = output.name if isinstance(output, ir.Var) else name_hint
+        return super().emit_output(output, alone)
+
 
 class _Importer(onnx_frontend.ONNXGraphImporter):  # type: ignore[misc]
     def __init__(self, *args: Any) -> None:
