@@ -25,7 +25,8 @@ def choose_engine(
     engines = {made.engine: made for made in compiled}
     if len(engines) == 1:
         only = compiled[0].engine
-        return only, f"{only} is the only engine for {job.target.name} here"
+        others = "".join(f"; {name} is left out: {reason}" for name, reason in job.left_out.items())
+        return only, f"{only} is the only engine for {job.target.name} here{others}"
     if job.recipe.on == "local":
         return _measured(job, network, engines, golden)
     return (

@@ -77,6 +77,7 @@ def compile_all(job: Job, network: PressedNetwork, golden: Done) -> list[Compile
             if job.recipe.engines or len(wanted) == 1:
                 raise
             refusals.append(error)
+            job.left_out[engine] = str(error)
             job.listener.note(f"the engine {engine} is left out: {error}")
             continue
         compiled.append(_check(job, network, made, golden))

@@ -50,6 +50,7 @@ class Job:
         ran, reused: names of steps that ran, and that were in the cache.
         locked: what an earlier build measured, by step key.
         measured: what this build's choices rest on, by step key.
+        left_out: engines that do not take the network, with the reason.
     """
 
     recipe: Recipe
@@ -63,6 +64,7 @@ class Job:
     reused: list[str] = field(default_factory=list)
     locked: dict[str, dict[str, Any]] = field(default_factory=dict)
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def step(
         self,
