@@ -11,7 +11,7 @@ from edgepress.hardware.hwbench import kept_peaks
 from edgepress.hardware.kept_layers import kept_layers
 from edgepress.hardware.layers import Layer, shares, with_costs
 from edgepress.hardware.profile import time_layers
-from edgepress.runtimes.choose import choose
+from edgepress.runtimes.choose import choose, why_not_target
 
 _RUNS = 50
 
@@ -49,6 +49,9 @@ def measured_times(bundle: Bundle, part: str, engine: str) -> LayerTimes:
     Raises:
         BundleError: a member is damaged.
     """
+    mismatch = why_not_target(bundle.manifest.targets[bundle.manifest.parts[part].target])
+    if mismatch:
+        return LayerTimes((), f"not measured: this machine is not the target ({mismatch})")
     try:
         choice = choose(bundle, part, engine, False)
     except (TargetError, TrustError) as error:

@@ -48,20 +48,19 @@ def command(threads: tuple[int, ...], kept: bool, as_json: bool) -> None:
 
 def as_text(found: Any) -> str:
     """The peaks as a table."""
-    caches = found.peaks[0].caches
-    rows = [["threads", "fp32", "int8", *(f"read {size(cache.bytes)}" for cache in caches), "read memory"]]
+    caches = [size(cache.bytes) for cache in found.peaks[0].caches]
+    rows = [["threads", "fp32 GFLOP/s", "int8 GOP/s", *caches, "memory"]]
     for peak in found.peaks:
         reads = [*(cache.bandwidth for cache in peak.caches), peak.bandwidth]
-        rows.append(
-            [
-                str(peak.threads),
-                f"{peak.fp32 / 1e9:.1f} GFLOP/s",
-                f"{peak.int8 / 1e9:.0f} GOP/s",
-                *(f"{bandwidth / 1e9:.1f} GB/s" for bandwidth in reads),
-            ]
-        )
+        figures = [
+            f"{peak.fp32 / 1e9:.1f}",
+            f"{peak.int8 / 1e9:.0f}",
+            *(f"{rate / 1e9:.1f}" for rate in reads),
+        ]
+        rows.append([str(peak.threads), *figures])
     return (
         f"{found.cpu}, registers of {found.vector_bytes} bytes (measured, best of several trials)\n"
         f"int8 by {found.int8_instruction}; a multiply-add counts as two operations\n"
+        "the last columns: GB/s read from a cache of that size, and from memory\n"
         f"{columns(rows, right=range(len(rows[0])), indent='  ')}"
     )

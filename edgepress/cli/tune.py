@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from edgepress.cli.table import columns, echo_json
 
 if TYPE_CHECKING:
     from edgepress.build.tune import Tuned
+    from edgepress.build.tuning import TunedTile
 
 
 @click.command(short_help="Measure other tiles for a bundle's kernels here.")
@@ -43,28 +45,35 @@ def command(
     what was measured by then. A bundle for another machine is refused (exit code 5).
     """
 
-    def work() -> None:
+    def work(tell: Callable[[str], None]) -> None:
         try:
-            _tune(bundle, budget, part, dry_run, as_json)
+            _tune(bundle, budget, part, dry_run, as_json, tell)
         except KeyboardInterrupt:
             raise SystemExit(INTERRUPTED) from None  # the parent says it
 
-    code, told = run_interruptible(lambda tell: guarded(work, bool(ctx.obj)))
-    if told is not None:
-        from edgepress.build.tuning import tuning_file
-
-        click.echo(f"\nedgepress: stopped; what was measured by now is in {tuning_file()}", err=True)
+    code, kept = run_interruptible(lambda tell: guarded(lambda: work(tell), bool(ctx.obj)))
+    if kept is not None:
+        what = f"what was measured by then is in {kept[-1]}" if kept else "nothing was measured by then"
+        click.echo(f"\nedgepress: stopped; {what}", err=True)
     ctx.exit(code)
 
 
-def _tune(path: Path, budget: float, part: str | None, dry: bool, as_json: bool) -> None:
+def _tune(
+    path: Path, budget: float, part: str | None, dry: bool, as_json: bool, tell: Callable[[str], None]
+) -> None:
     from edgepress.build.tune import tune
+    from edgepress.build.tuning import keep_tiles
     from edgepress.bundle import open_bundle
     from edgepress.hardware.machine import this_machine
     from edgepress.runtimes.session import pick_part
 
+    def keep(tiles: Sequence[TunedTile], gone: Sequence[str]) -> Path:
+        file = keep_tiles(tiles, gone)
+        tell(str(file))
+        return file
+
     with open_bundle(path) as opened, bar("tuning") as progress:
-        found = tune(opened, pick_part(opened, part), budget=budget, dry=dry, progress=progress)
+        found = tune(opened, pick_part(opened, part), budget=budget, dry=dry, progress=progress, keep=keep)
     if as_json:
         echo_json({**asdict(found), "path": str(found.path or ""), "origin": "measured"})
         return
