@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from edgepress.targets.compilers.tvm.origin import marks_of
+from edgepress.targets.compilers.tvm.origin import mark_of, marks_of
 
 DOMAIN = "edgepress"
 
@@ -54,7 +54,7 @@ class GraphEditor:
 
     def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> None:
         """Append a node."""
-        marks = marks_of(self.origin) or f"{op} {output}"
+        marks = marks_of(self.origin) or mark_of(op.removeprefix("Ep"), output.partition("__ep")[0])
         self.nodes.append(
             onnx.helper.make_node(op, list(inputs), [output], output, marks, domain=domain, **attrs)
         )

@@ -43,13 +43,18 @@ def mark(graph: onnx.GraphProto) -> None:
     weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     dequantised = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
     for node in graph.node:
-        name = " ".join((node.name or next(iter(node.output), "") or node.op_type).split())
+        name = node.name or next(iter(node.output), "") or node.op_type
         grouped = any(attr.name == "group" and attr.i > 1 for attr in node.attribute)
         op = node.op_type
         if op == "Conv" and grouped:
             shape = weights.get(dequantised.get(node.input[1], node.input[1]), ())
             op = "DepthwiseConv" if shape[1:2] == (1,) else op
-        node.doc_string = f"{op} {name}"
+        node.doc_string = mark_of(op, name)
+
+
+def mark_of(op: str, name: str) -> str:
+    """What is noted of one node: one line."""
+    return f"{op} {' '.join(name.split())}"
 
 
 def marks_of(nodes: Iterable[onnx.NodeProto]) -> str:
