@@ -5,6 +5,8 @@ A kernel's own layer is counted, padding and layout apart; each bound is a few p
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,13 +15,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgepress.bundle.layers import KernelLayer
 from edgepress.hardware.emulator.unicorn import emulate_library
 from edgepress.targets import load_target
 from edgepress.targets.compilers.link import link
 from edgepress.targets.compilers.tvm import compile_graph
 
-FAMILIES = ("fp32", "int8", "int8 with dot product")
-_BOARDS = {"fp32": "rpi4", "int8": "rpi4", "int8 with dot product": "rpi5"}
+BOARDS = {"fp32": "rpi4", "int8": "rpi4", "int8 with dot product": "rpi5"}
 
 
 @dataclass(frozen=True)
@@ -33,99 +35,95 @@ class Layer:
     window: int
     stride: int
     group: int
-    most: tuple[float, float, float]  # of FAMILIES
+    most: tuple[float, float, float]  # in the order of BOARDS
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the input."""
+        return (1, self.given, self.size, self.size) if self.size else (1, self.given)
 
 
 LAYERS = [
     Layer("pointwise", 96, 96, 14, 1, 1, 1, (0.31, 0.30, 0.115)),
-    Layer("pointwise, few inputs", 16, 96, 28, 1, 1, 1, (0.345, 0.51, 0.33)),
-    Layer("depthwise 3x3", 64, 64, 28, 3, 1, 64, (0.44, 0.76, 0.64)),
-    Layer("depthwise 3x3, stride 2", 64, 64, 28, 3, 2, 64, (0.54, 0.85, 0.77)),
-    Layer("depthwise 5x5", 64, 64, 28, 5, 1, 64, (0.38, 0.555, 0.44)),
-    Layer("first convolution", 3, 32, 64, 3, 2, 1, (0.34, 0.735, 0.28)),
-    Layer("dense 3x3", 64, 64, 14, 3, 1, 1, (0.31, 0.28, 0.09)),
+    Layer("pointwise-of-few", 16, 96, 28, 1, 1, 1, (0.345, 0.51, 0.33)),
+    Layer("depthwise-3x3", 64, 64, 28, 3, 1, 64, (0.44, 0.76, 0.64)),
+    Layer("depthwise-3x3-stride-2", 64, 64, 28, 3, 2, 64, (0.54, 0.85, 0.77)),
+    Layer("depthwise-5x5", 64, 64, 28, 5, 1, 64, (0.38, 0.555, 0.44)),
+    Layer("first-convolution", 3, 32, 64, 3, 2, 1, (0.34, 0.735, 0.28)),
+    Layer("dense-3x3", 64, 64, 14, 3, 1, 1, (0.31, 0.28, 0.09)),
     Layer("matrix-vector", 256, 256, 0, 1, 1, 1, (0.44, 0.335, 0.135)),
 ]
 
 
-def _graph(layer: Layer) -> onnx.ModelProto:
-    rng = np.random.default_rng(1)
-    shape = (1, layer.given, layer.size, layer.size) if layer.size else (1, layer.given)
-    weights = [layer.made, layer.given // layer.group] + [layer.window] * (2 if layer.size else 0)
-    made = {
-        "w": (rng.standard_normal(weights) / np.sqrt(np.prod(weights[1:]))).astype(np.float32),
-        "b": rng.standard_normal(layer.made).astype(np.float32),
-    }
+def _nodes(layer: Layer, kind: str) -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    """A layer by itself, between integers as a QDQ export writes it where ``kind`` names their type."""
+    rng, own = np.random.default_rng(1), layer.name
+    weight = rng.standard_normal(
+        [layer.made, layer.given // layer.group] + [layer.window] * (2 if layer.size else 0)
+    )
+    weight = (weight / np.sqrt(np.prod(weight.shape[1:]))).astype(np.float32)
+    stored = {f"{own}.b": rng.standard_normal(layer.made).astype(np.float32)}
+    given, result = (f"{own}.x", f"{own}.y") if not kind else (f"{own}.xd", f"{own}.f")
+    names = [given, f"{own}.w", f"{own}.b"]
     if layer.size:
-        pads = [layer.window // 2] * 4
-        node = helper.make_node(
-            "Conv", ["x", "w", "b"], ["y"], "layer", group=layer.group, pads=pads,
+        made = helper.make_node(
+            "Conv", names, [result], own, group=layer.group, pads=[layer.window // 2] * 4,
             strides=[layer.stride] * 2, kernel_shape=[layer.window] * 2,
         )  # fmt: skip
     else:
-        node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], "layer", transB=1)
+        made = helper.make_node("Gemm", names, [result], own, transB=1)
+    if not kind:
+        return [made], {**stored, f"{own}.w": weight}
+    scale = np.abs(weight.reshape(len(weight), -1)).max(1).astype(np.float32) / 127
+    stored |= {
+        f"{own}.wq": np.rint(weight / scale.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.int8),
+        f"{own}.ws": scale,
+        f"{own}.wz": np.zeros(len(scale), np.int8),
+        f"{own}.s": np.array(0.03, np.float32),
+        f"{own}.z": np.array(0 if kind == "int8" else 128, kind),
+    }
+    grid = [f"{own}.s", f"{own}.z"]
+    return [
+        helper.make_node("QuantizeLinear", [f"{own}.x", *grid], [f"{own}.xq"]),
+        helper.make_node("DequantizeLinear", [f"{own}.xq", *grid], [f"{own}.xd"]),
+        helper.make_node("DequantizeLinear", [f"{own}.wq", f"{own}.ws", f"{own}.wz"], [f"{own}.w"], axis=0),
+        made,
+        helper.make_node("QuantizeLinear", [f"{own}.f", *grid], [f"{own}.fq"]),
+        helper.make_node("DequantizeLinear", [f"{own}.fq", *grid], [f"{own}.y"]),
+    ], stored
+
+
+@functools.cache
+def counted(family: str) -> dict[str, tuple[KernelLayer, int]]:
+    """Every layer of one library, with the instructions that it took."""
+    board = load_target(BOARDS[family])
+    parts = [_nodes(layer, "" if family == "fp32" else board.activations) for layer in LAYERS]
+
+    def value(name: str, shape: tuple[int, ...] | None) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
     graph = helper.make_graph(
-        [node],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
-        [numpy_helper.from_array(value, name) for name, value in made.items()],
+        [node for nodes, _ in parts for node in nodes],
+        "layers",
+        [value(f"{layer.name}.x", layer.shape) for layer in LAYERS],
+        [value(f"{layer.name}.y", None) for layer in LAYERS],
+        [numpy_helper.from_array(array, name) for _, stored in parts for name, array in stored.items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return model
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    rng = np.random.default_rng(2)
+    with tempfile.TemporaryDirectory() as folder:
+        made = compile_graph(model, board, Path(folder))
+        shared = link([made.model, made.kernels], board, Path(folder) / "lib", executable=False).shared
+        assert shared is not None
+        inputs = [rng.standard_normal(layer.shape).astype(np.float32) for layer in LAYERS]
+        weights = made.weights.read_bytes()
+        result = emulate_library(shared.read_bytes(), weights, inputs, board, layers=True)
+    return {layer.name: (layer, count) for layer, (_, count) in zip(made.layers, result.layers, strict=True)}
 
 
-def _quantised(model: onnx.ModelProto, kind: str) -> onnx.ModelProto:
-    """The model with its layer between integers, as a QDQ export writes it."""
-    graph, stored = (
-        model.graph,
-        {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer},
-    )
-    scale = np.abs(stored["w"].reshape(len(stored["w"]), -1)).max(1).astype(np.float32) / 127
-    eight = np.rint(stored["w"] / scale.reshape(-1, *[1] * (stored["w"].ndim - 1))).astype(np.int8)
-    zero = np.zeros((), kind) if kind == "int8" else np.full((), 128, kind)
-    made = {
-        "xs": np.float32(0.02), "ys": np.float32(0.04), "z": zero, "wq": eight, "ws": scale,
-        "wz": np.zeros(len(scale), np.int8), "b": stored["b"],
-    }  # fmt: skip
-    quantise = [
-        helper.make_node("QuantizeLinear", ["x", "xs", "z"], ["xq"]),
-        helper.make_node("DequantizeLinear", ["xq", "xs", "z"], ["xd"]),
-        helper.make_node("DequantizeLinear", ["wq", "ws", "wz"], ["wd"], axis=0),
-    ]
-    layer = onnx.NodeProto()
-    layer.CopyFrom(graph.node[0])
-    layer.input[:] = ["xd", "wd", "b"]
-    layer.output[:] = ["f"]
-    after = [
-        helper.make_node("QuantizeLinear", ["f", "ys", "z"], ["fq"]),
-        helper.make_node("DequantizeLinear", ["fq", "ys", "z"], ["y"]),
-    ]
-    done = helper.make_graph(
-        [*quantise, layer, *after], "g", list(graph.input), list(graph.output),
-        [numpy_helper.from_array(np.asarray(value), name) for name, value in made.items()],
-    )  # fmt: skip
-    model = helper.make_model(done, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return model
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name.replace(" ", "-").replace(",", ""))
-def test_a_kernel_takes_few_instructions(layer: Layer, family: str, tmp_path: Path) -> None:
-    board = load_target(_BOARDS[family])
-    model = _graph(layer)
-    shape = (1, layer.given, layer.size, layer.size) if layer.size else (1, layer.given)
-    if family != "fp32":
-        model = _quantised(model, board.activations)
-    made = compile_graph(model, board, tmp_path)
-    shared = link([made.model, made.kernels], board, tmp_path / "lib", executable=False).shared
-    assert shared is not None
-    x = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
-    result = emulate_library(shared.read_bytes(), made.weights.read_bytes(), [x], board, layers=True)
-    counted = dict(result.layers)
-    own = next(one for one in made.layers if one.name == "layer")
+@pytest.mark.parametrize("family", BOARDS)
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
+def test_a_kernel_takes_few_instructions(layer: Layer, family: str) -> None:
+    own, count = counted(family)[layer.name]
     assert own.macs and own.integer == (family != "fp32")
-    found = counted["layer"] / own.macs
-    assert found <= layer.most[FAMILIES.index(family)]
+    assert count / own.macs <= layer.most[list(BOARDS).index(family)]
