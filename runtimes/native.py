@@ -28,7 +28,7 @@ from edgepress.tensor import TensorSpec
 
 Array = np.ndarray[Any, Any]
 
-_POOL_BYTES = 256
+_POOL_BYTES = 384
 _serial = itertools.count(1)
 _ELF_MACHINES = {62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm"}
 
