@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -170,6 +170,30 @@ class Frame:
     def part_loop(self, var: Any, body: Any) -> Any:
         """The outermost loop: ``var`` runs over this part's share."""
         return tirx.For(var, self.begin, self.end - self.begin, tirx.ForKind.SERIAL, body)
+
+    def part_grid(
+        self, rows: tuple[int, int], each: int, body: Callable[[Any, Any], Any]
+    ) -> Any:
+        """Two loops over the positions of a grid, row after row, whose positions parts divide.
+
+        Args:
+            rows: the first row of these loops, and the one after the last; others may have loops of their own.
+            each: positions of a row, so that position ``p`` is ``p mod each`` of row ``p div each``.
+            body: (row, position within it) → the statement.
+        """
+        first, last = rows
+        within = self.axis("w", each)
+        row = self.axis("c", last) if last - first > 1 else const(first)
+        low = tirx.max(self.begin - row * const(each), const(0))
+        high = tirx.min(self.end - row * const(each), const(each))
+        inner = tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(row, within))
+        if last - first == 1:
+            return inner
+        begin = tirx.max(self.begin, const(first * each)) if first else self.begin
+        end = tirx.min(self.end, const(last * each))
+        start = tirx.truncdiv(begin, const(each))
+        count = tirx.truncdiv(end + const(each - 1), const(each)) - start
+        return tirx.For(row, start, count, tirx.ForKind.SERIAL, inner)
 
     def function(self, body: Body) -> Any:
         """The kernel as a PrimFunc over raw pointers that returns 0."""

@@ -28,6 +28,11 @@ class Machine:
     arch: str
     c_source: bool
 
+    @property
+    def depth(self) -> int:
+        """How many products of eight-bit numbers an instruction adds up in each fp32-sized lane."""
+        return {"sdot": 4, "vpdpbusd": 4, "vpmaddwd": 2, "smull": 2}.get(self.dot, 1)
+
 
 def machine_of(target: Target) -> Machine:
     """The machine that a target's schedules are made for."""

@@ -79,27 +79,23 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
             statements.append(_row_tile(make_tile, plan, frame, block, tile, tiles, const(full), left))
         return Body(frame.part_loop(part, sequence(statements)), outer)
 
-    outer = full + (1 if left else 0)
-    part = frame.axis("c", outer)
+    # Parts divide rows too: few panels would leave one thread with more of them than another.
+    blocks = plan.space.blocks
+    each = blocks if blocks > 1 else tiles
 
-    def all_rows(panel: Expr, width: int) -> Any:
-        block = frame.axis("o", plan.space.blocks)
-        tile = frame.axis("r", tiles)
-        return loop(
-            block,
-            plan.space.blocks,
-            loop(tile, tiles, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, width)),
-        )
+    def panels(first: int, last: int, width: int) -> Any:
+        def rows(panel: Expr, within: Expr) -> Any:
+            if blocks == 1:
+                return _row_tile(make_tile, plan, frame, const(0), within, tiles, panel, width)
+            tile = frame.axis("r", tiles)
+            return loop(tile, tiles, _row_tile(make_tile, plan, frame, within, tile, tiles, panel, width))
 
-    if not left:
-        return Body(frame.part_loop(part, all_rows(part, plan.panel)), outer)
-    if not full:
-        return Body(frame.part_loop(part, all_rows(const(0), left)), outer)
-    inside = frame.axis("c", full)
-    whole = tirx.For(inside, frame.begin, tirx.min(frame.end, const(full)) - frame.begin, tirx.ForKind.SERIAL,
-                     all_rows(inside, plan.panel))  # fmt: skip
-    rest = tirx.IfThenElse(tirx.EQ(frame.end, const(outer)), all_rows(const(full), left), None)
-    return Body(sequence([whole, rest]), outer)
+        return frame.part_grid((first, last), each, rows)
+
+    statements = [panels(0, full, plan.panel)] if full else []
+    if left:
+        statements.append(panels(full, full + 1, left))
+    return Body(sequence(statements), (full + (1 if left else 0)) * each)
 
 
 def _row_tile(
