@@ -171,29 +171,33 @@ class Frame:
         """The outermost loop: ``var`` runs over this part's share."""
         return tirx.For(var, self.begin, self.end - self.begin, tirx.ForKind.SERIAL, body)
 
-    def part_grid(
-        self, rows: tuple[int, int], each: int, body: Callable[[Any, Any], Any]
-    ) -> Any:
-        """Two loops over the positions of a grid, row after row, whose positions parts divide.
+    def part_grid(self, rows: int, each: int, body: Callable[[Any, Any], Any]) -> Any:
+        """Two loops over a grid, row after row, whose positions parts divide.
 
         Args:
-            rows: the first row of these loops, and the one after the last; others may have loops of their own.
-            each: positions of a row, so that position ``p`` is ``p mod each`` of row ``p div each``.
+            rows, each: the grid; position ``p`` is ``p mod each`` of row ``p div each``. Positions after the
+                last row belong to other loops.
             body: (row, position within it) → the statement.
         """
-        first, last = rows
-        within = self.axis("w", each)
-        row = self.axis("c", last) if last - first > 1 else const(first)
+        if rows == 1:
+            return self.part_row(0, each, 1, lambda within: body(const(0), within))
+        row, within = self.axis("c", rows), self.axis("w", each)
         low = tirx.max(self.begin - row * const(each), const(0))
         high = tirx.min(self.end - row * const(each), const(each))
-        inner = tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(row, within))
-        if last - first == 1:
-            return inner
-        begin = tirx.max(self.begin, const(first * each)) if first else self.begin
-        end = tirx.min(self.end, const(last * each))
-        start = tirx.truncdiv(begin, const(each))
-        count = tirx.truncdiv(end + const(each - 1), const(each)) - start
-        return tirx.For(row, start, count, tirx.ForKind.SERIAL, inner)
+        one_row = tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(row, within))
+        first = tirx.truncdiv(self.begin, const(each))
+        last = tirx.truncdiv(tirx.min(self.end, const(rows * each)) + const(each - 1), const(each))
+        return tirx.For(row, first, last - first, tirx.ForKind.SERIAL, one_row)
+
+    def part_row(self, before: int, count: int, together: int, body: Callable[[Any], Any]) -> Any:
+        """A loop over ``[0, count)`` whose trips parts divide, some of them ``together`` at one position.
+
+        ``before`` positions belong to other loops.
+        """
+        within = self.axis("w", count)
+        low = tirx.max(self.begin - const(before), const(0)) * const(together)
+        high = tirx.min((self.end - const(before)) * const(together), const(count))
+        return tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(within))
 
     def function(self, body: Body) -> Any:
         """The kernel as a PrimFunc over raw pointers that returns 0."""

@@ -79,23 +79,26 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
             statements.append(_row_tile(make_tile, plan, frame, block, tile, tiles, const(full), left))
         return Body(frame.part_loop(part, sequence(statements)), outer)
 
-    # Parts divide rows too: few panels would leave one thread with more of them than another.
+    # Parts divide rows too: few panels would leave one thread with more of them than another. Tiles of the
+    # narrow last panel count for less, so several share a position.
     blocks = plan.space.blocks
     each = blocks if blocks > 1 else tiles
+    together = plan.panel // max(left, plan.lanes)
 
-    def panels(first: int, last: int, width: int) -> Any:
-        def rows(panel: Expr, within: Expr) -> Any:
-            if blocks == 1:
-                return _row_tile(make_tile, plan, frame, const(0), within, tiles, panel, width)
-            tile = frame.axis("r", tiles)
-            return loop(tile, tiles, _row_tile(make_tile, plan, frame, within, tile, tiles, panel, width))
+    def rows(panel: Expr, within: Expr, width: int) -> Any:
+        if blocks == 1:
+            return _row_tile(make_tile, plan, frame, const(0), within, tiles, panel, width)
+        tile = frame.axis("r", tiles)
+        return loop(tile, tiles, _row_tile(make_tile, plan, frame, within, tile, tiles, panel, width))
 
-        return frame.part_grid((first, last), each, rows)
-
-    statements = [panels(0, full, plan.panel)] if full else []
+    statements, extent = [], full * each
+    if full:
+        statements.append(frame.part_grid(full, each, lambda panel, within: rows(panel, within, plan.panel)))
     if left:
-        statements.append(panels(full, full + 1, left))
-    return Body(sequence(statements), (full + (1 if left else 0)) * each)
+        last = const(full)
+        statements.append(frame.part_row(extent, each, together, lambda within: rows(last, within, left)))
+        extent += -(-each // together)
+    return Body(sequence(statements), extent)
 
 
 def _row_tile(
