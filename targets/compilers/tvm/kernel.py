@@ -199,6 +199,18 @@ class Frame:
         high = tirx.min((self.end - const(before)) * const(together), const(count))
         return tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(within))
 
+    def part_rows(self, columns: int, column: Any) -> tuple[Any, Any]:
+        """The rows of one column of a grid that are this part's: the first, and the one after the last.
+
+        Parts divide the positions ``row * columns + column``. So a part has whole rows but at its ends, and
+        may still work down one column after another.
+        """
+        ahead = const(columns - 1) - column
+        return (
+            tirx.truncdiv(self.begin + ahead, const(columns)),
+            tirx.truncdiv(self.end + ahead, const(columns)),
+        )
+
     def function(self, body: Body) -> Any:
         """The kernel as a PrimFunc over raw pointers that returns 0."""
         declared = [

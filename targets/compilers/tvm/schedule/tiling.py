@@ -54,11 +54,14 @@ def contiguous_columns(frame: Frame, contraction: Contraction, columns: Axis, pa
     return steps_by_one(frame, contraction.column, variables, columns.var, base, min(panel, columns.extent))
 
 
+def bytes_of(load: Any) -> int:
+    """The size of the buffer that is read."""
+    return int(np.prod(shape_of(load.source), dtype=np.int64)) * np.dtype(dtype_of(load.source)).itemsize
+
+
 def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
     """The loops around the tiles; the longer-lived operand decides which loop is outside."""
-    bytes_of_columns = np.dtype(dtype_of(plan.contraction.column.source)).itemsize
-    for extent in shape_of(plan.contraction.column.source):
-        bytes_of_columns *= extent
+    bytes_of_columns = bytes_of(plan.contraction.column)
     full, left = divmod(columns.extent, plan.panel)
     tiles = -(-plan.space.rows // plan.rows)
     rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= _WEIGHTS_STAY
@@ -79,11 +82,8 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
             statements.append(_row_tile(make_tile, plan, frame, block, tile, tiles, const(full), left))
         return Body(frame.part_loop(part, sequence(statements)), outer)
 
-    # Parts divide rows too: few panels would leave one thread with more of them than another. Tiles of the
-    # narrow last panel count for less, so several share a position.
     blocks = plan.space.blocks
     each = blocks if blocks > 1 else tiles
-    together = plan.panel // max(left, plan.lanes)
 
     def rows(panel: Expr, within: Expr, width: int) -> Any:
         if blocks == 1:
@@ -91,6 +91,40 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
         tile = frame.axis("r", tiles)
         return loop(tile, tiles, _row_tile(make_tile, plan, frame, within, tile, tiles, panel, width))
 
+    if bytes_of(plan.contraction.row) > bytes_of_columns:
+        return _parts_of_rows(plan, frame, rows, each, (full, left))
+    return _parts_of_panels(plan, frame, rows, each, (full, left))
+
+
+Rows = Callable[[Expr, Expr, int], Any]  # (panel, position along the rows, columns) → statement
+
+
+def _parts_of_rows(plan: Plan, frame: Frame, rows: Rows, each: int, panels: tuple[int, int]) -> Body:
+    """Every part passes over all columns, so that a thread reads the rows that it wrote in the kernel before."""
+    full, left = panels
+    count = full + (1 if left else 0)
+
+    def column(panel: Expr, width: int) -> Any:
+        low, high = frame.part_rows(count, panel)
+        within = frame.axis("w", each)
+        return tirx.For(within, low, high - low, tirx.ForKind.SERIAL, rows(panel, within, width))
+
+    statements = []
+    if full:
+        panel = frame.axis("c", full)
+        statements.append(loop(panel, full, column(panel, plan.panel)))
+    if left:
+        statements.append(column(const(full), left))
+    return Body(sequence(statements), count * each)
+
+
+def _parts_of_panels(plan: Plan, frame: Frame, rows: Rows, each: int, panels: tuple[int, int]) -> Body:
+    """Every part has panels of its own, and a share of the rows of one: few panels would not come out even.
+
+    Tiles of the narrow last panel count for less, so several share a position.
+    """
+    full, left = panels
+    together = plan.panel // max(left, plan.lanes)
     statements, extent = [], full * each
     if full:
         statements.append(frame.part_grid(full, each, lambda panel, within: rows(panel, within, plan.panel)))
