@@ -124,7 +124,9 @@ def _body(plan: _Plan, machine: Machine) -> Body:
 
     begin, end = frame.part_rows(blocks, block)
     if height is None:
-        body: list[Any] = [tirx.For(image, begin, end - begin, tirx.ForKind.SERIAL, _row(plan, variables, None))]
+        body: list[Any] = [
+            tirx.For(image, begin, end - begin, tirx.ForKind.SERIAL, _row(plan, variables, None))
+        ]
         return Body(loop(block, blocks, sequence([held, *body])), batch.extent * blocks)
     count = height.out.extent
     unrolled = machine.registers >= 32 and height.taps.extent * plan.dims[1].taps.extent <= _MOST_UNROLLED
