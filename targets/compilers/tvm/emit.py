@@ -79,9 +79,8 @@ def emit_model(
     rows: list[str] = []
     refs: list[str] = []
     for call, op_name in zip(calls, names[: len(calls)], strict=True):
-        kernel = kernels[call.kernel]
         rows.append(
-            f"  {{op_{call.kernel}, refs + {len(refs)}, {len(call.arguments)}u, {kernel.extent}u, "
+            f"  {{op_{call.kernel}, refs + {len(refs)}, {len(call.arguments)}u, {call.parts}u, "
             f"{c_text(op_name)}}},"
         )
         refs += [_ref(plan.places[argument]) for argument in call.arguments]

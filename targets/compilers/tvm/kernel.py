@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,6 +172,46 @@ class Frame:
     def part_loop(self, var: Any, body: Any) -> Any:
         """The outermost loop: ``var`` runs over this part's share."""
         return tirx.For(var, self.begin, self.end - self.begin, tirx.ForKind.SERIAL, body)
+
+    def part_grid(self, rows: int, each: int, body: Callable[[Any, Any], Any]) -> Any:
+        """Two loops over a grid, row after row, whose positions parts divide.
+
+        Args:
+            rows, each: the grid; position ``p`` is ``p mod each`` of row ``p div each``. Positions after the
+                last row belong to other loops.
+            body: (row, position within it) → the statement.
+        """
+        if rows == 1:
+            return self.part_row(0, each, 1, lambda within: body(const(0), within))
+        row, within = self.axis("c", rows), self.axis("w", each)
+        low = tirx.max(self.begin - row * const(each), const(0))
+        high = tirx.min(self.end - row * const(each), const(each))
+        one_row = tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(row, within))
+        first = tirx.truncdiv(self.begin, const(each))
+        last = tirx.truncdiv(tirx.min(self.end, const(rows * each)) + const(each - 1), const(each))
+        return tirx.For(row, first, last - first, tirx.ForKind.SERIAL, one_row)
+
+    def part_row(self, before: int, count: int, together: int, body: Callable[[Any], Any]) -> Any:
+        """A loop over ``[0, count)`` whose trips parts divide, some of them ``together`` at one position.
+
+        ``before`` positions belong to other loops.
+        """
+        within = self.axis("w", count)
+        low = tirx.max(self.begin - const(before), const(0)) * const(together)
+        high = tirx.min((self.end - const(before)) * const(together), const(count))
+        return tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(within))
+
+    def part_rows(self, columns: int, column: Any) -> tuple[Any, Any]:
+        """The rows of one column of a grid that are this part's: the first, and the one after the last.
+
+        Parts divide the positions ``row * columns + column``. So a part has whole rows but at its ends, and
+        may still work down one column after another.
+        """
+        ahead = const(columns - 1) - column
+        return (
+            tirx.truncdiv(self.begin + ahead, const(columns)),
+            tirx.truncdiv(self.end + ahead, const(columns)),
+        )
 
     def function(self, body: Body) -> Any:
         """The kernel as a PrimFunc over raw pointers that returns 0."""

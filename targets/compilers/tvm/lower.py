@@ -19,6 +19,7 @@ from edgepress.targets.compilers.tvm.kernel import Body, Frame
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.mathematics import vector_mathematics
 from edgepress.targets.compilers.tvm.opaque import opaque_kernel
+from edgepress.targets.compilers.tvm.parts import most_parts
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule import schedule
 from edgepress.targets.compilers.tvm.schedule.contraction import multiplies
@@ -60,12 +61,14 @@ class KernelCall:
         arguments: the values.
         macs: multiply-accumulates.
         elements: elements that it computes, or takes into a sum.
+        parts: the most that it is worth dividing into.
     """
 
     kernel: int
     arguments: tuple[int, ...]
     macs: int
     elements: int
+    parts: int
 
 
 def tvm_target(target: Target) -> Any:
@@ -123,7 +126,10 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
         if step.nest is None:
             arguments += _scratch(program, buffers[len(arguments) :])
         places = tuple(program.root(argument) for argument in arguments)
-        calls.append(KernelCall(index, places, _macs(step), _elements(step, program)))
+        macs = _macs(step)
+        moved = sum(program.values[number].bytes for number in set(places))
+        parts = most_parts(kernels[index].extent, kernels[index].dtypes, macs, moved, machine)
+        calls.append(KernelCall(index, places, macs, _elements(step, program), parts))
     return kernels, functions, calls
 
 

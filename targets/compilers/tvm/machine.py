@@ -39,6 +39,11 @@ class Machine:
         """Every tile: those given, and the rule's."""
         return tiles_of(self.lanes, self.registers, self.by_element, self.given)
 
+    @property
+    def depth(self) -> int:
+        """How many products of eight-bit numbers an instruction adds up in each fp32-sized lane."""
+        return {"sdot": 4, "vpdpbusd": 4, "vpmaddwd": 2, "smull": 2}.get(self.dot, 1)
+
 
 def machine_of(target: Target) -> Machine:
     """The machine that a target's schedules are made for."""

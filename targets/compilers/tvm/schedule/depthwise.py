@@ -20,7 +20,6 @@ from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.start import Start, start_of, started
 from edgepress.targets.compilers.tvm.stages import WINDOW, Axis, Nest
 
-_ENOUGH_PARTS = 4
 _CACHE_SHARE = 24 * 1024  # bytes of the first cache that the rows in use may take
 _LINE = 64
 _MOST_UNROLLED = 9  # taps whose weights fit in 32 registers beside a tile's sums
@@ -109,62 +108,49 @@ def _first_branch(call: Any) -> Any:
 
 
 def _body(plan: _Plan, machine: Machine) -> Body:
-    """The divided loop: batch × vectors of channels × bands of rows."""
+    """The divided positions are rows of output × vectors of channels; a part works down its rows of one
+    vector after another, and mostly finds them where it left them in the kernel before."""
     frame, channel = plan.frame, plan.channel
     assert plan.nest.anchor is not None
     batch = plan.nest.anchor.spatial[0]
     wide = plan.group * plan.lanes
     blocks = -(-channel.extent // wide)
     height = plan.dims[0] if len(plan.dims) == 2 else None
-    rows = height.whole() if height else (0, 1)
-    bands = 1
-    while batch.extent * blocks * bands < _ENOUGH_PARTS and rows[1] - rows[0] >= 16 * bands:
-        bands *= 2
-    total = batch.extent * blocks * bands
-    part = frame.axis("p", total)
-    band = frame.simplify(tirx.floormod(part, const(bands)))
-    block = frame.simplify(tirx.floormod(tirx.floordiv(part, const(bands)), const(blocks)))
-    image = frame.simplify(tirx.floordiv(part, const(bands * blocks)))
+    image, block = frame.axis("n", batch.extent), frame.axis("b", blocks)
     first = frame.axis("c", channel.extent - wide + 1)
-    # The last group overlaps the one before it, so that no narrower one is needed.
-    held = frame.simplify(tirx.min(block * const(wide), const(channel.extent - wide)))
     variables = {batch.var: image, channel.var: first}
+    # The last group overlaps the one before it, so that no narrower one is needed.
+    held = tirx.Bind(first, frame.simplify(tirx.min(block * const(wide), const(channel.extent - wide))))
 
+    begin, end = frame.part_rows(blocks, block)
     if height is None:
-        body = _row(plan, variables, None)
-        return Body(frame.part_loop(part, sequence([tirx.Bind(first, held), body])), total)
+        body: list[Any] = [
+            tirx.For(image, begin, end - begin, tirx.ForKind.SERIAL, _row(plan, variables, None))
+        ]
+        return Body(loop(block, blocks, sequence([held, *body])), batch.extent * blocks)
+    count = height.out.extent
     unrolled = machine.registers >= 32 and height.taps.extent * plan.dims[1].taps.extent <= _MOST_UNROLLED
-    statements = [tirx.Bind(first, held)]
-    low, high = rows if unrolled else (0, 0)
-    border = height.out.extent - (high - low)
-    if border:
-        edge = frame.axis("y", border)
-        row = edge if high == low else edge + tirx.Select(edge < const(low), const(0), const(high - low))
-        at = frame.axis("y", height.out.extent)
-        some = tirx.Bind(at, row)
-        inner = sequence([some, _row(plan, {**variables, height.out.var: at}, _rows_inside(height, at))])
-        if unrolled:
-            borders = loop(edge, border, inner)
-            statements.append(
-                borders if bands == 1 else tirx.IfThenElse(tirx.EQ(band, const(0)), borders, None)
-            )
-        else:
-            statements.append(_banded(frame, edge, 0, border, band, bands, inner))
+    low, high = height.whole() if unrolled else (0, 0)
+    top = tirx.max(begin - image * const(count), const(0))
+    bottom = tirx.min(end - image * const(count), const(count))
+    body = []
+    at = frame.axis("y", count)
+    border = _row(plan, {**variables, height.out.var: at}, _rows_inside(height, at))
+    if high == low:
+        body.append(tirx.For(at, top, bottom - top, tirx.ForKind.SERIAL, border))
+    elif count > high - low:
+        edge = frame.axis("y", count - (high - low))
+        row = edge + tirx.Select(edge < const(low), const(0), const(high - low))
+        mine = tirx.And(tirx.GE(at, top), tirx.LT(at, bottom))
+        inner = sequence([tirx.Bind(at, row), tirx.IfThenElse(mine, border, None)])
+        body.append(loop(edge, count - (high - low), inner))
     if high > low:
-        at = frame.axis("y", height.out.extent)
+        at = frame.axis("y", count)
+        start = tirx.max(top, const(low))
         inner = _row(plan, {**variables, height.out.var: at}, None)
-        statements.append(_banded(frame, at, low, high, band, bands, inner))
-    return Body(frame.part_loop(part, sequence(statements)), total)
-
-
-def _banded(frame: Frame, var: Any, low: int, high: int, band: Expr, bands: int, body: Any) -> Any:
-    """A loop over a band's share of ``[low, high)``."""
-    if bands == 1:
-        return tirx.For(var, const(low), const(high - low), tirx.ForKind.SERIAL, body)
-    share = -(-(high - low) // bands)
-    begin = frame.simplify(const(low) + band * const(share))
-    count = frame.simplify(tirx.min(begin + const(share), const(high)) - begin)
-    return tirx.For(var, begin, count, tirx.ForKind.SERIAL, body)
+        body.append(tirx.For(at, start, tirx.min(bottom, const(high)) - start, tirx.ForKind.SERIAL, inner))
+    images = loop(image, batch.extent, sequence(body))
+    return Body(loop(block, blocks, sequence([held, images])), batch.extent * count * blocks)
 
 
 def _rows_inside(dim: Dimension, at: Expr) -> tuple[Expr, Expr]:
