@@ -72,6 +72,23 @@ def test_the_work_of_a_layer(layers: dict[str, KernelLayer]) -> None:
     assert all(layer.operations for layer in layers.values())
 
 
+def test_nodes_behind_one_with_several_outputs_are_found(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Split", ["x", "halves"], ["a", "b"], "cut", axis=1),
+        helper.make_node("Softmax", ["a"], ["c"], "shares", axis=1),
+        helper.make_node("Sigmoid", ["b"], ["d"], "gate"),
+        helper.make_node("Mul", ["c", "d"], ["y"], "gated"),
+        helper.make_node("Exp", ["d"], ["z"], "exp"),
+    ]
+    stored = [numpy_helper.from_array(np.array([16, 16]), "halves")]
+    outputs = [TensorSpec("y", (4, 16)), TensorSpec("z", (4, 16))]
+    made = compile_graph(
+        model(nodes, [TensorSpec("x", (4, 32))], outputs, stored), load_target("x86-64-v3"), tmp_path
+    )
+    assert {layer.name for layer in made.layers} >= {"cut", "shares", "gate", "exp"}
+    assert {layer.nodes for layer in made.layers} == {("cut",), ("shares", "gated"), ("gate",), ("exp",)}
+
+
 def test_loops_of_tvms_own_are_called_so(tmp_path: Path) -> None:
     nodes = [helper.make_node("ScatterND", ["x", "i", "u"], ["y"], "put")]
     stored = [

@@ -45,6 +45,7 @@ def test_a_network_agrees_with_onnx_runtime(name: str, tmp_path: Path) -> None:
     names = [layer.name for layer in kernels.layers]
     assert native.layers() == names
     assert len(set(names)) == len(names)
+    assert all(layer.nodes for layer in kernels.layers if layer.kernel != "copy")
 
 
 def test_every_number_of_threads_gives_the_same_result(tmp_path: Path) -> None:

@@ -80,59 +80,79 @@ def fused_from(before: Any, after: Any) -> list[list[int]]:
         before: ``main`` before fusing, its variables named by :func:`variable`.
         after: the module fused, its groups still functions of their own.
     """
-    owners, made = _owners(before)
-    # A variable after fusing, and the one before; constants have none, inside a group neither.
-    same: dict[Any, Any] = dict(zip(after["main"].params, before.params, strict=True))
+    owners, made, fields = _owners(before)
+    # A variable after fusing, and the one before (several for a tuple); constants have none, in a group neither.
+    same: dict[Any, Any] = dict(zip(after["main"].params, before.params, strict=False))
     found = []
     for binding in _bindings(after["main"]):
         value = binding.value
-        if not isinstance(value, relax.Call):
-            if isinstance(value, ir.Var) and value in same:
-                same[binding.var] = same[value]
-            continue
-        group = after[value.op] if isinstance(value.op, ir.GlobalVar) else None
+        group = after[value.op] if _calls_group(value) else None
         if isinstance(group, relax.Function):
             inside = {p: same[a] for p, a in zip(group.params, value.args, strict=True) if a in same}
-            numbers = []
-            for step in _bindings(group):
-                old = _match(step.value, inside, made)
-                if old is not None:
-                    inside[step.var] = old
-                    numbers.append(owners[old])
-            if numbers and group.body.body in inside:
-                same[binding.var] = inside[group.body.body]
+            numbers = [
+                owners[old] for step in _bindings(group) for old in _follow(step, inside, made, fields)
+            ]
+            result = group.body.body
+            if isinstance(result, relax.Tuple):
+                same[binding.var] = tuple(inside.get(field) for field in result.fields)
+            elif result in inside:
+                same[binding.var] = inside[result]
             found.append(sorted(set(numbers)))
-        elif _is_kernel(value):
-            old = _match(value, same, made)
-            if old is not None:
-                same[binding.var] = old
-            found.append([] if old is None else [owners[old]])
+        else:
+            olds = _follow(binding, same, made, fields)
+            if _is_kernel(value):
+                found.append([owners[old] for old in olds])
     return found
 
 
-def _owners(main: Any) -> tuple[dict[Any, int], dict[Any, list[Any]]]:
-    """The node of each variable (an unnamed one's is the next named one's), and variables by what they hold."""
+def _follow(
+    binding: Any, same: dict[Any, Any], made: dict[Any, list[Any]], fields: dict[Any, Any]
+) -> list[Any]:
+    """Note what a binding's variable was before fusing; the kernel's variable, where it is a kernel that matches."""
+    value = binding.value
+    if _is_kernel(value):
+        # Calls that look alike are taken in order.
+        candidates = made.get(_key(value, same), [])
+        if candidates:
+            same[binding.var] = candidates.pop(0)
+            return [same[binding.var]]
+    elif isinstance(value, ir.Var) and value in same:
+        same[binding.var] = same[value]
+    elif isinstance(value, relax.TupleGetItem) and value.tuple_value in same:
+        whole = same[value.tuple_value]
+        old = whole[value.index] if isinstance(whole, tuple) else fields.get((whole, value.index))
+        if old is not None:
+            same[binding.var] = old
+    return []
+
+
+def _calls_group(value: Any) -> bool:
+    return isinstance(value, relax.Call) and isinstance(value.op, ir.GlobalVar)
+
+
+def _owners(main: Any) -> tuple[dict[Any, int], dict[Any, list[Any]], dict[Any, Any]]:
+    """The node of each variable, the variables by what they hold, and those of each tuple's fields.
+
+    An unnamed variable's node is that of the next named one.
+    """
     owners: dict[Any, int] = {}
     made: dict[Any, list[Any]] = {}
+    fields: dict[Any, Any] = {}
     waiting: list[Any] = []
     last = 0
     for binding in _bindings(main):
         waiting.append(binding.var)
         if _is_kernel(binding.value):
             made.setdefault(_key(binding.value, None), []).append(binding.var)
+        elif isinstance(binding.value, relax.TupleGetItem):
+            fields[binding.value.tuple_value, binding.value.index] = binding.var
         named = _VARIABLE.fullmatch(binding.var.name)
         if named:
             last = int(named.group(1))
             owners.update(dict.fromkeys(waiting, last))
             waiting = []
     owners.update(dict.fromkeys(waiting, last))
-    return owners, made
-
-
-def _match(value: Any, same: dict[Any, Any], made: dict[Any, list[Any]]) -> Any:
-    """The variable that held this call before fusing; calls that look alike are taken in order."""
-    candidates = made.get(_key(value, same), []) if _is_kernel(value) else []
-    return candidates.pop(0) if candidates else None
+    return owners, made, fields
 
 
 def _key(call: Any, same: dict[Any, Any] | None) -> tuple[Any, ...]:
