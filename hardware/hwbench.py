@@ -22,8 +22,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgepress.errors import CompileError, StorageError
 from edgepress.hardware.machine import this_machine, usable_cores
 from edgepress.paths import cache_dir
@@ -109,6 +107,8 @@ def measure_peaks(threads: tuple[int, ...] = (), progress: Progress = silent) ->
         CompileError: the kernels do not compile.
         TargetError: no code is written for this machine's processor.
     """
+    import numpy as np  # who only reads kept figures needs none
+
     from edgepress.targets import load_target
 
     counts = tuple(sorted(set(threads or (1, usable_cores()))))
