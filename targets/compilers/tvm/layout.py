@@ -192,6 +192,10 @@ class ChannelsLast(GraphEditor):
                 if packing8.packs_depthwise(self.machine, shape[1], settings["dilations"][-1]):
                     rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
                     packed = packing8.pack_depthwise(packed, self.machine.lanes)
+                    if packing8.slides(self.machine, int(attrs["zero_in"]) + extra["offset"]):
+                        extra["pad_inside"] = 1
+                        packed = packing8.with_blank_row(packed)
+                        rest = [self._in_order(name) for name in rest]
         else:
             return False
         if op == "Depthwise" and not quantised and self.machine.lanes > 1:
@@ -214,6 +218,11 @@ class ChannelsLast(GraphEditor):
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
         value, offset = packing8.moved_bias(self.machine, weight, self.constants[bias], dtype)
         return (self.constant(value, bias) if offset else bias), offset
+
+    def _in_order(self, name: str) -> str:
+        value = self.added.get(name, self.constants.get(name))
+        assert value is not None
+        return self.constant(packing8.channel_order(value, self.machine.lanes), name)
 
     def _pool(self, node: onnx.NodeProto, attrs: dict[str, Any], shape: tuple[int, ...]) -> bool:
         if attrs.get("ceil_mode") or attrs.get("storage_order") or len(node.output) > 1:

@@ -99,3 +99,26 @@ def pack_depthwise(weight: np.ndarray, lanes: int) -> np.ndarray:
     n = len(rows)
     order = (n + 2, *range(n), n, n + 4, n + 3, n + 5, n + 1)
     return np.ascontiguousarray(split.transpose(order))
+
+
+def slides(machine: Machine, zero: int) -> bool:
+    """Whether packed depthwise weights are for the kernel that pads inside, where padding adds nothing.
+
+    ``zero`` is the zero point as the multiply-add takes it.
+    """
+    return machine.dot == "vpdpbusd" and machine.lanes == 16 and zero == 0
+
+
+def with_blank_row(packed: np.ndarray) -> np.ndarray:
+    """Packed depthwise weights of two dimensions with a last row of zeros, for rows outside the image."""
+    if packed.ndim != 7:
+        return packed
+    return np.concatenate([packed, np.zeros_like(packed[:, :1])], 1)
+
+
+def channel_order(value: np.ndarray, lanes: int) -> np.ndarray:
+    """``[channels]`` as ``[blocks, 4, lanes / 4, 4]``: in the order of packed depthwise weights."""
+    block = 4 * lanes
+    full = np.zeros(-(-len(value) // block) * block, value.dtype)
+    full[: len(value)] = value
+    return np.ascontiguousarray(full.reshape(-1, lanes // 4, 4, 4).transpose(0, 2, 1, 3))

@@ -30,7 +30,13 @@ def _dtype(kind: int) -> str:
 
 def _scaled(acc: Any, bias: Any, scale: Any, attrs: dict[str, Any], name: str) -> Any:
     def element(*at: Any) -> Any:
-        real = (acc(*at) + bias(at[-1])).astype("float32") * scale(at[-1])
+        c = at[-1]
+        if len(bias.shape) > 1:  # packed by channel_order
+            block = 16 * int(bias.shape[2])
+            where: tuple[Any, ...] = (c // block, (c % 16) // 4, (c % block) // 16, c % 4)
+        else:
+            where = (c,)
+        real = (acc(*at) + bias(*where)).astype("float32") * scale(*where)
         return requantise(real, attrs)
 
     return te.compute(acc.shape, element, name=name)
@@ -59,11 +65,13 @@ def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 
 def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"])
+    around = list(attrs["pads"]) if attrs.get("pad_inside") else None
+    x = inputs[0] if around else padded(bb, inputs[0], attrs["pads"], attrs["zero_in"])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
         settings = (attrs["taps"], list(attrs["strides"]), list(attrs["dilations"]), attrs["offset"])
-        acc = integer.depthwise(x, weight, *settings, {BOUNDED: attrs["bounded"]})
+        notes = {BOUNDED: attrs["bounded"]}
+        acc = integer.depthwise(x, weight, *settings, notes, around, attrs["zero_in"])
         return _scaled(acc, bias, scale, attrs, "depthwise_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "depthwise_int8")

@@ -14,6 +14,7 @@ from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule import (
     depthwise,
     depthwise_dot,
+    depthwise_slide,
     plain,
     rows,
     tile,
@@ -28,6 +29,7 @@ Maker = Callable[[Nest, Frame, Machine], Body | None]
 MAKERS: tuple[Maker, ...] = (
     tile.make,
     tile_dot.make,
+    depthwise_slide.make,
     depthwise_dot.make,
     tile_int8.make,
     depthwise.make,

@@ -1,0 +1,363 @@
+"""Quantised depthwise convolution for AVX-512: four products at a time, over the unpadded input.
+
+As in :mod:`depthwise_dot`, pixels are interleaved so that each channel's four values lie together. Here a
+small step slides along a row: what it has interleaved of each row of the window stays in registers for the
+next step, and few sums are alive at once, so that one step's rounding overlaps the next one's products.
+Padding is worth zero: rows of the window outside the image meet a row of zero weights, columns outside are
+zeros, in steps of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import ir, tirx
+
+from edgepress.targets.compilers.tvm.expressions import Expr, const, shape_of
+from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence, split_flat
+from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.packing8 import TAPS, runs_of
+from edgepress.targets.compilers.tvm.schedule.depthwise import Dimension, _rows_inside
+from edgepress.targets.compilers.tvm.schedule.depthwise_dot import QUARTERS, interleaved, quarters
+from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, flipped
+from edgepress.targets.compilers.tvm.schedule.operands8 import without_offset
+from edgepress.targets.compilers.tvm.schedule.registers import get, pieces, put
+from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, gathered, read_requantise, sliced
+from edgepress.targets.compilers.tvm.stages import DEPTHWISE, WINDOW, Axis, Nest
+
+_MOST_KEPT = 3  # pairs of pixels, two registers each, that stay from one step to the next
+
+
+@dataclass(frozen=True)
+class _Plan:
+    nest: Nest
+    frame: Frame
+    dot: Dot
+    flip: bool
+    end: Requantise
+    image: Any
+    weight: Any
+    dims: tuple[Dimension, ...]
+    channels: Axis
+    block: int
+
+    @property
+    def across(self) -> Dimension:
+        """The dimension along a row."""
+        return self.dims[-1]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the window."""
+        return self.dims[0].taps.extent if len(self.dims) == 2 else 1
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One block of channels of one row of outputs.
+
+    Attributes:
+        base: the axes' places, columns and taps at zero.
+        block: its number; ``width`` channels, ``lanes`` to a register of sums.
+        bias, scale: for each register of sums.
+    """
+
+    base: dict[Any, Expr]
+    block: Expr
+    width: int
+    lanes: int
+    bias: list[Expr]
+    scale: list[Expr]
+
+
+def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
+    """The kernel, or None where the nest is no depthwise convolution with weights packed for it."""
+    anchor, dot, end = nest.anchor, DOTS.get(machine.dot), read_requantise(nest, machine)
+    if anchor is None or nest.kind != DEPTHWISE or WINDOW not in anchor.notes or dot is None or end is None:
+        return None
+    plain, offset = without_offset(anchor)
+    product = plain.value.b if isinstance(plain.value.b, tirx.Mul) else plain.value.a
+    image, weight = product.a.value, product.b.value
+    if isinstance(image, ir.Call):  # if_then_else(inside, pixel, zero point)
+        image = image.args[1]
+    settings, count = [int(number) for number in anchor.notes[WINDOW]], len(anchor.reduction)
+    shape = shape_of(image.source)
+    dims = tuple(
+        Dimension(out, taps, shape[1 + d], settings[d], settings[count + d], settings[2 * count + d])
+        for d, (out, taps) in enumerate(zip(anchor.spatial[1:-1], anchor.reduction, strict=True))
+    )
+    plan = _Plan(
+        nest, frame, dot, bool(offset), end, image, weight, dims, anchor.spatial[-1], 4 * machine.lanes
+    )
+    return _loops(plan, anchor.spatial[:-2])
+
+
+def _loops(plan: _Plan, outer: tuple[Axis, ...]) -> Body:
+    """The divided loop over rows of outputs, and blocks of channels inside."""
+    frame, channels = plan.frame, plan.channels
+    total = 1
+    for axis in outer:
+        total *= axis.extent
+    part = frame.axis("y", total)
+    places = map(frame.simplify, split_flat(part, [axis.extent for axis in outer]))
+    base = dict(zip((axis.var for axis in outer), places, strict=True))
+    base |= {dim.taps.var: const(0) for dim in plan.dims} | {plan.across.out.var: const(0)}
+    full, left = divmod(channels.extent, plan.block)
+    statements = []
+    if full:
+        block: Expr = frame.axis("c", full) if full > 1 else const(0)
+        body = _along(plan, base, block, plan.block)
+        statements.append(loop(block, full, body) if full > 1 else body)
+    if left:
+        statements.append(_along(plan, base, const(full), left))
+    return Body(frame.part_loop(part, sequence(statements)), total)
+
+
+def _along(plan: _Plan, base: dict[Any, Expr], number: Expr, width: int) -> Any:
+    """One row of outputs of one block of channels."""
+    frame, lanes = plan.frame, quarters(width)
+    statements: list[Any] = []
+    ends: list[list[Expr]] = []
+    for load, kind in ((plan.end.bias, "int32"), (plan.end.scale, "float32")):
+        ends.append([])
+        for v in range(QUARTERS):
+            at = frame.simplify(number * const(plan.block) + const(v * plan.block // QUARTERS))
+            var = tirx.Var("e", f"{kind}x{lanes}")
+            statements.append(tirx.Bind(var, frame.vector(load.source, at, lanes)))
+            ends[-1].append(var)
+    there = {**base, plan.channels.var: frame.simplify(number * const(plan.block))}
+    block = _Block(there, number, width, lanes, ends[0], ends[1])
+    kept = plan.rows * len(_carried(plan, 2))
+    statements += _slid(plan, block) if kept <= _MOST_KEPT else _tiles(plan, block)
+    return sequence(statements)
+
+
+def _jobs(plan: _Plan, count: int) -> list[tuple[int, int, int]]:
+    """What ``count`` outputs add up of a row: (first pixel of four, output, run of weights)."""
+    runs, jobs = runs_of(plan.across.taps.extent), []
+    for t in range(count):
+        place = t * plan.across.stride
+        phase = place % 2
+        jobs += [(place - phase + TAPS * run, t, phase * runs[0] + run) for run in range(runs[phase])]
+    return sorted(jobs)
+
+
+def _pairs(plan: _Plan, count: int) -> list[int]:
+    """The first pixels of the pairs that ``count`` outputs need."""
+    return sorted({first + more for first, _, _ in _jobs(plan, count) for more in (0, 2)})
+
+
+def _stride(plan: _Plan, count: int) -> int:
+    return count * plan.across.stride
+
+
+def _carried(plan: _Plan, count: int) -> list[int]:
+    """The pairs of a step that the step before it had already."""
+    pairs = _pairs(plan, count)
+    return [pair for pair in pairs if pair + _stride(plan, count) in pairs]
+
+
+def _groups(plan: _Plan, count: int, fresh: Callable[[int], list[int]]) -> list[tuple[int, int, int]]:
+    """Steps of ``count`` outputs: (first output, outputs, steps alike); alike where all pixels are inside.
+
+    ``fresh`` gives the pixels that a step of so many outputs reads.
+    """
+    across, width = plan.across, plan.across.out.extent
+    groups: list[tuple[int, int, int, bool]] = []
+    for begin in range(0, width, count):
+        size = min(count, width - begin)
+        left = begin * across.stride - across.pad
+        whole = all(0 <= left + pixel < across.extent for pixel in fresh(size))
+        if groups and whole and groups[-1][3] and groups[-1][1] == size:
+            groups[-1] = (*groups[-1][:2], groups[-1][2] + 1, True)
+        else:
+            groups.append((begin, size, 1, whole))
+    return [group[:3] for group in groups]
+
+
+class _Reader:
+    """Reads one row of the image for one step.
+
+    ``left`` is the image's column of the first pixel if known; pixels from ``needed`` on meet weights of zero.
+    """
+
+    def __init__(self, plan: _Plan, block: _Block, start: Expr, left: int | None, needed: int, done: list[Any]) -> None:
+        self.plan, self.block, self.start, self.left, self.done = plan, block, start, left, done
+        self.needed = needed
+        self.held: dict[int, tuple[Expr, Expr]] = {}
+
+    def bound(self, value: Expr) -> Expr:
+        var = tirx.Var("v", value.ty)
+        self.done.append(tirx.Bind(var, value))
+        return var
+
+    def pixel(self, index: int) -> Expr:
+        """One pixel's channels of the block; zeros outside the image."""
+        plan, lanes = self.plan, self.block.lanes
+        outside = self.left is not None and not 0 <= self.left + index < plan.across.extent
+        if outside or index >= self.needed:
+            return tirx.Broadcast(tirx.IntImm("int8", 0), QUARTERS * lanes)
+        channels = shape_of(plan.image.source)[-1]
+        first = plan.frame.simplify(self.start + const(index * channels))
+        value = gathered(plan.frame, plan.image, {}, self.block.width, QUARTERS * lanes, first)
+        return self.bound(tirx.reinterpret(f"int8x{QUARTERS * lanes}", flipped(value, plan.flip)))
+
+    def pair(self, index: int) -> tuple[Expr, Expr]:
+        """Two pixels interleaved: the lower and the upper half of each run of sixteen channels."""
+        if index not in self.held:
+            words = f"int16x{2 * self.block.lanes}"
+            two = [self.pixel(index), self.pixel(index + 1)]
+            low, high = (
+                self.bound(tirx.reinterpret(words, interleaved(two[0], two[1], self.block.lanes, half)))
+                for half in (0, 1)
+            )
+            self.held[index] = (low, high)
+        return self.held[index]
+
+    def quarter(self, first: int, v: int) -> Expr:
+        """Four pixels interleaved: one quarter of the channels, four values of each."""
+        a, b = self.pair(first), self.pair(first + 2)
+        mixed = interleaved(a[v // 2], b[v // 2], self.block.lanes, v % 2)
+        return self.bound(tirx.reinterpret(f"int8x{4 * self.block.lanes}", mixed))
+
+
+def _add(plan: _Plan, block: _Block, reader: _Reader, rows: Expr, sums: list[list[Any]]) -> None:
+    """One row of the window into the sums; ``rows`` is where its weights begin."""
+    per_run = QUARTERS * plan.block
+    jobs = _jobs(plan, len(sums))
+    for first in sorted({job[0] for job in jobs}):
+        for v in range(QUARTERS):
+            value = reader.quarter(first, v)
+            for _, t, run in (job for job in jobs if job[0] == first):
+                at = plan.frame.simplify(rows + const(run * per_run + v * plan.block))
+                weight = plan.frame.vector(plan.weight.source, at, 4 * block.lanes)
+                acc = sums[t][v]
+                reader.done.append(put(acc, plan.dot.add(get(acc), [value], [weight])))
+
+
+def _begun(block: _Block, count: int) -> tuple[list[list[Any]], list[Any]]:
+    sums = [[local(f"s{t}_{v}", block.lanes, "int32") for v in range(QUARTERS)] for t in range(count)]
+    statements: list[Any] = []
+    for each in sums:
+        for acc, bias in zip(each, block.bias, strict=True):
+            statements += [tirx.AllocBuffer(acc), put(acc, bias)]
+    return sums, statements
+
+
+def _stored(plan: _Plan, block: _Block, first: Expr, sums: list[list[Any]]) -> list[Any]:
+    """Outputs from ``first`` on, requantised."""
+    done: list[Any] = []
+    for t, each in enumerate(sums):
+        steps = [plan.end.rounded(get(acc), scale) for acc, scale in zip(each, block.scale, strict=True)]
+        packed = tirx.Var("q", f"{plan.end.dtype}x{QUARTERS * block.lanes}")
+        done.append(tirx.Bind(packed, plan.end.bytes_of(steps)))
+        for begin, count in pieces(block.width, QUARTERS * block.lanes):
+            channel = plan.channels.var
+            where = {**block.base, plan.across.out.var: plan.frame.simplify(first + const(t))}
+            where[channel] = block.base[channel] + const(begin)
+            done.append(plan.end.put(plan.frame, where, sliced(packed, begin, count)))
+    return done
+
+
+def _slid(plan: _Plan, block: _Block) -> list[Any]:
+    """Steps along the row; the pairs that the next step needs stay in registers."""
+    frame, across, rows = plan.frame, plan.across, plan.rows
+    count = 1 if across.stride % 2 == 0 else 2
+    carried = _carried(plan, count)
+    fresh = [pair + more for pair in _pairs(plan, count) if pair not in carried for more in (0, 1)]
+    statements: list[Any] = []
+    images, weights = [], []
+    for k in range(rows):
+        image, weight = _row_starts(plan, block, k)
+        for value, into in ((image, images), (weight, weights)):
+            var = tirx.Var("o", "int32")
+            statements.append(tirx.Bind(var, value))
+            into.append(var)
+    words = 2 * block.lanes
+    buffers = [[[local(f"c{k}_{i}_{h}", words, "int16") for h in (0, 1)] for i in carried] for k in range(rows)]
+    for row, start in zip(buffers, images, strict=True):
+        reader = _Reader(plan, block, start, -across.pad, across.extent, statements)
+        for pair, halves in zip(carried, row, strict=True):
+            for half, value in zip(halves, reader.pair(pair), strict=True):
+                statements += [tirx.AllocBuffer(half), put(half, value)]
+
+    def step(first: Expr, size: int, left: int | None, apart: Expr) -> list[Any]:
+        sums, done = _begun(block, size)
+        for k in range(rows):
+            start = frame.simplify(images[k] + first * const(across.stride * shape_of(plan.image.source)[-1]))
+            reader = _Reader(plan, block, start, left, across.extent, done)
+            for pair, halves in zip(carried, buffers[k], strict=True):
+                reader.held[pair] = (reader.bound(get(halves[0])), reader.bound(get(halves[1])))
+            _add(plan, block, reader, weights[k] + apart, sums)
+            for pair, halves in zip(carried, buffers[k], strict=True):
+                for half, value in zip(halves, reader.pair(pair + _stride(plan, count)), strict=True):
+                    done.append(put(half, value))
+        return done + _stored(plan, block, first, sums)
+
+    for begin, size, same in _groups(plan, count, lambda _: fresh):
+        if same == 1:
+            statements += step(const(begin), size, begin * across.stride - across.pad, const(0))
+            continue
+        var = frame.axis("x", same)
+        # Always zero, but the code generator cannot see it: else it would copy all weights to the stack.
+        apart = tirx.min(frame.begin, const(0)) * var
+        first = frame.simplify(var * const(count) + const(begin))
+        statements.append(loop(var, same, sequence(step(first, size, None, apart))))
+    return statements
+
+
+def _row_starts(plan: _Plan, block: _Block, k: int) -> tuple[Expr, Expr]:
+    """Where a row of the window begins in the image and its weights in theirs."""
+    frame, base = plan.frame, block.base
+    if len(plan.dims) == 1:
+        return frame.load_offset(plan.image, base), frame.load_offset(plan.weight, base)
+    down = plan.dims[0]
+    top = base[down.out.var] * const(down.stride) - const(down.pad)
+    y = frame.simplify(top + const(k * down.dilation))
+    # A row outside the image is read from inside it, and meets the row of zeros behind the weights.
+    held = tirx.max(tirx.min(y, const(down.extent - 1)), const(0))
+    shape = shape_of(plan.image.source)
+    first = frame.load_offset(plan.image, base) + (held - top) * const(shape[-2] * shape[-1])
+    row = tirx.Select(tirx.EQ(held, y), const(k), const(down.taps.extent))
+    per_row = 1
+    for extent in shape_of(plan.weight.source)[2:]:
+        per_row *= extent
+    return frame.simplify(first), frame.load_offset(plan.weight, base) + row * const(per_row)
+
+
+def _tiles(plan: _Plan, block: _Block) -> list[Any]:
+    """Tiles of four outputs, one row of the window after another: long windows would fill all registers."""
+    frame, across = plan.frame, plan.across
+    count = 4
+    statements: list[Any] = []
+
+    def read(size: int) -> list[int]:
+        return list(range((size - 1) * across.stride + across.taps.extent))
+
+    for begin, size, same in _groups(plan, count, read):
+        var: Expr = frame.axis("x", same) if same > 1 else const(0)
+        first = frame.simplify(var * const(count) + const(begin))
+        left = None if same > 1 else begin * across.stride - across.pad
+        body = _tile(plan, block, first, size, left)
+        statements += [loop(var, same, sequence(body))] if same > 1 else body
+    return statements
+
+
+def _tile(plan: _Plan, block: _Block, first: Expr, size: int, left: int | None) -> list[Any]:
+    frame = plan.frame
+    sums, statements = _begun(block, size)
+    at = {**block.base, plan.across.out.var: first}
+    if len(plan.dims) == 2:
+        down = plan.dims[0]
+        var = frame.axis("k", down.taps.extent)
+        at[down.taps.var] = var
+    done: list[Any] = []
+    needed = (size - 1) * plan.across.stride + plan.across.taps.extent
+    reader = _Reader(plan, block, frame.load_offset(plan.image, at), left, needed, done)
+    _add(plan, block, reader, frame.load_offset(plan.weight, at), sums)
+    if len(plan.dims) == 2:
+        low, trips = _rows_inside(down, at[down.out.var])
+        done = [tirx.For(var, frame.simplify(low), frame.simplify(trips), tirx.ForKind.SERIAL, sequence(done))]
+    return statements + done + _stored(plan, block, first, sums)
