@@ -111,6 +111,7 @@ class ChannelsLast(GraphEditor):
         super().__init__(model)
         self.panel = panel
         self.machine = machine
+        self.makers = {name: node for node in model.graph.node for name in node.output}
         self.last: dict[str, str] = {}
         self.first = set(self.constants) | {i.name for i in model.graph.input} | {""}
 
@@ -200,12 +201,35 @@ class ChannelsLast(GraphEditor):
             return False
         if op == "Depthwise" and not quantised and self.machine.lanes > 1:
             extra["pad_inside"] = 1
+        source = self._image(node.input[0], settings, extra) if quantised and op == "Conv" else ""
         self.node(
             ("EpQ" if quantised else "Ep") + op,
-            [self.need_last(node.input[0]), self.constant(packed, node.input[1]), *rest],
+            [source or self.need_last(node.input[0]), self.constant(packed, node.input[1]), *rest],
             self.give_last(node.output[0]), DOMAIN, channels=int(weight.shape[0]), **settings, **extra,
         )  # fmt: skip
         return True
+
+    def _image(self, name: str, settings: dict[str, list[int]], extra: dict[str, Any]) -> str:
+        """An image quantised, padded and put channels last in one step; its name, or empty.
+
+        What it has done is taken out of the convolution's settings.
+        """
+        maker = self.makers.get(name)
+        shape, dense = self.shapes[name], self.machine.arch in ("x86_64", "aarch64") and self.machine.lanes > 1
+        if maker is None or maker.op_type != "QuantizeLinear" or name in self.last or not dense:
+            return ""
+        if len(shape) != 4 or shape[1] > packing8.INPUTS or shape[3] < self.machine.lanes:
+            return ""
+        parameters = [self.constants.get(given) for given in maker.input[1:]]
+        if len(parameters) != 2 or any(value is None or value.size != 1 for value in parameters):
+            return ""
+        made = self.fresh(name)
+        self.node(
+            "EpQImage", [self.need_first(maker.input[0]), *maker.input[1:]], made, DOMAIN,
+            pads=settings["pads"], zero_in=extra["zero_in"],
+        )  # fmt: skip
+        settings["pads"] = [0] * 4
+        return made
 
     def _packed8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[np.ndarray, str, int]:
         """Eight-bit weights packed, the bias that belongs to them, and what is added to activations."""

@@ -16,6 +16,7 @@ from edgepress.targets.compilers.tvm.schedule import (
     depthwise_dot,
     depthwise_slide,
     plain,
+    planes,
     rows,
     tile,
     tile_dot,
@@ -34,6 +35,7 @@ MAKERS: tuple[Maker, ...] = (
     tile_int8.make,
     depthwise.make,
     window.make,
+    planes.make,
     rows.make,
     plain.make,
 )
