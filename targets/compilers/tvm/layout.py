@@ -195,7 +195,7 @@ class ChannelsLast(GraphEditor):
                     packed = packing8.pack_depthwise(packed, self.machine.lanes)
                     if packing8.slides(self.machine, int(attrs["zero_in"]) + extra["offset"]):
                         extra["pad_inside"] = 1
-                        packed = packing8.with_blank_row(packed)
+                        packed = packing8.with_blank_row(packed, shape[1])
                         rest = [self._in_order(name) for name in rest]
         else:
             return False

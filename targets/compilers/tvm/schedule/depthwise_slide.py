@@ -9,7 +9,6 @@ zeros, in steps of their own.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +60,7 @@ class _Block:
     Attributes:
         base: the axes' places, columns and taps at zero.
         block: its number; ``width`` channels, ``lanes`` to a register of sums.
+        folds: parts of the row, side by side in each register, where the channels do not fill one.
         bias, scale: for each register of sums.
     """
 
@@ -68,6 +68,7 @@ class _Block:
     block: Expr
     width: int
     lanes: int
+    folds: int
     bias: list[Expr]
     scale: list[Expr]
 
@@ -117,7 +118,8 @@ def _loops(plan: _Plan, outer: tuple[Axis, ...]) -> Body:
 
 def _along(plan: _Plan, base: dict[Any, Expr], number: Expr, width: int) -> Any:
     """One row of outputs of one block of channels."""
-    frame, lanes = plan.frame, quarters(width)
+    frame, folds = plan.frame, _folds(plan, width)
+    lanes = folds * quarters(width)
     statements: list[Any] = []
     ends: list[list[Expr]] = []
     for load, kind in ((plan.end.bias, "int32"), (plan.end.scale, "float32")):
@@ -128,10 +130,16 @@ def _along(plan: _Plan, base: dict[Any, Expr], number: Expr, width: int) -> Any:
             statements.append(tirx.Bind(var, frame.vector(load.source, at, lanes)))
             ends[-1].append(var)
     there = {**base, plan.channels.var: frame.simplify(number * const(plan.block))}
-    block = _Block(there, number, width, lanes, ends[0], ends[1])
+    block = _Block(there, number, width, lanes, folds, ends[0], ends[1])
     kept = plan.rows * len(_carried(plan, 2))
     statements += _slid(plan, block) if kept <= _MOST_KEPT else _tiles(plan, block)
     return sequence(statements)
+
+
+def _folds(plan: _Plan, width: int) -> int:
+    """How many parts of a row fill the registers of a block of so many channels together."""
+    most = plan.block // QUARTERS // quarters(width)
+    return next(folds for folds in (most, most // 2, 1) if folds and plan.across.out.extent % folds == 0)
 
 
 def _jobs(plan: _Plan, count: int) -> list[tuple[int, int, int]]:
@@ -159,18 +167,18 @@ def _carried(plan: _Plan, count: int) -> list[int]:
     return [pair for pair in pairs if pair + _stride(plan, count) in pairs]
 
 
-def _groups(plan: _Plan, count: int, fresh: Callable[[int], list[int]]) -> list[tuple[int, int, int]]:
+def _groups(plan: _Plan, block: _Block, count: int, fresh: list[int]) -> list[tuple[int, int, int]]:
     """Steps of ``count`` outputs: (first output, outputs, steps alike); alike where all pixels are inside.
 
-    ``fresh`` gives the pixels that a step of so many outputs reads.
+    ``fresh`` are the pixels that a step reads, from the first pixel of its first output on.
     """
-    across, width = plan.across, plan.across.out.extent
+    across, width = plan.across, plan.across.out.extent // block.folds
     groups: list[tuple[int, int, int, bool]] = []
     for begin in range(0, width, count):
         size = min(count, width - begin)
-        left = begin * across.stride - across.pad
-        whole = all(0 <= left + pixel < across.extent for pixel in fresh(size))
-        if groups and whole and groups[-1][3] and groups[-1][1] == size:
+        lefts = [(begin + fold * width) * across.stride - across.pad for fold in range(block.folds)]
+        whole = size == count and all(0 <= left + pixel < across.extent for left in lefts for pixel in fresh)
+        if groups and whole and groups[-1][3]:
             groups[-1] = (*groups[-1][:2], groups[-1][2] + 1, True)
         else:
             groups.append((begin, size, 1, whole))
@@ -194,15 +202,21 @@ class _Reader:
         return var
 
     def pixel(self, index: int) -> Expr:
-        """One pixel's channels of the block; zeros outside the image."""
-        plan, lanes = self.plan, self.block.lanes
-        outside = self.left is not None and not 0 <= self.left + index < plan.across.extent
-        if outside or index >= self.needed:
-            return tirx.Broadcast(tirx.IntImm("int8", 0), QUARTERS * lanes)
-        channels = shape_of(plan.image.source)[-1]
-        first = plan.frame.simplify(self.start + const(index * channels))
-        value = gathered(plan.frame, plan.image, {}, self.block.width, QUARTERS * lanes, first)
-        return self.bound(tirx.reinterpret(f"int8x{QUARTERS * lanes}", flipped(value, plan.flip)))
+        """One pixel's channels of the block, of each part of the row; zeros outside the image."""
+        plan, block = self.plan, self.block
+        size, width = QUARTERS * block.lanes // block.folds, plan.across.out.extent // block.folds
+        parts = []
+        for fold in range(block.folds):
+            column = index + fold * width * plan.across.stride
+            outside = self.left is not None and not 0 <= self.left + column < plan.across.extent
+            if outside or index >= self.needed:
+                parts.append(tirx.Broadcast(tirx.IntImm("int8", 0), size))
+                continue
+            first = plan.frame.simplify(self.start + const(column * shape_of(plan.image.source)[-1]))
+            value = gathered(plan.frame, plan.image, {}, block.width, size, first)
+            parts.append(tirx.reinterpret(f"int8x{size}", flipped(value, plan.flip)))
+        whole = [const(i) for i in range(size * block.folds)]
+        return self.bound(parts[0] if block.folds == 1 else tirx.Shuffle(parts, whole))
 
     def pair(self, index: int) -> tuple[Expr, Expr]:
         """Two pixels interleaved: the lower and the upper half of each run of sixteen channels."""
@@ -253,11 +267,14 @@ def _stored(plan: _Plan, block: _Block, first: Expr, sums: list[list[Any]]) -> l
         steps = [plan.end.rounded(get(acc), scale) for acc, scale in zip(each, block.scale, strict=True)]
         packed = tirx.Var("q", f"{plan.end.dtype}x{QUARTERS * block.lanes}")
         done.append(tirx.Bind(packed, plan.end.bytes_of(steps)))
-        for begin, count in pieces(block.width, QUARTERS * block.lanes):
-            channel = plan.channels.var
-            where = {**block.base, plan.across.out.var: plan.frame.simplify(first + const(t))}
-            where[channel] = block.base[channel] + const(begin)
-            done.append(plan.end.put(plan.frame, where, sliced(packed, begin, count)))
+        size, across = QUARTERS * block.lanes // block.folds, plan.across.out
+        for fold in range(block.folds):
+            column = first + const(t + fold * (across.extent // block.folds))
+            place = {**block.base, across.var: plan.frame.simplify(column)}
+            for begin, count in pieces(block.width, size):
+                place[plan.channels.var] = block.base[plan.channels.var] + const(begin)
+                value = sliced(packed, fold * size + begin, count)
+                done.append(plan.end.put(plan.frame, dict(place), value))
     return done
 
 
@@ -296,7 +313,7 @@ def _slid(plan: _Plan, block: _Block) -> list[Any]:
                     done.append(put(half, value))
         return done + _stored(plan, block, first, sums)
 
-    for begin, size, same in _groups(plan, count, lambda _: fresh):
+    for begin, size, same in _groups(plan, block, count, fresh):
         if same == 1:
             statements += step(const(begin), size, begin * across.stride - across.pad, const(0))
             continue
@@ -333,10 +350,8 @@ def _tiles(plan: _Plan, block: _Block) -> list[Any]:
     count = 4
     statements: list[Any] = []
 
-    def read(size: int) -> list[int]:
-        return list(range((size - 1) * across.stride + across.taps.extent))
-
-    for begin, size, same in _groups(plan, count, read):
+    read = list(range((count - 1) * across.stride + across.taps.extent))
+    for begin, size, same in _groups(plan, block, count, read):
         var: Expr = frame.axis("x", same) if same > 1 else const(0)
         first = frame.simplify(var * const(count) + const(begin))
         left = None if same > 1 else begin * across.stride - across.pad
