@@ -99,7 +99,9 @@ def depthwise(
         ]
         read = x(n, *source, c)
         if any(pads):
-            inside = [bound for s, extent in zip(source, extents, strict=True) for bound in (s >= 0, s < extent)]
+            inside = [
+                bound for s, extent in zip(source, extents, strict=True) for bound in (s >= 0, s < extent)
+            ]
             read = tirx.if_then_else(tirx.all(*inside), read, tirx.const(zero, str(x.dtype)))
         if packed:
             *rows, tap = axes

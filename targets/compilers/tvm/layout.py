@@ -193,7 +193,8 @@ class ChannelsLast(GraphEditor):
                 if packing8.packs_depthwise(self.machine, shape[1], settings["dilations"][-1]):
                     rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
                     packed = packing8.pack_depthwise(packed, self.machine.lanes)
-                    if packing8.slides(self.machine, int(attrs["zero_in"]) + extra["offset"]):
+                    zero = int(attrs["zero_in"]) + extra["offset"]
+                    if attrs["bounded"] and packing8.slides(self.machine, zero):
                         extra["pad_inside"] = 1
                         packed = packing8.with_blank_row(packed, shape[1])
                         rest = [self._in_order(name) for name in rest]
@@ -215,7 +216,10 @@ class ChannelsLast(GraphEditor):
         What it has done is taken out of the convolution's settings.
         """
         maker = self.makers.get(name)
-        shape, dense = self.shapes[name], self.machine.arch in ("x86_64", "aarch64") and self.machine.lanes > 1
+        shape, dense = (
+            self.shapes[name],
+            self.machine.arch in ("x86_64", "aarch64") and self.machine.lanes > 1,
+        )
         if maker is None or maker.op_type != "QuantizeLinear" or name in self.last or not dense:
             return ""
         if len(shape) != 4 or shape[1] > packing8.INPUTS or shape[3] < self.machine.lanes:

@@ -1,7 +1,6 @@
 """Quantised depthwise convolution for AVX-512: four products at a time, over the unpadded input.
 
-As in :mod:`depthwise_dot`, pixels are interleaved so that each channel's four values lie together. Here a
-small step slides along a row: what it has interleaved of each row of the window stays in registers for the
+A small step slides along a row: what it has interleaved of each row of the window stays in registers for the
 next step, and few sums are alive at once, so that one step's rounding overlaps the next one's products.
 Padding is worth zero: rows of the window outside the image meet a row of zero weights, columns outside are
 zeros, in steps of their own.
@@ -9,7 +8,6 @@ zeros, in steps of their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from tvm import ir, tirx
@@ -17,60 +15,26 @@ from tvm import ir, tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence, split_flat
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing8 import TAPS, runs_of
-from edgepress.targets.compilers.tvm.schedule.depthwise import Dimension, _rows_inside
-from edgepress.targets.compilers.tvm.schedule.depthwise_dot import QUARTERS, interleaved, quarters
-from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, flipped
+from edgepress.targets.compilers.tvm.schedule.depthwise import Dimension, rows_inside
+from edgepress.targets.compilers.tvm.schedule.depthwise_dot import QUARTERS, quarters
+from edgepress.targets.compilers.tvm.schedule.depthwise_step import (
+    Block,
+    Plan,
+    Reader,
+    add_row,
+    advance,
+    begun,
+    carried_by,
+    pairs_of,
+    stored,
+)
+from edgepress.targets.compilers.tvm.schedule.dot import DOTS
 from edgepress.targets.compilers.tvm.schedule.operands8 import without_offset
-from edgepress.targets.compilers.tvm.schedule.registers import get, pieces, put
-from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, gathered, read_requantise, sliced
+from edgepress.targets.compilers.tvm.schedule.registers import get, put
+from edgepress.targets.compilers.tvm.schedule.requantise import read_requantise
 from edgepress.targets.compilers.tvm.stages import DEPTHWISE, WINDOW, Axis, Nest
 
 _MOST_KEPT = 3  # pairs of pixels, two registers each, that stay from one step to the next
-
-
-@dataclass(frozen=True)
-class _Plan:
-    nest: Nest
-    frame: Frame
-    dot: Dot
-    flip: bool
-    end: Requantise
-    image: Any
-    weight: Any
-    dims: tuple[Dimension, ...]
-    channels: Axis
-    block: int
-
-    @property
-    def across(self) -> Dimension:
-        """The dimension along a row."""
-        return self.dims[-1]
-
-    @property
-    def rows(self) -> int:
-        """Rows of the window."""
-        return self.dims[0].taps.extent if len(self.dims) == 2 else 1
-
-
-@dataclass(frozen=True)
-class _Block:
-    """One block of channels of one row of outputs.
-
-    Attributes:
-        base: the axes' places, columns and taps at zero.
-        block: its number; ``width`` channels, ``lanes`` to a register of sums.
-        folds: parts of the row, side by side in each register, where the channels do not fill one.
-        bias, scale: for each register of sums.
-    """
-
-    base: dict[Any, Expr]
-    block: Expr
-    width: int
-    lanes: int
-    folds: int
-    bias: list[Expr]
-    scale: list[Expr]
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
@@ -89,13 +53,12 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         Dimension(out, taps, shape[1 + d], settings[d], settings[count + d], settings[2 * count + d])
         for d, (out, taps) in enumerate(zip(anchor.spatial[1:-1], anchor.reduction, strict=True))
     )
-    plan = _Plan(
-        nest, frame, dot, bool(offset), end, image, weight, dims, anchor.spatial[-1], 4 * machine.lanes
-    )
+    block = QUARTERS * machine.lanes
+    plan = Plan(frame, dot, bool(offset), end, image, weight, dims, anchor.spatial[-1], block)
     return _loops(plan, anchor.spatial[:-2])
 
 
-def _loops(plan: _Plan, outer: tuple[Axis, ...]) -> Body:
+def _loops(plan: Plan, outer: tuple[Axis, ...]) -> Body:
     """The divided loop over rows of outputs, and blocks of channels inside."""
     frame, channels = plan.frame, plan.channels
     total = 1
@@ -116,7 +79,7 @@ def _loops(plan: _Plan, outer: tuple[Axis, ...]) -> Body:
     return Body(frame.part_loop(part, sequence(statements)), total)
 
 
-def _along(plan: _Plan, base: dict[Any, Expr], number: Expr, width: int) -> Any:
+def _along(plan: Plan, base: dict[Any, Expr], number: Expr, width: int) -> Any:
     """One row of outputs of one block of channels."""
     frame, folds = plan.frame, _folds(plan, width)
     lanes = folds * quarters(width)
@@ -130,44 +93,19 @@ def _along(plan: _Plan, base: dict[Any, Expr], number: Expr, width: int) -> Any:
             statements.append(tirx.Bind(var, frame.vector(load.source, at, lanes)))
             ends[-1].append(var)
     there = {**base, plan.channels.var: frame.simplify(number * const(plan.block))}
-    block = _Block(there, number, width, lanes, folds, ends[0], ends[1])
-    kept = plan.rows * len(_carried(plan, 2))
+    block = Block(there, number, width, lanes, folds, ends[0], ends[1])
+    kept = plan.rows * len(carried_by(plan, 2))
     statements += _slid(plan, block) if kept <= _MOST_KEPT else _tiles(plan, block)
     return sequence(statements)
 
 
-def _folds(plan: _Plan, width: int) -> int:
+def _folds(plan: Plan, width: int) -> int:
     """How many parts of a row fill the registers of a block of so many channels together."""
     most = plan.block // QUARTERS // quarters(width)
     return next(folds for folds in (most, most // 2, 1) if folds and plan.across.out.extent % folds == 0)
 
 
-def _jobs(plan: _Plan, count: int) -> list[tuple[int, int, int]]:
-    """What ``count`` outputs add up of a row: (first pixel of four, output, run of weights)."""
-    runs, jobs = runs_of(plan.across.taps.extent), []
-    for t in range(count):
-        place = t * plan.across.stride
-        phase = place % 2
-        jobs += [(place - phase + TAPS * run, t, phase * runs[0] + run) for run in range(runs[phase])]
-    return sorted(jobs)
-
-
-def _pairs(plan: _Plan, count: int) -> list[int]:
-    """The first pixels of the pairs that ``count`` outputs need."""
-    return sorted({first + more for first, _, _ in _jobs(plan, count) for more in (0, 2)})
-
-
-def _stride(plan: _Plan, count: int) -> int:
-    return count * plan.across.stride
-
-
-def _carried(plan: _Plan, count: int) -> list[int]:
-    """The pairs of a step that the step before it had already."""
-    pairs = _pairs(plan, count)
-    return [pair for pair in pairs if pair + _stride(plan, count) in pairs]
-
-
-def _groups(plan: _Plan, block: _Block, count: int, fresh: list[int]) -> list[tuple[int, int, int]]:
+def _groups(plan: Plan, block: Block, count: int, fresh: list[int]) -> list[tuple[int, int, int]]:
     """Steps of ``count`` outputs: (first output, outputs, steps alike); alike where all pixels are inside.
 
     ``fresh`` are the pixels that a step reads, from the first pixel of its first output on.
@@ -185,107 +123,15 @@ def _groups(plan: _Plan, block: _Block, count: int, fresh: list[int]) -> list[tu
     return [group[:3] for group in groups]
 
 
-class _Reader:
-    """Reads one row of the image for one step.
-
-    ``left`` is the image's column of the first pixel if known; pixels from ``needed`` on meet weights of zero.
-    """
-
-    def __init__(self, plan: _Plan, block: _Block, start: Expr, left: int | None, needed: int, done: list[Any]) -> None:
-        self.plan, self.block, self.start, self.left, self.done = plan, block, start, left, done
-        self.needed = needed
-        self.held: dict[int, tuple[Expr, Expr]] = {}
-
-    def bound(self, value: Expr) -> Expr:
-        var = tirx.Var("v", value.ty)
-        self.done.append(tirx.Bind(var, value))
-        return var
-
-    def pixel(self, index: int) -> Expr:
-        """One pixel's channels of the block, of each part of the row; zeros outside the image."""
-        plan, block = self.plan, self.block
-        size, width = QUARTERS * block.lanes // block.folds, plan.across.out.extent // block.folds
-        parts = []
-        for fold in range(block.folds):
-            column = index + fold * width * plan.across.stride
-            outside = self.left is not None and not 0 <= self.left + column < plan.across.extent
-            if outside or index >= self.needed:
-                parts.append(tirx.Broadcast(tirx.IntImm("int8", 0), size))
-                continue
-            first = plan.frame.simplify(self.start + const(column * shape_of(plan.image.source)[-1]))
-            value = gathered(plan.frame, plan.image, {}, block.width, size, first)
-            parts.append(tirx.reinterpret(f"int8x{size}", flipped(value, plan.flip)))
-        whole = [const(i) for i in range(size * block.folds)]
-        return self.bound(parts[0] if block.folds == 1 else tirx.Shuffle(parts, whole))
-
-    def pair(self, index: int) -> tuple[Expr, Expr]:
-        """Two pixels interleaved: the lower and the upper half of each run of sixteen channels."""
-        if index not in self.held:
-            words = f"int16x{2 * self.block.lanes}"
-            two = [self.pixel(index), self.pixel(index + 1)]
-            low, high = (
-                self.bound(tirx.reinterpret(words, interleaved(two[0], two[1], self.block.lanes, half)))
-                for half in (0, 1)
-            )
-            self.held[index] = (low, high)
-        return self.held[index]
-
-    def quarter(self, first: int, v: int) -> Expr:
-        """Four pixels interleaved: one quarter of the channels, four values of each."""
-        a, b = self.pair(first), self.pair(first + 2)
-        mixed = interleaved(a[v // 2], b[v // 2], self.block.lanes, v % 2)
-        return self.bound(tirx.reinterpret(f"int8x{4 * self.block.lanes}", mixed))
-
-
-def _add(plan: _Plan, block: _Block, reader: _Reader, rows: Expr, sums: list[list[Any]]) -> None:
-    """One row of the window into the sums; ``rows`` is where its weights begin."""
-    per_run = QUARTERS * plan.block
-    jobs = _jobs(plan, len(sums))
-    for first in sorted({job[0] for job in jobs}):
-        for v in range(QUARTERS):
-            value = reader.quarter(first, v)
-            for _, t, run in (job for job in jobs if job[0] == first):
-                at = plan.frame.simplify(rows + const(run * per_run + v * plan.block))
-                weight = plan.frame.vector(plan.weight.source, at, 4 * block.lanes)
-                acc = sums[t][v]
-                reader.done.append(put(acc, plan.dot.add(get(acc), [value], [weight])))
-
-
-def _begun(block: _Block, count: int) -> tuple[list[list[Any]], list[Any]]:
-    sums = [[local(f"s{t}_{v}", block.lanes, "int32") for v in range(QUARTERS)] for t in range(count)]
-    statements: list[Any] = []
-    for each in sums:
-        for acc, bias in zip(each, block.bias, strict=True):
-            statements += [tirx.AllocBuffer(acc), put(acc, bias)]
-    return sums, statements
-
-
-def _stored(plan: _Plan, block: _Block, first: Expr, sums: list[list[Any]]) -> list[Any]:
-    """Outputs from ``first`` on, requantised."""
-    done: list[Any] = []
-    for t, each in enumerate(sums):
-        steps = [plan.end.rounded(get(acc), scale) for acc, scale in zip(each, block.scale, strict=True)]
-        packed = tirx.Var("q", f"{plan.end.dtype}x{QUARTERS * block.lanes}")
-        done.append(tirx.Bind(packed, plan.end.bytes_of(steps)))
-        size, across = QUARTERS * block.lanes // block.folds, plan.across.out
-        for fold in range(block.folds):
-            column = first + const(t + fold * (across.extent // block.folds))
-            place = {**block.base, across.var: plan.frame.simplify(column)}
-            for begin, count in pieces(block.width, size):
-                place[plan.channels.var] = block.base[plan.channels.var] + const(begin)
-                value = sliced(packed, fold * size + begin, count)
-                done.append(plan.end.put(plan.frame, dict(place), value))
-    return done
-
-
-def _slid(plan: _Plan, block: _Block) -> list[Any]:
+def _slid(plan: Plan, block: Block) -> list[Any]:
     """Steps along the row; the pairs that the next step needs stay in registers."""
     frame, across, rows = plan.frame, plan.across, plan.rows
     count = 1 if across.stride % 2 == 0 else 2
-    carried = _carried(plan, count)
-    fresh = [pair + more for pair in _pairs(plan, count) if pair not in carried for more in (0, 1)]
+    carried = carried_by(plan, count)
+    fresh = [pair + more for pair in pairs_of(plan, count) if pair not in carried for more in (0, 1)]
     statements: list[Any] = []
-    images, weights = [], []
+    images: list[Expr] = []
+    weights: list[Expr] = []
     for k in range(rows):
         image, weight = _row_starts(plan, block, k)
         for value, into in ((image, images), (weight, weights)):
@@ -293,25 +139,27 @@ def _slid(plan: _Plan, block: _Block) -> list[Any]:
             statements.append(tirx.Bind(var, value))
             into.append(var)
     words = 2 * block.lanes
-    buffers = [[[local(f"c{k}_{i}_{h}", words, "int16") for h in (0, 1)] for i in carried] for k in range(rows)]
+    buffers = [
+        [[local(f"c{k}_{i}_{h}", words, "int16") for h in (0, 1)] for i in carried] for k in range(rows)
+    ]
     for row, start in zip(buffers, images, strict=True):
-        reader = _Reader(plan, block, start, -across.pad, across.extent, statements)
+        reader = Reader(plan, block, start, -across.pad, None, statements)
         for pair, halves in zip(carried, row, strict=True):
             for half, value in zip(halves, reader.pair(pair), strict=True):
                 statements += [tirx.AllocBuffer(half), put(half, value)]
 
     def step(first: Expr, size: int, left: int | None, apart: Expr) -> list[Any]:
-        sums, done = _begun(block, size)
+        sums, done = begun(block, size)
         for k in range(rows):
             start = frame.simplify(images[k] + first * const(across.stride * shape_of(plan.image.source)[-1]))
-            reader = _Reader(plan, block, start, left, across.extent, done)
+            reader = Reader(plan, block, start, left, None, done)
             for pair, halves in zip(carried, buffers[k], strict=True):
                 reader.held[pair] = (reader.bound(get(halves[0])), reader.bound(get(halves[1])))
-            _add(plan, block, reader, weights[k] + apart, sums)
+            add_row(plan, block, reader, weights[k] + apart, sums)
             for pair, halves in zip(carried, buffers[k], strict=True):
-                for half, value in zip(halves, reader.pair(pair + _stride(plan, count)), strict=True):
+                for half, value in zip(halves, reader.pair(pair + advance(plan, count)), strict=True):
                     done.append(put(half, value))
-        return done + _stored(plan, block, first, sums)
+        return done + stored(plan, block, first, sums)
 
     for begin, size, same in _groups(plan, block, count, fresh):
         if same == 1:
@@ -325,7 +173,7 @@ def _slid(plan: _Plan, block: _Block) -> list[Any]:
     return statements
 
 
-def _row_starts(plan: _Plan, block: _Block, k: int) -> tuple[Expr, Expr]:
+def _row_starts(plan: Plan, block: Block, k: int) -> tuple[Expr, Expr]:
     """Where a row of the window begins in the image and its weights in theirs."""
     frame, base = plan.frame, block.base
     if len(plan.dims) == 1:
@@ -344,7 +192,7 @@ def _row_starts(plan: _Plan, block: _Block, k: int) -> tuple[Expr, Expr]:
     return frame.simplify(first), frame.load_offset(plan.weight, base) + row * const(per_row)
 
 
-def _tiles(plan: _Plan, block: _Block) -> list[Any]:
+def _tiles(plan: Plan, block: Block) -> list[Any]:
     """Tiles of four outputs, one row of the window after another: long windows would fill all registers."""
     frame, across = plan.frame, plan.across
     count = 4
@@ -360,9 +208,9 @@ def _tiles(plan: _Plan, block: _Block) -> list[Any]:
     return statements
 
 
-def _tile(plan: _Plan, block: _Block, first: Expr, size: int, left: int | None) -> list[Any]:
+def _tile(plan: Plan, block: Block, first: Expr, size: int, left: int | None) -> list[Any]:
     frame = plan.frame
-    sums, statements = _begun(block, size)
+    sums, statements = begun(block, size)
     at = {**block.base, plan.across.out.var: first}
     if len(plan.dims) == 2:
         down = plan.dims[0]
@@ -370,9 +218,11 @@ def _tile(plan: _Plan, block: _Block, first: Expr, size: int, left: int | None) 
         at[down.taps.var] = var
     done: list[Any] = []
     needed = (size - 1) * plan.across.stride + plan.across.taps.extent
-    reader = _Reader(plan, block, frame.load_offset(plan.image, at), left, needed, done)
-    _add(plan, block, reader, frame.load_offset(plan.weight, at), sums)
+    reader = Reader(plan, block, frame.load_offset(plan.image, at), left, needed, done)
+    add_row(plan, block, reader, frame.load_offset(plan.weight, at), sums)
     if len(plan.dims) == 2:
-        low, trips = _rows_inside(down, at[down.out.var])
-        done = [tirx.For(var, frame.simplify(low), frame.simplify(trips), tirx.ForKind.SERIAL, sequence(done))]
-    return statements + done + _stored(plan, block, first, sums)
+        low, trips = rows_inside(down, at[down.out.var])
+        done = [
+            tirx.For(var, frame.simplify(low), frame.simplify(trips), tirx.ForKind.SERIAL, sequence(done))
+        ]
+    return statements + done + stored(plan, block, first, sums)

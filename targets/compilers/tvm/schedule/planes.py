@@ -33,7 +33,12 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         return None
     part = frame.axis("y", stage.spatial[0].extent * rows)
     y = frame.simplify(tirx.floormod(part, const(rows)))
-    base = {image: frame.simplify(tirx.floordiv(part, const(rows))), row: y, column: const(0), channel: const(0)}
+    base = {
+        image: frame.simplify(tirx.floordiv(part, const(rows))),
+        row: y,
+        column: const(0),
+        channel: const(0),
+    }
 
     def blank(first: int, pixels: int) -> list[Any]:
         """Statements that store the zero point in neighbouring pixels."""
