@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from edgepress.hardware.emulator.unicorn import emulate_library
 from edgepress.targets import load_target
@@ -36,7 +37,18 @@ DEPTHWISE = [
     )
 ] + [Case(24, 24, (9, 9), 3, 1, 2, 24, dilation=2), Case(32, 32, (15,), 3, 1, 1, 32),
      Case(20, 20, (5, 5), 3, 1, 1, 20, lowest=-128, low=-1.0)]  # fmt: skip
-FAMILIES = {"dense": DENSE, "windows": WINDOWS, "depthwise": DEPTHWISE}
+BEHIND_RELU = [
+    Case(c, c, space, k, s, pad, c, zero_in=0)
+    for c, space, k, s, pad in (
+        (8, (5, 7), 3, 1, 1), (16, (7, 8), 3, 1, 1), (24, (6, 6), 3, 1, 1), (32, (5, 10), 3, 1, 1),
+        (64, (5, 7), 3, 1, 1), (96, (9, 12), 3, 2, 1), (144, (6, 16), 3, 1, 1), (80, (7, 16), 3, 2, 1),
+        (33, (5, 5), 3, 1, 1), (48, (4, 9), 3, 3, 1), (72, (3, 3), 3, 1, 2), (64, (2, 2), 3, 1, 2),
+        (16, (1, 1), 3, 1, 1), (40, (9, 11), 5, 1, 2), (128, (7, 14), 5, 1, 2), (16, (8, 24), 5, 2, 2),
+        (32, (3, 8), 7, 1, 3), (70, (6, 6), 2, 1, 1), (64, (5, 5), 1, 1, 0), (96, (13,), 3, 1, 1), (32, (12,), 5, 2, 2),
+        (64, (8, 8), 4, 1, 0), (144, (5, 5), 3, 1, 0),
+    )
+]  # fmt: skip
+FAMILIES = {"dense": DENSE, "windows": WINDOWS, "depthwise": DEPTHWISE, "behind_relu": BEHIND_RELU}
 
 
 def _operators(family: str, kind: type) -> list[Operator]:
@@ -94,6 +106,31 @@ def test_kernels_equal_numpy_on_an_emulated_board(
     )
     names = [spec.name for spec in made.outputs]
     _agree(operators, dict(zip(names, result.outputs, strict=True)))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+@pytest.mark.parametrize(
+    "case",
+    [Case(3, 17, (9, 19), 3, 2, 1), Case(1, 8, (5, 16), 5, 1, 2), Case(4, 5, (4, 37), 3, 1, 0, zero=9),
+     Case(3, 8, (6, 5), 3, 1, 1)],
+)  # fmt: skip
+def test_an_image_is_quantised_where_it_is_read(case: Case, kind: type, tmp_path: Path) -> None:
+    operator = Operator(case, kind, 0)
+    rng, info = np.random.default_rng(1), np.iinfo(kind)
+    image = rng.normal(0, 2, operator.input.shape).astype(np.float32)
+    image[0, 0, 0, :4] = [1e9, -1e9, 0.5 * operator.scale_in, 1.5 * operator.scale_in]
+    steps = np.rint(image / operator.scale_in) + int(operator.zero_in)
+    operator.input = np.clip(steps, info.min, info.max).astype(kind)
+    model = beside([operator])
+    name, graph = operator.name, model.graph
+    graph.node.insert(
+        0, helper.make_node("QuantizeLinear", ["image", f"{name}si", f"{name}zi"], [f"{name}x"])
+    )
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, image.shape))
+    kernels, native = compiled(model, tmp_path)
+    _agree([operator], native.run({"image": image}))
+    assert kernels.ops[0].startswith("image" if case.space[1] >= 16 else "quantize")
 
 
 def test_every_number_of_threads_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -58,12 +58,12 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     def pixels(at: Expr) -> Any:
         """A vector of pixels from a column of the padded row on."""
         words, lane = local("w", lanes, "int32"), frame.axis("v", lanes)
-        word: Expr = None
-        for c in range(_CHANNELS):
+        fixed = sum((zero & 255) << (8 * c) for c in range(count, _CHANNELS))
+        word = const(fixed - (fixed >> 31 << 32))
+        for c in range(count):
             there = {**base, column: at + lane, channel: const(c)}
-            byte = tirx.Cast("int32", frame.value(inside, there)) if c < count else const(zero)
-            byte = tirx.shift_left(tirx.bitwise_and(byte, const(255)), const(8 * c))
-            word = byte if word is None else tirx.bitwise_or(word, byte)
+            byte = tirx.bitwise_and(tirx.Cast("int32", frame.value(inside, there)), const(255))
+            word = tirx.bitwise_or(word, tirx.shift_left(byte, const(8 * c)))
         made = loop(lane, lanes, tirx.BufferStore(words, word, [lane]), tirx.ForKind.VECTORIZED)
         value = tirx.reinterpret(f"{dtype}x{_CHANNELS * lanes}", get(words))
         return sequence([tirx.AllocBuffer(words), made, frame.put_vector({**base, column: at}, value)])
