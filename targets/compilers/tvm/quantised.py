@@ -131,7 +131,10 @@ def _element_wise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any], name: s
 
 
 def _add(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    """The sum as ONNX Runtime makes it: every zero point in one constant, so that ties fall alike."""
+    """The sum as ONNX Runtime makes it, so that ties fall alike.
+
+    Every zero point is in one constant, which the second operand joins before the first.
+    """
     scales, zeros = np.array(attrs["scales"], np.float32), np.array(attrs["zeros"], np.float32)
     # The inner product rounds once, as in a fused multiply-add.
     inner = np.float32(np.float64(scales[0]) * zeros[0] + np.float64(scales[1] * zeros[1]))
@@ -140,7 +143,7 @@ def _add(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     low, high = (tirx.const(float(attrs[bound]), "float32") for bound in ("low", "high"))
 
     def combine(values: list[Any]) -> Any:
-        real = (values[0] * first + constant) + values[1] * second
+        real = (values[1] * second + constant) + values[0] * first
         return compute.round_half_even(te.max(te.min(real, high), low), 0).astype(_dtype(attrs["to"]))
 
     return _element_wise(bb, inputs, {**attrs, "zeros": [0, 0]}, "add_int8", combine)
