@@ -106,8 +106,12 @@ def test_a_residual_rounds_every_pair_as_onnx_runtime_does(
     scales: tuple[float, ...], zeros: tuple[int, ...], tmp_path: Path
 ) -> None:
     names = ("a", "b", "c")
-    constants = [numpy_helper.from_array(np.float32(s), f"{n}s") for n, s in zip(names, scales, strict=True)]
-    constants += [numpy_helper.from_array(np.uint8(z), f"{n}z") for n, z in zip(names, zeros, strict=True)]
+    constants = [
+        numpy_helper.from_array(np.array(s, np.float32), f"{n}s") for n, s in zip(names, scales, strict=True)
+    ]
+    constants += [
+        numpy_helper.from_array(np.array(z, np.uint8), f"{n}z") for n, z in zip(names, zeros, strict=True)
+    ]
     nodes = [helper.make_node("DequantizeLinear", [n, f"{n}s", f"{n}z"], [f"{n}f"]) for n in "ab"]
     nodes.append(helper.make_node("Add", ["af", "bf"], ["cf"]))
     nodes.append(helper.make_node("QuantizeLinear", ["cf", "cs", "cz"], ["c"]))

@@ -227,12 +227,13 @@ class ChannelsLast(GraphEditor):
         parameters = [self.constants.get(given) for given in maker.input[1:]]
         if len(parameters) != 2 or any(value is None or value.size != 1 for value in parameters):
             return ""
-        made = self.fresh(name)
+        made, reader = self.fresh(name), self.origin
+        self.origin = (maker,)
         self.node(
             "EpQImage", [self.need_first(maker.input[0]), *maker.input[1:]], made, DOMAIN,
             pads=settings["pads"], zero_in=extra["zero_in"],
         )  # fmt: skip
-        settings["pads"] = [0] * 4
+        self.origin, settings["pads"] = reader, [0] * 4
         return made
 
     def _packed8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[np.ndarray, str, int]:
