@@ -17,61 +17,15 @@ from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, at
 from edgepress.targets.compilers.tvm.machine import Machine
 
 UNARY = frozenset(
-    [
-        "Relu",
-        "Clip",
-        "Sigmoid",
-        "HardSwish",
-        "HardSigmoid",
-        "Tanh",
-        "LeakyRelu",
-        "Elu",
-        "Selu",
-        "Celu",
-        "Exp",
-        "Log",
-        "Neg",
-        "Abs",
-        "Sqrt",
-        "Erf",
-        "Gelu",
-        "Softplus",
-        "Softsign",
-        "Mish",
-        "Identity",
-        "Cast",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Reciprocal",
-        "Sign",
-        "Not",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "ThresholdedRelu",
-    ]
-)
+    ["Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "Tanh", "LeakyRelu", "Elu", "Selu", "Celu",
+     "Exp", "Log", "Neg", "Abs", "Sqrt", "Erf", "Gelu", "Softplus", "Softsign", "Mish", "Identity",
+     "Cast", "Floor", "Ceil", "Round", "Reciprocal", "Sign", "Not", "QuantizeLinear", "DequantizeLinear",
+     "ThresholdedRelu"]
+)  # fmt: skip
 BINARY = frozenset(
-    [
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Pow",
-        "Max",
-        "Min",
-        "PRelu",
-        "Equal",
-        "Less",
-        "Greater",
-        "And",
-        "Or",
-        "Where",
-        "EpQAdd",
-        "EpQMul",
-    ]
-)
-
+    ["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Equal", "Less", "Greater", "And", "Or",
+     "Where", "EpQAdd", "EpQMul"]
+)  # fmt: skip
 
 _KEPT = ("zero_in", "zero_out", "low", "high", "to", "bounded")  # what a quantised operator takes along
 
@@ -215,14 +169,12 @@ class ChannelsLast(GraphEditor):
 
         What it has done is taken out of the convolution's settings.
         """
-        maker = self.makers.get(name)
-        shape, dense = (
-            self.shapes[name],
-            self.machine.arch in ("x86_64", "aarch64") and self.machine.lanes > 1,
-        )
-        if maker is None or maker.op_type != "QuantizeLinear" or name in self.last or not dense:
+        maker, shape, machine = self.makers.get(name), self.shapes[name], self.machine
+        if maker is None or maker.op_type != "QuantizeLinear" or name in self.last:
             return ""
-        if len(shape) != 4 or shape[1] > packing8.INPUTS or shape[3] < self.machine.lanes:
+        if machine.arch not in ("x86_64", "aarch64") or machine.lanes == 1:
+            return ""
+        if len(shape) != 4 or shape[1] > packing8.INPUTS or shape[3] < machine.lanes:
             return ""
         parameters = [self.constants.get(given) for given in maker.input[1:]]
         if len(parameters) != 2 or any(value is None or value.size != 1 for value in parameters):

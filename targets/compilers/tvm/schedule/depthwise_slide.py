@@ -35,6 +35,7 @@ from edgepress.targets.compilers.tvm.schedule.requantise import read_requantise
 from edgepress.targets.compilers.tvm.stages import DEPTHWISE, WINDOW, Axis, Nest
 
 _MOST_KEPT = 3  # pairs of pixels, two registers each, that stay from one step to the next
+_TILE = 4  # outputs of a tile, where more pairs would have to stay
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
@@ -93,10 +94,15 @@ def _along(plan: Plan, base: dict[Any, Expr], number: Expr, width: int) -> Any:
             statements.append(tirx.Bind(var, frame.vector(load.source, at, lanes)))
             ends[-1].append(var)
     there = {**base, plan.channels.var: frame.simplify(number * const(plan.block))}
-    block = Block(there, number, width, lanes, folds, ends[0], ends[1])
-    kept = plan.rows * len(carried_by(plan, 2))
+    block = Block(there, width, lanes, folds, ends[0], ends[1])
+    kept = plan.rows * len(carried_by(plan, _outputs(plan)))
     statements += _slid(plan, block) if kept <= _MOST_KEPT else _tiles(plan, block)
     return sequence(statements)
+
+
+def _outputs(plan: Plan) -> int:
+    """The outputs of a step, so that each step begins at an even pixel."""
+    return 1 if plan.across.stride % 2 == 0 else 2
 
 
 def _folds(plan: Plan, width: int) -> int:
@@ -126,7 +132,7 @@ def _groups(plan: Plan, block: Block, count: int, fresh: list[int]) -> list[tupl
 def _slid(plan: Plan, block: Block) -> list[Any]:
     """Steps along the row; the pairs that the next step needs stay in registers."""
     frame, across, rows = plan.frame, plan.across, plan.rows
-    count = 1 if across.stride % 2 == 0 else 2
+    count = _outputs(plan)
     carried = carried_by(plan, count)
     fresh = [pair + more for pair in pairs_of(plan, count) if pair not in carried for more in (0, 1)]
     statements: list[Any] = []
@@ -194,10 +200,8 @@ def _row_starts(plan: Plan, block: Block, k: int) -> tuple[Expr, Expr]:
 
 def _tiles(plan: Plan, block: Block) -> list[Any]:
     """Tiles of four outputs, one row of the window after another: long windows would fill all registers."""
-    frame, across = plan.frame, plan.across
-    count = 4
+    frame, across, count = plan.frame, plan.across, _TILE
     statements: list[Any] = []
-
     read = list(range((count - 1) * across.stride + across.taps.extent))
     for begin, size, same in _groups(plan, block, count, read):
         var: Expr = frame.axis("x", same) if same > 1 else const(0)

@@ -25,7 +25,15 @@ from edgepress.targets.compilers.tvm.stages import Axis
 
 @dataclass(frozen=True)
 class Plan:
-    """One convolution: its operands, its dimensions, and how many channels a block has."""
+    """One convolution.
+
+    Attributes:
+        dot, flip: the multiply-add, and whether activations are moved by 128 for it.
+        end: how sums are requantised; bias and scale lie in the order of :func:`packing8.channel_order`.
+        image, weight: the reads of the operands.
+        dims: the dimensions of the image, one or two.
+        channels, block: their axis, and how many a block has.
+    """
 
     frame: Frame
     dot: Dot
@@ -54,13 +62,12 @@ class Block:
 
     Attributes:
         base: the axes' places, columns and taps at zero.
-        block: its number; ``width`` channels, ``lanes`` to a register of sums.
+        width: its channels; ``lanes`` of them, or of several parts', are in a register of sums.
         folds: parts of the row, side by side in each register, where the channels do not fill one.
         bias, scale: for each register of sums.
     """
 
     base: dict[Any, Expr]
-    block: Expr
     width: int
     lanes: int
     folds: int
