@@ -14,7 +14,13 @@ from edgepress.targets import load_target
 from edgepress.targets.compilers.link import link
 from edgepress.targets.compilers.tvm import compile_graph
 from edgepress.targets.compilers.tvm.machine import machine_of
-from edgepress.targets.compilers.tvm.packing8 import pack, pack_depthwise, packing_of
+from edgepress.targets.compilers.tvm.packing8 import (
+    channel_order,
+    pack,
+    pack_depthwise,
+    packing_of,
+    with_blank_row,
+)
 from tests.compilers.quantised_graphs import Case, Operator, beside
 from tests.compilers.running import compiled
 
@@ -167,6 +173,20 @@ def test_depthwise_weights_come_once_for_each_phase() -> None:
     assert packed[0, 1, 0, 2, 0, 1].tolist() == [*weight[1, :, 9].tolist(), 0]
     assert packed[1, 2, 1, 0, 0, 3].tolist() == [0, *weight[2, :, 19].tolist()]
     assert not packed[1, :, :, 1:].any()
+
+
+def test_where_padding_is_zero_depthwise_weights_end_with_a_blank_row_and_narrow_blocks_repeat() -> None:
+    weight = np.arange(3 * 3 * 80).astype(np.int8).reshape(3, 3, 80)
+    packed = pack_depthwise(weight, 16)
+    made = with_blank_row(packed, 80)
+    assert made.shape == (2, 4, 2, 4, 4, 4, 4)
+    assert not made[:, 3].any()
+    np.testing.assert_array_equal(made[0, :3], packed[0])
+    for run in range(4):
+        np.testing.assert_array_equal(made[1, :3, ..., run, :, :], packed[1, ..., 0, :, :])
+    order = channel_order(np.arange(80, dtype=np.int32), 16)
+    assert order[0, 1, 2].tolist() == [36, 37, 38, 39]
+    assert order[1, 2].tolist() == [[72, 73, 74, 75]] * 4
 
 
 def test_a_weight_that_would_overflow_sixteen_bits_is_packed_plainly() -> None:

@@ -82,8 +82,8 @@ def _loops(plan: Plan, outer: tuple[Axis, ...]) -> Body:
 
 def _along(plan: Plan, base: dict[Any, Expr], number: Expr, width: int) -> Any:
     """One row of outputs of one block of channels."""
-    frame, folds = plan.frame, _folds(plan, width)
-    lanes = folds * quarters(width)
+    frame, parts = plan.frame, _parts(plan, width)
+    lanes = len(parts) * quarters(width)
     statements: list[Any] = []
     ends: list[list[Expr]] = []
     for load, kind in ((plan.end.bias, "int32"), (plan.end.scale, "float32")):
@@ -94,7 +94,7 @@ def _along(plan: Plan, base: dict[Any, Expr], number: Expr, width: int) -> Any:
             statements.append(tirx.Bind(var, frame.vector(load.source, at, lanes)))
             ends[-1].append(var)
     there = {**base, plan.channels.var: frame.simplify(number * const(plan.block))}
-    block = Block(there, width, lanes, folds, ends[0], ends[1])
+    block = Block(there, width, lanes, parts, ends[0], ends[1])
     kept = plan.rows * len(carried_by(plan, _outputs(plan)))
     statements += _slid(plan, block) if kept <= _MOST_KEPT else _tiles(plan, block)
     return sequence(statements)
@@ -105,10 +105,17 @@ def _outputs(plan: Plan) -> int:
     return 1 if plan.across.stride % 2 == 0 else 2
 
 
-def _folds(plan: Plan, width: int) -> int:
-    """How many parts of a row fill the registers of a block of so many channels together."""
-    most = plan.block // QUARTERS // quarters(width)
-    return next(folds for folds in (most, most // 2, 1) if folds and plan.across.out.extent % folds == 0)
+def _parts(plan: Plan, width: int) -> tuple[int, ...]:
+    """Where the parts of a row begin that fill the registers of a block of so many channels together."""
+    extent, count = plan.across.out.extent, plan.block // QUARTERS // quarters(width)
+    while count > extent:
+        count //= 2
+    return tuple(min(part * _part(extent, count), extent - _part(extent, count)) for part in range(count))
+
+
+def _part(extent: int, count: int) -> int:
+    """The outputs of each of so many parts."""
+    return -(-extent // count)
 
 
 def _groups(plan: Plan, block: Block, count: int, fresh: list[int]) -> list[tuple[int, int, int]]:
@@ -116,11 +123,11 @@ def _groups(plan: Plan, block: Block, count: int, fresh: list[int]) -> list[tupl
 
     ``fresh`` are the pixels that a step reads, from the first pixel of its first output on.
     """
-    across, width = plan.across, plan.across.out.extent // block.folds
+    across, width = plan.across, _part(plan.across.out.extent, len(block.parts))
     groups: list[tuple[int, int, int, bool]] = []
     for begin in range(0, width, count):
         size = min(count, width - begin)
-        lefts = [(begin + fold * width) * across.stride - across.pad for fold in range(block.folds)]
+        lefts = [(begin + part) * across.stride - across.pad for part in block.parts]
         whole = size == count and all(0 <= left + pixel < across.extent for left in lefts for pixel in fresh)
         if groups and whole and groups[-1][3]:
             groups[-1] = (*groups[-1][:2], groups[-1][2] + 1, True)

@@ -63,14 +63,15 @@ class Block:
     Attributes:
         base: the axes' places, columns and taps at zero.
         width: its channels; ``lanes`` of them, or of several parts', are in a register of sums.
-        folds: parts of the row, side by side in each register, where the channels do not fill one.
+        parts: where parts of the row begin that lie side by side in each register, one where the channels
+            fill it. Parts are equally long; the last may begin in the one before it.
         bias, scale: for each register of sums.
     """
 
     base: dict[Any, Expr]
     width: int
     lanes: int
-    folds: int
+    parts: tuple[int, ...]
     bias: list[Expr]
     scale: list[Expr]
 
@@ -123,12 +124,10 @@ class Reader:
 
     def columns(self, index: int) -> list[int | None]:
         """How far a pixel of each part of the row lies from the first pixel; None where it counts as zero."""
-        across, folds = self.plan.across, self.block.folds
-        apart = across.out.extent // folds * across.stride
-        found = [index + fold * apart for fold in range(folds)]
+        across, left = self.plan.across, self.left
+        found = [index + part * across.stride for part in self.block.parts]
         if self.needed is not None and index >= self.needed:
-            return [None] * folds
-        left = self.left
+            return [None] * len(found)
         return [c if left is None or 0 <= left + c < across.extent else None for c in found]
 
     def blank(self, first: int) -> bool:
@@ -138,7 +137,7 @@ class Reader:
     def pixel(self, index: int) -> Expr:
         """One pixel's channels of the block, of each part of the row."""
         plan, block = self.plan, self.block
-        size, parts = QUARTERS * block.lanes // block.folds, []
+        size, parts = QUARTERS * block.lanes // len(block.parts), []
         for column in self.columns(index):
             if column is None:
                 parts.append(tirx.Broadcast(tirx.IntImm("int8", 0), size))
@@ -146,8 +145,8 @@ class Reader:
             first = plan.frame.simplify(self.start + const(column * shape_of(plan.image.source)[-1]))
             value = gathered(plan.frame, plan.image, {}, block.width, size, first)
             parts.append(tirx.reinterpret(f"int8x{size}", flipped(value, plan.flip)))
-        whole = [const(i) for i in range(size * block.folds)]
-        return self.bound(parts[0] if block.folds == 1 else tirx.Shuffle(parts, whole))
+        whole = [const(i) for i in range(size * len(parts))]
+        return self.bound(parts[0] if len(parts) == 1 else tirx.Shuffle(parts, whole))
 
     def pair(self, index: int) -> tuple[Expr, Expr]:
         """Two pixels interleaved: the lower and the upper half of each run of sixteen channels."""
@@ -199,12 +198,11 @@ def stored(plan: Plan, block: Block, first: Expr, sums: list[list[Any]]) -> list
         steps = [plan.end.rounded(get(acc), scale) for acc, scale in zip(each, block.scale, strict=True)]
         packed = tirx.Var("q", f"{plan.end.dtype}x{QUARTERS * block.lanes}")
         done.append(tirx.Bind(packed, plan.end.bytes_of(steps)))
-        size, across = QUARTERS * block.lanes // block.folds, plan.across.out
-        for fold in range(block.folds):
-            column = first + const(t + fold * (across.extent // block.folds))
-            place = {**block.base, across.var: plan.frame.simplify(column)}
+        size = QUARTERS * block.lanes // len(block.parts)
+        for number, part in enumerate(block.parts):
+            place = {**block.base, plan.across.out.var: plan.frame.simplify(first + const(t + part))}
             for begin, count in pieces(block.width, size):
                 place[plan.channels.var] = block.base[plan.channels.var] + const(begin)
-                value = sliced(packed, fold * size + begin, count)
+                value = sliced(packed, number * size + begin, count)
                 done.append(plan.end.put(plan.frame, dict(place), value))
     return done
