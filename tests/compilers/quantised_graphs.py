@@ -16,7 +16,8 @@ Array = np.ndarray[Any, Any]
 class Case:
     """A convolution of square windows, or a matrix product where ``space`` is empty.
 
-    ``group`` is 1, or ``inputs`` for a depthwise convolution. ``lowest`` is the smallest weight.
+    ``group`` is 1, or ``inputs`` for a depthwise convolution. ``lowest`` is the smallest weight. Zero points
+    are counted from the type's smallest number: behind a Relu that of the input is 0.
     """
 
     inputs: int
@@ -30,6 +31,7 @@ class Case:
     lowest: int = -127
     zero: int = 3
     low: float | None = None
+    zero_in: int = 100
 
 
 class Operator:
@@ -44,7 +46,7 @@ class Operator:
         self.weight = rng.integers(case.lowest, 128, shape).astype(np.int8)
         self.weight.reshape(-1)[0] = case.lowest
         self.input: Array = rng.integers(info.min, info.max + 1, (2, case.inputs, *case.space)).astype(dtype)
-        self.zero_in, self.zero_out = dtype(info.min + 100), dtype(info.min + case.zero)
+        self.zero_in, self.zero_out = dtype(info.min + case.zero_in), dtype(info.min + case.zero)
         self.scale_in = np.float32(0.02)
         self.scales = rng.uniform(0.001, 0.003, case.outputs).astype(np.float32)
         terms = int(np.prod(shape[1:]))

@@ -7,13 +7,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from edgepress.hardware.emulator.unicorn import emulate_library
 from edgepress.targets import load_target
 from edgepress.targets.compilers.link import link
 from edgepress.targets.compilers.tvm import compile_graph
 from edgepress.targets.compilers.tvm.machine import machine_of
-from edgepress.targets.compilers.tvm.packing8 import pack, pack_depthwise, packing_of
+from edgepress.targets.compilers.tvm.packing8 import (
+    channel_order,
+    pack,
+    pack_depthwise,
+    packing_of,
+    with_blank_row,
+)
 from tests.compilers.quantised_graphs import Case, Operator, beside
 from tests.compilers.running import compiled
 
@@ -36,7 +43,18 @@ DEPTHWISE = [
     )
 ] + [Case(24, 24, (9, 9), 3, 1, 2, 24, dilation=2), Case(32, 32, (15,), 3, 1, 1, 32),
      Case(20, 20, (5, 5), 3, 1, 1, 20, lowest=-128, low=-1.0)]  # fmt: skip
-FAMILIES = {"dense": DENSE, "windows": WINDOWS, "depthwise": DEPTHWISE}
+BEHIND_RELU = [
+    Case(c, c, space, k, s, pad, c, zero_in=0)
+    for c, space, k, s, pad in (
+        (8, (5, 7), 3, 1, 1), (16, (7, 8), 3, 1, 1), (24, (6, 6), 3, 1, 1), (32, (5, 10), 3, 1, 1),
+        (64, (5, 7), 3, 1, 1), (96, (9, 12), 3, 2, 1), (144, (6, 16), 3, 1, 1), (80, (7, 16), 3, 2, 1),
+        (33, (5, 5), 3, 1, 1), (48, (4, 9), 3, 3, 1), (72, (3, 3), 3, 1, 2), (64, (2, 2), 3, 1, 2),
+        (16, (1, 1), 3, 1, 1), (40, (9, 11), 5, 1, 2), (128, (7, 14), 5, 1, 2), (16, (8, 24), 5, 2, 2),
+        (32, (3, 8), 7, 1, 3), (70, (6, 6), 2, 1, 1), (64, (5, 5), 1, 1, 0), (96, (13,), 3, 1, 1), (32, (12,), 5, 2, 2),
+        (64, (8, 8), 4, 1, 0), (144, (5, 5), 3, 1, 0),
+    )
+]  # fmt: skip
+FAMILIES = {"dense": DENSE, "windows": WINDOWS, "depthwise": DEPTHWISE, "behind_relu": BEHIND_RELU}
 
 
 def _operators(family: str, kind: type) -> list[Operator]:
@@ -96,6 +114,31 @@ def test_kernels_equal_numpy_on_an_emulated_board(
     _agree(operators, dict(zip(names, result.outputs, strict=True)))
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+@pytest.mark.parametrize(
+    "case",
+    [Case(3, 17, (9, 19), 3, 2, 1), Case(1, 8, (5, 16), 5, 1, 2), Case(4, 5, (4, 37), 3, 1, 0, zero=9),
+     Case(3, 8, (6, 5), 3, 1, 1)],
+)  # fmt: skip
+def test_an_image_is_quantised_where_it_is_read(case: Case, kind: type, tmp_path: Path) -> None:
+    operator = Operator(case, kind, 0)
+    rng, info = np.random.default_rng(1), np.iinfo(kind)
+    image = np.asarray(rng.normal(0, 2, operator.input.shape), np.float32)
+    image[0, 0, 0, :4] = np.array([5e10, -5e10, 0.5, 1.5], np.float32) * operator.scale_in
+    steps = np.rint(image / operator.scale_in) + int(operator.zero_in)
+    operator.input = np.asarray(np.clip(steps, info.min, info.max), kind)
+    model = beside([operator])
+    name, graph = operator.name, model.graph
+    graph.node.insert(
+        0, helper.make_node("QuantizeLinear", ["image", f"{name}si", f"{name}zi"], [f"{name}x"])
+    )
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, image.shape))
+    kernels, native = compiled(model, tmp_path)
+    _agree([operator], native.run({"image": image}))
+    assert (kernels.layers[0].kernel == "planes") == (case.space[1] >= 16)
+
+
 def test_every_number_of_threads_gives_the_same_bytes(tmp_path: Path) -> None:
     operators = _operators("windows", np.uint8)
     kernels, _ = compiled(beside(operators), tmp_path)
@@ -130,6 +173,20 @@ def test_depthwise_weights_come_once_for_each_phase() -> None:
     assert packed[0, 1, 0, 2, 0, 1].tolist() == [*weight[1, :, 9].tolist(), 0]
     assert packed[1, 2, 1, 0, 0, 3].tolist() == [0, *weight[2, :, 19].tolist()]
     assert not packed[1, :, :, 1:].any()
+
+
+def test_where_padding_is_zero_depthwise_weights_end_with_a_blank_row_and_narrow_blocks_repeat() -> None:
+    weight = np.arange(3 * 3 * 80).astype(np.int8).reshape(3, 3, 80)
+    packed = pack_depthwise(weight, 16)
+    made = with_blank_row(packed, 80)
+    assert made.shape == (2, 4, 2, 4, 4, 4, 4)
+    assert not made[:, 3].any()
+    np.testing.assert_array_equal(made[0, :3], packed[0])
+    for run in range(4):
+        np.testing.assert_array_equal(made[1, :3, ..., run, :, :], packed[1, ..., 0, :, :])
+    order = channel_order(np.arange(80, dtype=np.int32), 16)
+    assert order[0, 1, 2].tolist() == [36, 37, 38, 39]
+    assert order[1, 2].tolist() == [[72, 73, 74, 75]] * 4
 
 
 def test_a_weight_that_would_overflow_sixteen_bits_is_packed_plainly() -> None:

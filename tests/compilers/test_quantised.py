@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
 from edgepress.targets.compilers.tvm.prepare import prepare
@@ -92,3 +92,35 @@ def test_one_convolution_is_exactly_the_formula(tmp_path: Path) -> None:
         steps = np.rint(np.abs(found[key] - value) / step)
         assert steps.max() <= 1
         assert (steps > 0).mean() < 0.002  # ONNX Runtime rounds ties of its own product order
+
+
+@pytest.mark.parametrize(
+    ("scales", "zeros"),
+    [
+        ((0.08357405, 0.019829473, 0.086692534), (124, 138, 124)),
+        ((0.06635374, 0.019574966, 0.080775745), (115, 129, 115)),
+        ((0.031, 0.09, 0.07), (3, 250, 100)),
+    ],
+)
+def test_a_residual_rounds_every_pair_as_onnx_runtime_does(
+    scales: tuple[float, ...], zeros: tuple[int, ...], tmp_path: Path
+) -> None:
+    names = ("a", "b", "c")
+    constants = [
+        numpy_helper.from_array(np.array(s, np.float32), f"{n}s") for n, s in zip(names, scales, strict=True)
+    ]
+    constants += [
+        numpy_helper.from_array(np.array(z, np.uint8), f"{n}z") for n, z in zip(names, zeros, strict=True)
+    ]
+    nodes = [helper.make_node("DequantizeLinear", [n, f"{n}s", f"{n}z"], [f"{n}f"]) for n in "ab"]
+    nodes.append(helper.make_node("Add", ["af", "bf"], ["cf"]))
+    nodes.append(helper.make_node("QuantizeLinear", ["cf", "cs", "cz"], ["c"]))
+    infos = [helper.make_tensor_value_info(n, TensorProto.UINT8, (1, 256, 256)) for n in names]
+    model = helper.make_model(
+        helper.make_graph(nodes, "pairs", infos[:2], infos[2:], constants),
+        opset_imports=[helper.make_opsetid("", 18)], ir_version=9,
+    )  # fmt: skip
+    a, b = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8), indexing="ij")
+    inputs = {"a": a[None].copy(), "b": b[None].copy()}
+    _, native = compiled(model, tmp_path)
+    np.testing.assert_array_equal(native.run(inputs)["c"], reference(model, inputs)["c"])

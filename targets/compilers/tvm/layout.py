@@ -17,61 +17,15 @@ from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, at
 from edgepress.targets.compilers.tvm.machine import Machine
 
 UNARY = frozenset(
-    [
-        "Relu",
-        "Clip",
-        "Sigmoid",
-        "HardSwish",
-        "HardSigmoid",
-        "Tanh",
-        "LeakyRelu",
-        "Elu",
-        "Selu",
-        "Celu",
-        "Exp",
-        "Log",
-        "Neg",
-        "Abs",
-        "Sqrt",
-        "Erf",
-        "Gelu",
-        "Softplus",
-        "Softsign",
-        "Mish",
-        "Identity",
-        "Cast",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Reciprocal",
-        "Sign",
-        "Not",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "ThresholdedRelu",
-    ]
-)
+    ["Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "Tanh", "LeakyRelu", "Elu", "Selu", "Celu",
+     "Exp", "Log", "Neg", "Abs", "Sqrt", "Erf", "Gelu", "Softplus", "Softsign", "Mish", "Identity",
+     "Cast", "Floor", "Ceil", "Round", "Reciprocal", "Sign", "Not", "QuantizeLinear", "DequantizeLinear",
+     "ThresholdedRelu"]
+)  # fmt: skip
 BINARY = frozenset(
-    [
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Pow",
-        "Max",
-        "Min",
-        "PRelu",
-        "Equal",
-        "Less",
-        "Greater",
-        "And",
-        "Or",
-        "Where",
-        "EpQAdd",
-        "EpQMul",
-    ]
-)
-
+    ["Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Equal", "Less", "Greater", "And", "Or",
+     "Where", "EpQAdd", "EpQMul"]
+)  # fmt: skip
 
 _KEPT = ("zero_in", "zero_out", "low", "high", "to", "bounded")  # what a quantised operator takes along
 
@@ -111,6 +65,7 @@ class ChannelsLast(GraphEditor):
         super().__init__(model)
         self.panel = panel
         self.machine = machine
+        self.makers = {name: node for node in model.graph.node for name in node.output}
         self.last: dict[str, str] = {}
         self.first = set(self.constants) | {i.name for i in model.graph.input} | {""}
 
@@ -192,16 +147,46 @@ class ChannelsLast(GraphEditor):
                 if packing8.packs_depthwise(self.machine, shape[1], settings["dilations"][-1]):
                     rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
                     packed = packing8.pack_depthwise(packed, self.machine.lanes)
+                    zero = int(attrs["zero_in"]) + extra["offset"]
+                    if attrs["bounded"] and packing8.slides(self.machine, zero):
+                        extra["pad_inside"] = 1
+                        packed = packing8.with_blank_row(packed, shape[1])
+                        rest = [self._in_order(name) for name in rest]
         else:
             return False
         if op == "Depthwise" and not quantised and self.machine.lanes > 1:
             extra["pad_inside"] = 1
+        source = self._image(node.input[0], settings, extra) if quantised and op == "Conv" else ""
         self.node(
             ("EpQ" if quantised else "Ep") + op,
-            [self.need_last(node.input[0]), self.constant(packed, node.input[1]), *rest],
+            [source or self.need_last(node.input[0]), self.constant(packed, node.input[1]), *rest],
             self.give_last(node.output[0]), DOMAIN, channels=int(weight.shape[0]), **settings, **extra,
         )  # fmt: skip
         return True
+
+    def _image(self, name: str, settings: dict[str, list[int]], extra: dict[str, Any]) -> str:
+        """An image quantised, padded and put channels last in one step; its name, or empty.
+
+        What it has done is taken out of the convolution's settings.
+        """
+        maker, shape, machine = self.makers.get(name), self.shapes[name], self.machine
+        if maker is None or maker.op_type != "QuantizeLinear" or name in self.last:
+            return ""
+        if machine.arch not in ("x86_64", "aarch64") or machine.lanes == 1:
+            return ""
+        if len(shape) != 4 or shape[1] > packing8.INPUTS or shape[3] < machine.lanes:
+            return ""
+        parameters = [self.constants.get(given) for given in maker.input[1:]]
+        if len(parameters) != 2 or any(value is None or value.size != 1 for value in parameters):
+            return ""
+        made, reader = self.fresh(name), self.origin
+        self.origin = (maker,)
+        self.node(
+            "EpQImage", [self.need_first(maker.input[0]), *maker.input[1:]], made, DOMAIN,
+            pads=settings["pads"], zero_in=extra["zero_in"],
+        )  # fmt: skip
+        self.origin, settings["pads"] = reader, [0] * 4
+        return made
 
     def _packed8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[np.ndarray, str, int]:
         """Eight-bit weights packed, the bias that belongs to them, and what is added to activations."""
@@ -214,6 +199,11 @@ class ChannelsLast(GraphEditor):
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
         value, offset = packing8.moved_bias(self.machine, weight, self.constants[bias], dtype)
         return (self.constant(value, bias) if offset else bias), offset
+
+    def _in_order(self, name: str) -> str:
+        value = self.added.get(name, self.constants.get(name))
+        assert value is not None
+        return self.constant(packing8.channel_order(value, self.machine.lanes), name)
 
     def _pool(self, node: onnx.NodeProto, attrs: dict[str, Any], shape: tuple[int, ...]) -> bool:
         if attrs.get("ceil_mode") or attrs.get("storage_order") or len(node.output) > 1:

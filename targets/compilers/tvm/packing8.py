@@ -99,3 +99,40 @@ def pack_depthwise(weight: np.ndarray, lanes: int) -> np.ndarray:
     n = len(rows)
     order = (n + 2, *range(n), n, n + 4, n + 3, n + 5, n + 1)
     return np.ascontiguousarray(split.transpose(order))
+
+
+def slides(machine: Machine, zero: int) -> bool:
+    """Whether packed depthwise weights are for the kernel that pads inside, where padding adds nothing.
+
+    ``zero`` is the zero point as the multiply-add takes it.
+    """
+    return machine.dot == "vpdpbusd" and machine.lanes == 16 and zero == 0
+
+
+def with_blank_row(packed: np.ndarray, channels: int) -> np.ndarray:
+    """Packed depthwise weights as the kernel that pads inside reads them.
+
+    Windows of two dimensions get a last row of zeros, for rows outside the image. Channels of the last block
+    that fill a half or a quarter of it come twice or four times: registers hold as many parts of a row.
+    """
+    repeated = _repeated(packed, channels)
+    return np.concatenate([repeated, np.zeros_like(repeated[:, :1])], 1) if packed.ndim == 7 else repeated
+
+
+def channel_order(value: np.ndarray, lanes: int) -> np.ndarray:
+    """``[channels]`` as ``[blocks, 4, lanes / 4, 4]``: in the order of packed depthwise weights."""
+    block = 4 * lanes
+    full = np.zeros(-(-len(value) // block) * block, value.dtype)
+    full[: len(value)] = value
+    ordered = full.reshape(-1, lanes // 4, 4, 4).transpose(0, 2, 1, 3)[..., None]
+    return np.ascontiguousarray(_repeated(ordered, len(value))[..., 0])
+
+
+def _repeated(packed: np.ndarray, channels: int) -> np.ndarray:
+    """``[blocks, ..., 4, runs, 4, ...]`` of two axes behind the runs, with those of the last block repeated."""
+    made, runs = packed.copy(), packed.shape[-3]
+    filled = -(-channels // 16) - (len(packed) - 1) * runs
+    if filled in (1, 2):
+        for first in range(filled, runs, filled):
+            made[-1, ..., first : first + filled, :, :] = packed[-1, ..., :filled, :, :]
+    return made

@@ -14,7 +14,9 @@ from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule import (
     depthwise,
     depthwise_dot,
+    depthwise_slide,
     plain,
+    planes,
     rows,
     tile,
     tile_dot,
@@ -28,10 +30,12 @@ Maker = Callable[[Nest, Frame, Machine], Body | None]
 MAKERS: tuple[Maker, ...] = (
     tile.make,
     tile_dot.make,
+    depthwise_slide.make,
     depthwise_dot.make,
     tile_int8.make,
     depthwise.make,
     window.make,
+    planes.make,
     rows.make,
     plain.make,
 )

@@ -135,7 +135,7 @@ def _body(plan: _Plan, machine: Machine) -> Body:
     bottom = tirx.min(end - image * const(count), const(count))
     body = []
     at = frame.axis("y", count)
-    border = _row(plan, {**variables, height.out.var: at}, _rows_inside(height, at))
+    border = _row(plan, {**variables, height.out.var: at}, rows_inside(height, at))
     if high == low:
         body.append(tirx.For(at, top, bottom - top, tirx.ForKind.SERIAL, border))
     elif count > high - low:
@@ -153,7 +153,7 @@ def _body(plan: _Plan, machine: Machine) -> Body:
     return Body(loop(block, blocks, sequence([held, images])), batch.extent * count * blocks)
 
 
-def _rows_inside(dim: Dimension, at: Expr) -> tuple[Expr, Expr]:
+def rows_inside(dim: Dimension, at: Expr) -> tuple[Expr, Expr]:
     """The first tap inside the input, and how many there are, for an output that is known at run time."""
     begin = at * const(dim.stride) - const(dim.pad)
     slack = const(dim.dilation - 1)

@@ -160,7 +160,7 @@ def _signed_halves(value: Expr) -> list[Expr]:
 
 
 DOTS: dict[str, Dot] = {
-    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 14), _quads, _vpdpbusd),
+    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 8), _quads, _vpdpbusd),
     "sdot": Dot(4, "int8", 16, 1, True, _fitting(8, 6), _lanes_of, _sdot),
     "smull": Dot(2, "int8", 16, 2, False, _fitting(16, 4), _pairs_of, _smull),
     "vpmaddwd": Dot(4, "uint8", 8, 1, False, _fitting(8, 12), _halved_quads, _vpmaddwd, _signed_halves),
