@@ -11,7 +11,8 @@ from typing import Any
 
 from tvm import te, tirx
 
-from edgepress.targets.compilers.tvm.stages import KERNEL, WINDOW
+from edgepress.targets.compilers.tvm.stages import KERNEL, MACS, WINDOW, WINOGRAD
+from edgepress.targets.compilers.tvm.winograd import TAPS, tiles_of
 
 
 def conv(
@@ -90,6 +91,57 @@ def dense(x: Any, weight: Any, channels: int, dtype: str) -> Any:
         return te.sum(value, axis=inputs)
 
     return te.compute(shape, element, name="dense", attrs={KERNEL: "contraction"})
+
+
+def winograd_image(x: Any, matrix: Any, m: int, pads: Sequence[int]) -> Any:
+    """Tiles of ``x`` ``[n, h, w, c]``, transformed: ``Bᵀ x B`` as ``[(m+2)², tiles, c]``; outside it is zero.
+
+    ``matrix`` is Bᵀ; tiles are ordered as their places in the image are.
+    """
+    n, h, w, c = (int(extent) for extent in x.shape)
+    size = m + TAPS - 1
+    down, across = tiles_of((h + pads[0] + pads[2] - TAPS + 1, w + pads[1] + pads[3] - TAPS + 1), m)
+    i, j = (te.reduce_axis((0, size), name) for name in ("i", "j"))
+
+    def element(p: Any, t: Any, c: Any) -> Any:
+        row = t // across % down * m + i - pads[0]
+        column = t % across * m + j - pads[1]
+        inside = tirx.all(row >= 0, row < h, column >= 0, column < w)
+        value = tirx.if_then_else(inside, x(t // (across * down), row, column, c), tirx.const(0, "float32"))
+        return te.sum(value * (matrix(p // size, i) * matrix(p % size, j)), axis=[i, j])
+
+    notes = {KERNEL: "winograd_image", WINOGRAD: [m, down, across, pads[0], pads[1]], MACS: 0}
+    return te.compute((size * size, n * down * across, c), element, name="winograd_image", attrs=notes)
+
+
+def winograd_product(x: Any, weight: Any, channels: int, macs: int) -> Any:
+    """``x`` ``[p, tiles, inputs]`` times ``weight`` ``[p, panels, inputs, panel]``, for each ``p``.
+
+    ``macs`` are those of the convolution that this stands for.
+    """
+    panel = int(weight.shape[-1])
+    inputs = te.reduce_axis((0, int(weight.shape[-2])), "ic")
+
+    def element(p: Any, t: Any, c: Any) -> Any:
+        return te.sum(x(p, t, inputs) * weight(p, c // panel, inputs, c % panel), axis=inputs)
+
+    shape = (int(x.shape[0]), int(x.shape[1]), channels)
+    return te.compute(shape, element, name="winograd_product", attrs={KERNEL: "contraction", MACS: macs})
+
+
+def winograd_output(x: Any, matrix: Any, m: int, space: Sequence[int]) -> Any:
+    """Products ``[(m+2)², tiles, c]`` as outputs ``[n, *space, c]``: ``Aᵀ x A``, where ``matrix`` is Aᵀ."""
+    size = m + TAPS - 1
+    down, across = tiles_of((space[0], space[1]), m)
+    n = int(x.shape[1]) // (down * across)
+    a, b = (te.reduce_axis((0, size), name) for name in ("a", "b"))
+
+    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+        product = x(a * size + b, (n * down + h // m) * across + w // m, c)
+        return te.sum(product * (matrix(h % m, a) * matrix(w % m, b)), axis=[a, b])
+
+    notes = {KERNEL: "winograd_output", WINOGRAD: [m, down, across], MACS: 0}
+    return te.compute((n, *space, int(x.shape[2])), element, name="winograd_output", attrs=notes)
 
 
 def max_pool(x: Any, window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Any:

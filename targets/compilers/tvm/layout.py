@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from edgepress.targets.compilers.tvm import packing8
+from edgepress.targets.compilers.tvm import packing8, winograd
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
 from edgepress.targets.compilers.tvm.machine import Machine
 
@@ -73,6 +73,8 @@ BINARY = frozenset(
 )
 
 
+_SHARE = 16  # of main memory: what transformed weights may take more than the graph's
+_NO_LIMIT = 1 << 62
 _KEPT = ("zero_in", "zero_out", "low", "high", "to", "bounded")  # what a quantised operator takes along
 
 
@@ -111,6 +113,7 @@ class ChannelsLast(GraphEditor):
         super().__init__(model)
         self.panel = panel
         self.machine = machine
+        self.room = machine.memory // _SHARE if machine.memory else _NO_LIMIT
         self.last: dict[str, str] = {}
         self.first = set(self.constants) | {i.name for i in model.graph.input} | {""}
 
@@ -183,6 +186,10 @@ class ChannelsLast(GraphEditor):
         if group == 1 and quantised:
             op, (packed, rest[0], extra["offset"]) = "Conv", self._packed8(weight, rest[0], attrs)
             extra["terms"] = int(weight.shape[1])
+        elif group == 1 and (tile := self._winograd(weight, settings, shape, self.shapes[node.output[0]])):
+            op, extra["tile"] = "Winograd", tile
+            extra["space"] = list(self.shapes[node.output[0]][2:])
+            packed = np.stack([pack(each, self.panel) for each in winograd.transformed(weight, tile)])
         elif group == 1:
             op, packed = "Conv", pack(weight, self.panel)
         elif group == weight.shape[0] == shape[1] and weight.shape[1] == 1:
@@ -202,6 +209,21 @@ class ChannelsLast(GraphEditor):
             self.give_last(node.output[0]), DOMAIN, channels=int(weight.shape[0]), **settings, **extra,
         )  # fmt: skip
         return True
+
+    def _winograd(
+        self, weight: np.ndarray, settings: dict[str, list[int]], shape: tuple[int, ...], out: tuple[int, ...]
+    ) -> int:
+        """The tile of Winograd's convolution where that is cheaper and its larger weights find room, or 0."""
+        if weight.shape[2:] != (winograd.TAPS,) * 2 or not self.machine.winograd:
+            return 0
+        if any(s != 1 for s in (*settings["strides"], *settings["dilations"])):
+            return 0
+        tile = winograd.tile_of(weight.shape[1], weight.shape[0], shape[0], (out[2], out[3]))
+        more = weight.nbytes * ((tile + 2) ** 2 - 9) // 9
+        if not tile or more > self.room:
+            return 0
+        self.room -= more
+        return tile
 
     def _packed8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[np.ndarray, str, int]:
         """Eight-bit weights packed, the bias that belongs to them, and what is added to activations."""

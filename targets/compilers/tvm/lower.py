@@ -23,7 +23,7 @@ from edgepress.targets.compilers.tvm.parts import most_parts
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule import schedule
 from edgepress.targets.compilers.tvm.schedule.contraction import multiplies
-from edgepress.targets.compilers.tvm.stages import INPUTS
+from edgepress.targets.compilers.tvm.stages import INPUTS, MACS
 from edgepress.targets.description import Target
 
 # Without them one register is kept for each address of a tile, and pairs of loads fall apart.
@@ -153,6 +153,8 @@ def _function(step: Step, machine: Machine) -> tuple[Any, list[Any], Body, tuple
 
 def _macs(step: Step) -> int:
     anchor = step.nest.anchor if step.nest is not None else None
+    if anchor is not None and MACS in anchor.notes:
+        return int(anchor.notes[MACS])
     if anchor is None or not multiplies(anchor):
         return 0
     if INPUTS in anchor.notes:

@@ -20,12 +20,14 @@ from edgepress.targets.compilers.tvm.schedule import (
     tile_dot,
     tile_int8,
     window,
+    winograd,
 )
 from edgepress.targets.compilers.tvm.stages import Nest
 
 Maker = Callable[[Nest, Frame, Machine], Body | None]
 
 MAKERS: tuple[Maker, ...] = (
+    winograd.make,
     tile.make,
     tile_dot.make,
     depthwise_dot.make,

@@ -101,6 +101,10 @@ class RowSpace:
         """How many trips the outer loop makes."""
         return _product(self.outer)
 
+    def batched(self, contraction: Contraction) -> bool:
+        """Whether each trip of the outer loop has columns of its own."""
+        return any(axis.extent > 1 and _depends(contraction.column, axis.var) for axis in self.outer)
+
     def place(self, frame: Frame, block: Expr, row: Expr) -> dict[Any, Expr]:
         """What each spatial axis but the last is, at a trip of the outer loop and a row."""
         variables: dict[Any, Expr] = {}
