@@ -88,6 +88,11 @@ def pack(weight: np.ndarray, panel: int) -> np.ndarray:
     return np.ascontiguousarray(split.transpose(0, *range(3, split.ndim), 2, 1))
 
 
+def _outputs_last(weight: np.ndarray) -> np.ndarray:
+    """``[outputs, inputs, *window]`` as ``[*window, inputs, outputs]``."""
+    return np.ascontiguousarray(weight.transpose(*range(2, weight.ndim), 1, 0))
+
+
 def window_of(attrs: dict[str, Any], shape: Sequence[int], kernel: Sequence[int]) -> dict[str, list[int]]:
     """Strides, dilations and pads of a windowed node, automatic padding worked out."""
     dims = len(kernel)
@@ -193,12 +198,19 @@ class ChannelsLast(GraphEditor):
         elif group == 1:
             op, packed = "Conv", pack(weight, self.panel)
         elif group == weight.shape[0] == shape[1] and weight.shape[1] == 1:
-            op, packed = "Depthwise", np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+            op, packed = "Depthwise", _outputs_last(weight)
             if quantised:
+                packed = packed[..., 0, :]
                 extra["taps"], extra["offset"] = int(weight.shape[-1]), 0
                 if packing8.packs_depthwise(self.machine, shape[1], settings["dilations"][-1]):
                     rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
                     packed = packing8.pack_depthwise(packed, self.machine.lanes)
+        elif not quantised and self._in_one_vector(weight, group):
+            op, packed = "Depthwise", _outputs_last(weight)
+        elif not quantised and weight.shape[0] > group:
+            each = weight.reshape(group, -1, *weight.shape[1:])
+            panel = min(self.panel, each.shape[1])
+            op, packed = "Conv", np.stack([pack(one, panel) for one in each])
         else:
             return False
         if op == "Depthwise" and not quantised and self.machine.lanes > 1:
@@ -209,6 +221,12 @@ class ChannelsLast(GraphEditor):
             self.give_last(node.output[0]), DOMAIN, channels=int(weight.shape[0]), **settings, **extra,
         )  # fmt: skip
         return True
+
+    def _in_one_vector(self, weight: np.ndarray, group: int) -> bool:
+        """Whether groups are so small that the outputs of several share one vector."""
+        inputs, outputs = weight.shape[1], weight.shape[0] // group
+        lanes = self.machine.lanes
+        return inputs <= outputs < lanes + (inputs == 1) and lanes % outputs == 0
 
     def _winograd(
         self, weight: np.ndarray, settings: dict[str, list[int]], shape: tuple[int, ...], out: tuple[int, ...]

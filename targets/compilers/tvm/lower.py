@@ -15,6 +15,7 @@ from edgepress.bundle.layers import OWN_KERNELS
 from edgepress.errors import CompileError
 from edgepress.targets.compilers.tvm.csource import exact_constants, freestanding
 from edgepress.targets.compilers.tvm.expressions import dtype_of, shape_of
+from edgepress.targets.compilers.tvm.groups import by_group
 from edgepress.targets.compilers.tvm.kernel import Body, Frame
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.mathematics import vector_mathematics
@@ -146,8 +147,9 @@ def _function(step: Step, machine: Machine) -> tuple[Any, list[Any], Body, tuple
     if step.nest is None:
         func, buffers, dtypes = opaque_kernel(step.opaque)
         return func, buffers, Body(None, 1, family=OWN_KERNELS), dtypes
-    frame = Frame(step.nest)
-    body = schedule(step.nest, frame, machine)
+    nest = by_group(step.nest)
+    frame = Frame(nest)
+    body = schedule(nest, frame, machine)
     return frame.function(body), frame.buffers, body, tuple(dtype_of(b) for b in frame.buffers)
 
 
