@@ -155,14 +155,33 @@ def winograd_output(x: Any, matrix: Any, m: int, space: Sequence[int]) -> Any:
     return te.compute((n, *space, int(x.shape[2])), element, name="winograd_output", attrs=notes)
 
 
-def max_pool(x: Any, window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Any:
-    """The greatest value of each window of padded ``x`` ``[n, *space, c]``."""
+def max_pool(
+    x: Any,
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    pads: Sequence[int] | None = None,
+) -> Any:
+    """The greatest value of each window of ``x`` ``[n, *space, c]``.
+
+    Without ``pads``, ``x`` is padded already. With them, dilations are 1: a place outside ``x`` is taken to be
+    the nearest one inside, which is in the same window.
+    """
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
-    shape = [int(x.shape[0]), *_out_space(x.shape[1:-1], window, strides, dilations), int(x.shape[-1])]
+    dims = len(window)
+    around = list(pads) if pads is not None else [0] * (2 * dims)
+    extents = [int(extent) for extent in x.shape[1:-1]]
+    padded = [e + a + b for e, a, b in zip(extents, around[:dims], around[dims:], strict=True)]
+    shape = [int(x.shape[0]), *_out_space(padded, window, strides, dilations), int(x.shape[-1])]
 
     def element(*at: Any) -> Any:
         n, *space, c = at
-        source = [p * s + t * d for p, s, t, d in zip(space, strides, taps, dilations, strict=True)]
+        source = [
+            p * s + t * d - before
+            for p, s, t, d, before in zip(space, strides, taps, dilations, around[:dims], strict=True)
+        ]
+        if any(around):
+            source = [tirx.max(tirx.min(s, extent - 1), 0) for s, extent in zip(source, extents, strict=True)]
         return te.max(x(n, *source, c), axis=taps)
 
     return te.compute(shape, element, name="max_pool", attrs={KERNEL: "window"})

@@ -142,9 +142,10 @@ def _max_pool(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     low = float("-inf") if dtype.startswith("float") else float(np.iinfo(dtype).min)
     if dtype == "float32":
         low = float(np.finfo(np.float32).min)
-    x = padded(bb, inputs[0], attrs["pads"], low)
+    pads = list(attrs["pads"]) if all(d == 1 for d in attrs["dilations"]) else None
+    x = inputs[0] if pads is not None else padded(bb, inputs[0], attrs["pads"], low)
     return bb.emit_te(
-        compute.max_pool, x, list(attrs["window"]), list(attrs["strides"]), list(attrs["dilations"]),
+        compute.max_pool, x, list(attrs["window"]), list(attrs["strides"]), list(attrs["dilations"]), pads,
         primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="max_pool",
     )  # fmt: skip
 
