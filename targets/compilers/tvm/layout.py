@@ -224,8 +224,7 @@ class ChannelsLast(GraphEditor):
 
     def _in_one_vector(self, weight: np.ndarray, group: int) -> bool:
         """Whether groups are so small that the outputs of several share one vector."""
-        inputs, outputs = weight.shape[1], weight.shape[0] // group
-        lanes = self.machine.lanes
+        inputs, outputs, lanes = int(weight.shape[1]), len(weight) // group, self.machine.lanes
         return inputs <= outputs < lanes + (inputs == 1) and lanes % outputs == 0
 
     def _winograd(

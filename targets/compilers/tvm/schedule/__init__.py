@@ -14,11 +14,13 @@ from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule import (
     depthwise,
     depthwise_dot,
+    interleave,
     plain,
     rows,
     tile,
     tile_dot,
     tile_int8,
+    transpose,
     window,
     winograd,
 )
@@ -35,6 +37,8 @@ MAKERS: tuple[Maker, ...] = (
     depthwise.make,
     window.make,
     rows.make,
+    interleave.make,
+    transpose.make,
     plain.make,
 )
 
