@@ -172,7 +172,7 @@ def test_groups_of_any_size(tmp_path: Path) -> None:
     graph = helper.make_graph(nodes, "g", given, made, weights)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     kernels, native = compiled(model, tmp_path, threads=2)
-    assert sum(name.startswith(("conv", "depthwise")) for name in kernels.ops) == len(GROUPED)
+    assert sum(layer.kernel in ("tile", "depthwise") for layer in kernels.layers) == len(GROUPED)
     arrays = random_inputs(kernels.inputs)
     assert worst(native.run(arrays), reference(model, arrays)) < 2e-6
 
@@ -190,4 +190,4 @@ def test_small_groups_on_a_cortex_a72(tmp_path: Path) -> None:
     inputs = random_inputs(made.inputs)
     run = emulate_library(shared.read_bytes(), made.weights.read_bytes(), list(inputs.values()), target)
     assert worst({"y": np.asarray(run.outputs[0])}, reference(model, inputs)) < 2e-6
-    assert run.instructions / sum(made.macs) < 0.5
+    assert run.instructions / made.macs < 0.5

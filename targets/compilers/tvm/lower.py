@@ -60,7 +60,8 @@ class KernelCall:
     Attributes:
         kernel: the kernel's place in the list.
         arguments: the values.
-        macs: multiply-accumulates.
+        macs: multiply-accumulates that it stands for.
+        operations: two for each multiply-accumulate that is done; where none is, one for each element.
         elements: elements that it computes, or takes into a sum.
         parts: the most that it is worth dividing into.
     """
@@ -68,6 +69,7 @@ class KernelCall:
     kernel: int
     arguments: tuple[int, ...]
     macs: int
+    operations: int
     elements: int
     parts: int
 
@@ -127,10 +129,11 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
         if step.nest is None:
             arguments += _scratch(program, buffers[len(arguments) :])
         places = tuple(program.root(argument) for argument in arguments)
-        macs = _macs(step)
+        macs, elements = _macs(step), _elements(step, program)
         moved = sum(program.values[number].bytes for number in set(places))
         parts = most_parts(kernels[index].extent, kernels[index].dtypes, macs, moved, machine)
-        calls.append(KernelCall(index, places, macs, _elements(step, program), parts))
+        operations = _operations(step, macs) or elements
+        calls.append(KernelCall(index, places, macs, operations, elements, parts))
     return kernels, functions, calls
 
 
@@ -162,6 +165,14 @@ def _macs(step: Step) -> int:
     if INPUTS in anchor.notes:
         return anchor.trips // anchor.reduction[-1].extent * int(anchor.notes[INPUTS])
     return anchor.trips
+
+
+def _operations(step: Step, macs: int) -> int:
+    """Fewer than two for each multiply-accumulate that a kernel stands for where it does fewer."""
+    anchor = step.nest.anchor if step.nest is not None else None
+    if anchor is None or MACS not in anchor.notes:
+        return 2 * macs
+    return 2 * anchor.trips if macs else math.prod(axis.extent for axis in anchor.spatial)
 
 
 def _elements(step: Step, program: Program) -> int:
