@@ -36,7 +36,13 @@ DEPTHWISE = [
     )
 ] + [Case(24, 24, (9, 9), 3, 1, 2, 24, dilation=2), Case(32, 32, (15,), 3, 1, 1, 32),
      Case(20, 20, (5, 5), 3, 1, 1, 20, lowest=-128, low=-1.0)]  # fmt: skip
-FAMILIES = {"dense": DENSE, "windows": WINDOWS, "depthwise": DEPTHWISE}
+# Groups that fill a register, that are put together to fill one, and that all become one; channels multiplied.
+GROUPS = [
+    Case(64, 64, (7, 5), 3, 1, 1, 4), Case(24, 40, (5, 9), 3, 2, 1, 8), Case(10, 15, (5, 5), 3, 1, 1, 5),
+    Case(64, 256, (5, 3), 1, 1, 0, 2, low=-1.0), Case(128, 128, (6, 6), 3, 1, 1, 32), Case(9, 27, (5, 5), 3, 1, 1, 9),
+    Case(48, 96, (7,), 3, 1, 2, 3, dilation=2), Case(36, 36, (9, 5), 3, 1, 1, 3, lowest=-128),
+]  # fmt: skip
+FAMILIES = {"dense": DENSE, "windows": WINDOWS, "depthwise": DEPTHWISE, "groups": GROUPS}
 
 
 def _operators(family: str, kind: type) -> list[Operator]:

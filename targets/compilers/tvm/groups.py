@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from tvm import tirx
 
 from edgepress.targets.compilers.tvm.expressions import Expr, analyzer, dtype_of, replace_loads, substitute
@@ -26,6 +27,24 @@ def by_group(nest: Nest) -> Nest:
     own = Axis(tirx.Var("c", dtype), outputs, False)
     values = {last.var: group.var * tirx.IntImm(dtype, outputs) + own.var}
     return Nest(_split(nest.stage, last, (group, own), values), _split(anchor, last, (group, own), values))
+
+
+def merged(weight: np.ndarray, groups: int, inputs: int, outputs: int) -> tuple[np.ndarray, int]:
+    """Weights ``[outputs, inputs of a group, *window]`` with groups put together, and how many are left.
+
+    Each has a multiple of ``inputs`` and at least ``outputs`` where that can be, else all become one. Weights
+    from one of the old groups to another are zero.
+    """
+    each = weight.reshape(groups, -1, *weight.shape[1:])
+    made, given = each.shape[1:3]
+    count = next(
+        (n for n in range(1, groups) if groups % n == 0 and n * given % inputs == 0 and n * made >= outputs),
+        groups,
+    )
+    whole = np.zeros((groups // count, count, made, count, given, *weight.shape[2:]), weight.dtype)
+    for place in range(count):
+        whole[:, place, :, place] = each[place::count]
+    return whole.reshape(len(weight), count * given, *weight.shape[2:]), groups // count
 
 
 def _split(stage: Stage, last: Axis, into: tuple[Axis, Axis], values: dict[Any, Expr]) -> Stage:

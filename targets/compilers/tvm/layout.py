@@ -7,6 +7,7 @@ where a channels-last region begins and ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import onnx
 
 from edgepress.targets.compilers.tvm import packing8, winograd
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
+from edgepress.targets.compilers.tvm.groups import merged
 from edgepress.targets.compilers.tvm.machine import Machine
 
 UNARY = frozenset(
@@ -188,16 +190,18 @@ class ChannelsLast(GraphEditor):
         quantised = node.op_type == "EpQConv"
         rest = [name for name in node.input[2:] if name]
         extra = {key: attrs[key] for key in _KEPT if key in attrs}
-        if group == 1 and quantised:
-            op, (packed, rest[0], extra["offset"]) = "Conv", self._packed8(weight, rest[0], attrs)
+        apart = 1 < group == len(weight) == shape[1]
+        if quantised and not apart:
             extra["terms"] = int(weight.shape[1])
+            weight, group = merged(weight, group, packing8.INPUTS, self.machine.lanes)
+            op, (packed, rest[0], extra["offset"]) = "Conv", self._packed8(weight, rest[0], attrs, group)
         elif group == 1 and (tile := self._winograd(weight, settings, shape, self.shapes[node.output[0]])):
             op, extra["tile"] = "Winograd", tile
             extra["space"] = list(self.shapes[node.output[0]][2:])
             packed = np.stack([pack(each, self.panel) for each in winograd.transformed(weight, tile)])
         elif group == 1:
             op, packed = "Conv", pack(weight, self.panel)
-        elif group == weight.shape[0] == shape[1] and weight.shape[1] == 1:
+        elif apart:
             op, packed = "Depthwise", _outputs_last(weight)
             if quantised:
                 packed = packed[..., 0, :]
@@ -242,12 +246,20 @@ class ChannelsLast(GraphEditor):
         self.room -= more
         return tile
 
-    def _packed8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[np.ndarray, str, int]:
+    def _packed8(
+        self, weight: np.ndarray, bias: str, attrs: dict[str, Any], group: int = 1
+    ) -> tuple[np.ndarray, str, int]:
         """Eight-bit weights packed, the bias that belongs to them, and what is added to activations."""
         packing = packing8.packing_of(self.machine, weight, self.panel)
-        if packing.depth == 1:
-            return pack(weight, self.panel)[..., None], bias, 0
-        return packing8.pack(weight, packing), *self._offset8(weight, bias, attrs)
+        each = weight.reshape(group, -1, *weight.shape[1:])
+        least = -(-each.shape[1] // self.machine.lanes) * self.machine.lanes
+        packing = replace(packing, panel=min(packing.panel, least) if group > 1 else packing.panel)
+        bias, offset = (bias, 0) if packing.depth == 1 else self._offset8(weight, bias, attrs)
+        packed = [
+            pack(one, packing.panel)[..., None] if packing.depth == 1 else packing8.pack(one, packing)
+            for one in each
+        ]
+        return (np.stack(packed) if group > 1 else packed[0]), bias, offset
 
     def _offset8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[str, int]:
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)

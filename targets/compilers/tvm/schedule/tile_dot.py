@@ -74,7 +74,7 @@ class _Tiles:
         starts = [
             self._start(
                 frame,
-                {column: first_of(panel, plan, c, lanes)},
+                {**places[0], column: first_of(panel, plan, c, lanes)},
                 min(lanes, width - c * lanes),
                 lanes,
                 statements,
@@ -196,7 +196,10 @@ class _Tiles:
         for c, where in enumerate(columns):
             value = tirx.Var("m", f"float32x{lanes}")
             done.append(
-                tirx.Bind(value, gathered(frame, end.scale, where, min(lanes, width - c * lanes), lanes))
+                tirx.Bind(
+                    value,
+                    gathered(frame, end.scale, {**places[0], **where}, min(lanes, width - c * lanes), lanes),
+                )
             )
             scales.append(value)
         todo = [(r, c) for r in range(len(sums)) for c in range(len(columns))]
