@@ -18,63 +18,16 @@ from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, at
 from edgepress.targets.compilers.tvm.groups import merged
 from edgepress.targets.compilers.tvm.machine import Machine
 
-UNARY = frozenset(
-    [
-        "Relu",
-        "Clip",
-        "Sigmoid",
-        "HardSwish",
-        "HardSigmoid",
-        "Tanh",
-        "LeakyRelu",
-        "Elu",
-        "Selu",
-        "Celu",
-        "Exp",
-        "Log",
-        "Neg",
-        "Abs",
-        "Sqrt",
-        "Erf",
-        "Gelu",
-        "Softplus",
-        "Softsign",
-        "Mish",
-        "Identity",
-        "Cast",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Reciprocal",
-        "Sign",
-        "Not",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "ThresholdedRelu",
-    ]
-)
-BINARY = frozenset(
-    [
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Pow",
-        "Max",
-        "Min",
-        "PRelu",
-        "Equal",
-        "Less",
-        "Greater",
-        "And",
-        "Or",
-        "Where",
-        "EpQAdd",
-        "EpQMul",
-    ]
-)
-
-
+UNARY = frozenset((
+    "Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "Tanh", "LeakyRelu", "Elu", "Selu", "Celu",
+    "Exp", "Log", "Neg", "Abs", "Sqrt", "Erf", "Gelu", "Softplus", "Softsign", "Mish", "Identity", "Cast",
+    "Floor", "Ceil", "Round", "Reciprocal", "Sign", "Not", "QuantizeLinear", "DequantizeLinear",
+    "ThresholdedRelu",
+))  # fmt: skip
+BINARY = frozenset((
+    "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Equal", "Less", "Greater", "And", "Or",
+    "Where", "EpQAdd", "EpQMul",
+))  # fmt: skip
 _SHARE = 16  # of main memory: what transformed weights may take more than the graph's
 _NO_LIMIT = 1 << 62
 _KEPT = ("zero_in", "zero_out", "low", "high", "to", "bounded")  # what a quantised operator takes along
