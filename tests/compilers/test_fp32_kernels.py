@@ -33,7 +33,7 @@ DEPTHWISE = [
     (1, 8, (80, 5), (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
 ]
 DENSE = [(1, 3, 17, 3, 2), (1, 24, 40, 1, 1), (2, 7, 5, 3, 1), (1, 16, 24, 1, 1), (1, 130, 88, 1, 1)]
-FUNCTIONS = ("Exp", "Erf", "Tanh", "Sigmoid", "Gelu", "Softmax")
+FUNCTIONS = ("Exp", "Erf", "Tanh", "Sigmoid", "Gelu", "Softmax", "HardSwish")
 
 
 def _model(nodes: list[onnx.NodeProto], shape: tuple[int, ...], weights: Arrays) -> onnx.ModelProto:

@@ -1,4 +1,4 @@
-"""Channels put first or last in fp32: squares of a matrix, transposed in registers."""
+"""Channels put first or last: squares of a matrix, transposed in registers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.stages import Nest, Stage
 
 _LEAST = 4  # lanes of a square from which it is worth its shuffles
+_BYTES = 16  # lanes of a square of bytes
+_DTYPES = ("float32", "int8", "uint8")
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """The kernel, or None where the nest is no such copy or the matrix is smaller than a square."""
     sizes = _matrix(nest.stage) if nest.anchor is None else None
-    if sizes is None:
+    if sizes is None or machine.lanes < _LEAST:
         return None
     images, rows, columns = sizes
-    lanes = machine.lanes
+    dtype = dtype_of(nest.stage.buffer)
+    lanes = machine.lanes if dtype == "float32" else _BYTES
     while lanes > min(rows, columns):
         lanes //= 2
     if lanes < _LEAST:
@@ -36,7 +39,7 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     statements = [tirx.Bind(row, frame.simplify(tirx.min(block * const(lanes), const(rows - lanes))))]
 
     def named(value: Expr) -> Expr:
-        var = tirx.Var("x", f"float32x{lanes}")
+        var = tirx.Var("x", f"{dtype}x{lanes}")
         statements.append(tirx.Bind(var, value))
         return var
 
@@ -65,9 +68,9 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
 def _matrix(stage: Stage) -> tuple[int, int, int] | None:
     """How many matrices a stage transposes, their rows and columns as they are read; None for other stages."""
     value, rank = stage.value, len(stage.axes)
-    if not stage.plain or rank < 3 or dtype_of(stage.buffer) != "float32" or not is_load(value):
+    if not stage.plain or rank < 3 or dtype_of(stage.buffer) not in _DTYPES or not is_load(value):
         return None
-    if dtype_of(value.source) != "float32" or len(value.indices) != rank:
+    if dtype_of(value.source) != dtype_of(stage.buffer) or len(value.indices) != rank:
         return None
     axes = [axis.var for axis in stage.spatial]
     first, last = [axes[0], *axes[2:], axes[1]], [axes[0], axes[-1], *axes[1:-1]]
