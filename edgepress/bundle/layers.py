@@ -41,8 +41,9 @@ class KernelLayer:
         shape: rows × columns of a sum and what it is over, by which measured tiles are remembered.
         tuned: whether the tile was measured by ``edgepress tune``, and not chosen by rule.
         number: which of the distinct kernels; equal numbers share their code.
-        macs: multiply-adds of one inference.
-        operations: two for each multiply-add; where there are none, one for each element computed.
+        macs: multiply-adds of one inference that it stands for.
+        operations: two for each multiply-add that is done, fewer than ``2 · macs`` with Winograd's convolution;
+            where there are none, one for each element computed.
         weight_bytes: constants that it reads.
         activation_bytes: what else it reads, and what it writes.
         integer: whether it computes on 8-bit integers.

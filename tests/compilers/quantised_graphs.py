@@ -16,8 +16,8 @@ Array = np.ndarray[Any, Any]
 class Case:
     """A convolution of square windows, or a matrix product where ``space`` is empty.
 
-    ``group`` is 1, or ``inputs`` for a depthwise convolution. ``lowest`` is the smallest weight. Zero points
-    are counted from the type's smallest number: behind a Relu that of the input is 0.
+    ``lowest`` is the smallest weight. Zero points are counted from the type's smallest number: behind a Relu
+    that of the input is 0.
     """
 
     inputs: int
@@ -106,10 +106,9 @@ class Operator:
                 for t, p in zip(tap, places, strict=True)
             )
             seen, taps = x[(slice(None), slice(None), *cut)], weight[(slice(None), slice(None), *tap)]
-            if case.group == 1:
-                total += np.einsum("ni...,oi->no...", seen, taps)
-            else:
-                total += seen * taps.reshape(1, -1, *[1] * dims)
+            apart = seen.reshape(2, case.group, -1, *places)
+            each = np.einsum("ngi...,goi->ngo...", apart, taps.reshape(case.group, -1, taps.shape[1]))
+            total += each.reshape(total.shape)
         return np.asarray(total + self.bias.reshape(1, -1, *[1] * dims))
 
     def expected(self) -> Array:

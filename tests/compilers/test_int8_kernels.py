@@ -54,7 +54,19 @@ BEHIND_RELU = [
         (64, (8, 8), 4, 1, 0), (144, (5, 5), 3, 1, 0),
     )
 ]  # fmt: skip
-FAMILIES = {"dense": DENSE, "windows": WINDOWS, "depthwise": DEPTHWISE, "behind_relu": BEHIND_RELU}
+# Groups that fill a register, that are put together to fill one, and that all become one; channels multiplied.
+GROUPS = [
+    Case(64, 64, (7, 5), 3, 1, 1, 4), Case(24, 40, (5, 9), 3, 2, 1, 8), Case(10, 15, (5, 5), 3, 1, 1, 5),
+    Case(64, 256, (5, 3), 1, 1, 0, 2, low=-1.0), Case(128, 128, (6, 6), 3, 1, 1, 32), Case(9, 27, (5, 5), 3, 1, 1, 9),
+    Case(48, 96, (7,), 3, 1, 2, 3, dilation=2), Case(36, 36, (9, 5), 3, 1, 1, 3, lowest=-128),
+]  # fmt: skip
+FAMILIES = {
+    "dense": DENSE,
+    "windows": WINDOWS,
+    "depthwise": DEPTHWISE,
+    "behind_relu": BEHIND_RELU,
+    "groups": GROUPS,
+}
 
 
 def _operators(family: str, kind: type) -> list[Operator]:

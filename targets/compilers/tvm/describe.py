@@ -48,7 +48,7 @@ def describe(
                 kernel.tuned,
                 call.kernel,
                 call.macs,
-                2 * call.macs or call.elements,
+                call.operations,
                 sum(program.values[value].bytes for value in weights),
                 sum(program.values[value].bytes for value in values - weights),
                 _integer(step),

@@ -18,6 +18,7 @@ from edgepress.targets.compilers.tvm import compute
 from edgepress.targets.compilers.tvm.origin import variable
 from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, static_shape
 from edgepress.targets.compilers.tvm.quantised import QUANTISED
+from edgepress.targets.compilers.tvm.winograd import TAPS, matrix, transforms
 
 MEND = "use the ort engine for this model, or replace the operator before exporting"
 Converter = Callable[[Any, Sequence[Any], dict[str, Any]], Any]  # None: TVM's own converter takes it
@@ -100,6 +101,25 @@ def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y
 
 
+def _winograd(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """Three kernels: the tiles transformed, their products with the weights, and the outputs."""
+    m, space = int(attrs["tile"]), list(attrs["space"])
+    names = ("winograd_image", "winograd_product", "winograd_output")
+    functions = (compute.winograd_image, compute.winograd_product, compute.winograd_output)
+    of = transforms(m)
+    image, inverse = (relax.const(matrix(rows).astype(np.float32)) for rows in (of.image, of.inverse))
+    batch, *_, depth = static_shape(inputs[0])
+    macs = batch * int(np.prod(space)) * depth * TAPS**2 * int(attrs["channels"])
+    given = ((image, m, list(attrs["pads"])), (inputs[1], attrs["channels"], macs), (inverse, m, space))
+    y = inputs[0]
+    for name, function, rest in zip(names, functions, given, strict=True):
+        y = bb.emit_te(
+            function, y, *rest,
+            primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint=name,
+        )  # fmt: skip
+    return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y
+
+
 def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     pads = list(attrs["pads"]) if attrs.get("pad_inside") else None
     x = inputs[0] if pads is not None else padded(bb, inputs[0], attrs["pads"], 0.0)
@@ -122,9 +142,10 @@ def _max_pool(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     low = float("-inf") if dtype.startswith("float") else float(np.iinfo(dtype).min)
     if dtype == "float32":
         low = float(np.finfo(np.float32).min)
-    x = padded(bb, inputs[0], attrs["pads"], low)
+    pads = list(attrs["pads"]) if all(d == 1 for d in attrs["dilations"]) else None
+    x = inputs[0] if pads is not None else padded(bb, inputs[0], attrs["pads"], low)
     return bb.emit_te(
-        compute.max_pool, x, list(attrs["window"]), list(attrs["strides"]), list(attrs["dilations"]),
+        compute.max_pool, x, list(attrs["window"]), list(attrs["strides"]), list(attrs["dilations"]), pads,
         primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="max_pool",
     )  # fmt: skip
 
@@ -174,6 +195,7 @@ def _clip(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 CONVERTERS: dict[str, Converter] = {
     "EpConv": _conv,
+    "EpWinograd": _winograd,
     "EpDepthwise": _depthwise,
     "EpDense": _dense,
     "EpMaxPool": _max_pool,

@@ -7,12 +7,12 @@ schedules read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tvm import te, tirx
 
-from edgepress.targets.compilers.tvm.stages import DEPTHWISE, KERNEL, WINDOW
+from edgepress.targets.compilers.tvm.stages import DEPTHWISE, GROUPS, KERNEL, WINDOW
 
 
 def conv(
@@ -22,10 +22,15 @@ def conv(
     dilations: Sequence[int],
     channels: int,
     offset: int,
-    notes: dict[str, int],
+    notes: Mapping[str, Any],
 ) -> Any:
-    """Convolution of padded ``x`` ``[n, *space, inputs or more]`` by packed weights."""
-    window = [int(extent) for extent in weight.shape[1:-3]]
+    """Convolution of padded ``x`` ``[n, *space, inputs or more]`` by packed weights.
+
+    Weights with one axis more, in front, are those of groups, each of its own inputs and outputs.
+    """
+    grouped = len(weight.shape) > len(strides) + 4
+    window = [int(extent) for extent in weight.shape[1 + grouped : -3]]
+    own = channels // int(weight.shape[0]) if grouped else channels
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
     space = [
         (int(extent) - (taps - 1) * dilation - 1) // stride + 1
@@ -37,12 +42,15 @@ def conv(
     def element(*at: Any) -> Any:
         n, *place, c = at
         source = [p * s + t * d for p, s, t, d in zip(place, strides, taps, dilations, strict=True)]
-        column = weight(c // panel, *taps, k // depth, c % panel, k % depth)
-        return te.sum(moved(x(n, *source, k), offset) * column.astype("int32"), axis=[*taps, k])
+        where = [c % own // panel, *taps, k // depth, c % own % panel, k % depth]
+        column = weight(c // own, *where) if grouped else weight(*where)
+        channel = c // own * k.dom.extent + k if grouped else k
+        return te.sum(moved(x(n, *source, channel), offset) * column.astype("int32"), axis=[*taps, k])
 
-    return te.compute(
-        [int(x.shape[0]), *space, channels], element, name="conv", attrs={KERNEL: "contraction", **notes}
-    )
+    marks: dict[str, Any] = {KERNEL: "contraction", **notes}
+    if grouped:
+        marks[GROUPS] = [int(k.dom.extent), own]
+    return te.compute([int(x.shape[0]), *space, channels], element, name="conv", attrs=marks)
 
 
 def dense(x: Any, weight: Any, channels: int, offset: int, notes: dict[str, int]) -> Any:

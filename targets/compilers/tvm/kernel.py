@@ -159,11 +159,14 @@ class Frame:
 
     def put_vector(self, variables: Mapping[Any, Expr], value: Expr) -> Any:
         """The statement that stores a vector from the nest's place on, along the last axis."""
-        stage, lanes = self.nest.stage, int(value.ty.dtype.lanes)
-        where = self.offset(stage.buffer, self.indices_of(list(stage.indices), variables))
-        return tirx.BufferStore(
-            self._flat[stage.buffer], value, [tirx.Ramp(where, const(1), lanes) if lanes > 1 else where]
-        )
+        stage = self.nest.stage
+        return self.put_at(self.offset(stage.buffer, self.indices_of(list(stage.indices), variables)), value)
+
+    def put_at(self, where: Expr, value: Expr) -> Any:
+        """The statement that stores a vector from a flat offset of the nest's buffer on."""
+        lanes = int(value.ty.dtype.lanes)
+        at = tirx.Ramp(where, const(1), lanes) if lanes > 1 else where
+        return tirx.BufferStore(self._flat[self.nest.stage.buffer], value, [at])
 
     def load_offset(self, load: Any, variables: Mapping[Any, Expr]) -> Expr:
         """The flat offset of a buffer read of the nest."""

@@ -15,6 +15,7 @@ from edgepress.bundle.layers import OWN_KERNELS
 from edgepress.errors import CompileError
 from edgepress.targets.compilers.tvm.csource import exact_constants, freestanding
 from edgepress.targets.compilers.tvm.expressions import dtype_of, shape_of
+from edgepress.targets.compilers.tvm.groups import by_group
 from edgepress.targets.compilers.tvm.kernel import Body, Frame
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.mathematics import vector_mathematics
@@ -23,7 +24,7 @@ from edgepress.targets.compilers.tvm.parts import most_parts
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule import schedule
 from edgepress.targets.compilers.tvm.schedule.contraction import multiplies
-from edgepress.targets.compilers.tvm.stages import INPUTS
+from edgepress.targets.compilers.tvm.stages import INPUTS, MACS
 from edgepress.targets.description import Target
 
 # Without them one register is kept for each address of a tile, and pairs of loads fall apart.
@@ -59,7 +60,8 @@ class KernelCall:
     Attributes:
         kernel: the kernel's place in the list.
         arguments: the values.
-        macs: multiply-accumulates.
+        macs: multiply-accumulates that it stands for.
+        operations: two for each multiply-accumulate that is done; where none is, one for each element.
         elements: elements that it computes, or takes into a sum.
         parts: the most that it is worth dividing into.
     """
@@ -67,6 +69,7 @@ class KernelCall:
     kernel: int
     arguments: tuple[int, ...]
     macs: int
+    operations: int
     elements: int
     parts: int
 
@@ -126,10 +129,11 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
         if step.nest is None:
             arguments += _scratch(program, buffers[len(arguments) :])
         places = tuple(program.root(argument) for argument in arguments)
-        macs = _macs(step)
+        macs, elements = _macs(step), _elements(step, program)
         moved = sum(program.values[number].bytes for number in set(places))
         parts = most_parts(kernels[index].extent, kernels[index].dtypes, macs, moved, machine)
-        calls.append(KernelCall(index, places, macs, _elements(step, program), parts))
+        operations = _operations(step, macs) or elements
+        calls.append(KernelCall(index, places, macs, operations, elements, parts))
     return kernels, functions, calls
 
 
@@ -146,18 +150,29 @@ def _function(step: Step, machine: Machine) -> tuple[Any, list[Any], Body, tuple
     if step.nest is None:
         func, buffers, dtypes = opaque_kernel(step.opaque)
         return func, buffers, Body(None, 1, family=OWN_KERNELS), dtypes
-    frame = Frame(step.nest)
-    body = schedule(step.nest, frame, machine)
+    nest = by_group(step.nest)
+    frame = Frame(nest)
+    body = schedule(nest, frame, machine)
     return frame.function(body), frame.buffers, body, tuple(dtype_of(b) for b in frame.buffers)
 
 
 def _macs(step: Step) -> int:
     anchor = step.nest.anchor if step.nest is not None else None
+    if anchor is not None and MACS in anchor.notes:
+        return int(anchor.notes[MACS])
     if anchor is None or not multiplies(anchor):
         return 0
     if INPUTS in anchor.notes:
         return anchor.trips // anchor.reduction[-1].extent * int(anchor.notes[INPUTS])
     return anchor.trips
+
+
+def _operations(step: Step, macs: int) -> int:
+    """Fewer than two for each multiply-accumulate that a kernel stands for where it does fewer."""
+    anchor = step.nest.anchor if step.nest is not None else None
+    if anchor is None or MACS not in anchor.notes:
+        return 2 * macs
+    return 2 * anchor.trips if macs else math.prod(axis.extent for axis in anchor.spatial)
 
 
 def _elements(step: Step, program: Program) -> int:

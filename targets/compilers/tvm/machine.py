@@ -23,6 +23,7 @@ class Machine:
         c_source: whether C source is made instead of object code: the C compiler finds the vectors.
         given: tiles that the board's file chooses.
         tuned: rows that were measured to be best for single kernels, by their shape and the rule's tile.
+        memory: main memory in bytes; None where unknown.
     """
 
     lanes: int
@@ -33,6 +34,13 @@ class Machine:
     c_source: bool
     given: Tiles = field(default_factory=Tiles)
     tuned: Mapping[str, int] = field(default_factory=dict)
+
+    memory: int | None = None
+
+    @property
+    def winograd(self) -> bool:
+        """Whether vectors are wide enough for Winograd's transforms."""
+        return self.lanes >= 4 and not self.c_source
 
     @property
     def tiles(self) -> Tiles:
@@ -60,7 +68,8 @@ def machine_of(target: Target) -> Machine:
         four = {16: "avx512vnni", 8: "avxvnni"}.get(lanes, "")
         dot = "vpdpbusd" if four in features else "vpmaddwd"
     registers = cpu.vector_registers or (32 if cpu.arch in ("aarch64", "riscv64") else 16)
-    return Machine(lanes, registers, cpu.arch == "aarch64" and lanes > 1, dot, cpu.arch, c_source)
+    by_element = cpu.arch == "aarch64" and lanes > 1
+    return Machine(lanes, registers, by_element, dot, cpu.arch, c_source, memory=target.memory_bytes)
 
 
 def with_tiles(machine: Machine, target: Target, tuned: Mapping[str, int]) -> Machine:

@@ -151,10 +151,7 @@ class IntegerRegions(GraphEditor):
         if shifted.min() < -128 or shifted.max() > 127:
             return False
         conv = node.op_type == "Conv"
-        group = int(attrs.get("group", 1))
-        if conv and (
-            weight.ndim not in (3, 4) or group not in (1, weight.shape[0]) or group > 1 < weight.shape[1]
-        ):
+        if conv and weight.ndim not in (3, 4):
             return False
         if not conv and (weight.ndim != 2 or attrs.get("transA") or attrs.get("alpha", 1.0) != 1.0):
             return False

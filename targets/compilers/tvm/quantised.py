@@ -54,7 +54,8 @@ def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: st
 
 def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     depth = static_shape(inputs[1])
-    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"], depth[-3] * depth[-1])
+    grouped = len(depth) > len(attrs["strides"]) + 4
+    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"], 0 if grouped else depth[-3] * depth[-1])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
         settings = (list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], attrs["offset"])

@@ -28,7 +28,10 @@ KERNEL = "ep.kernel"
 DEPTHWISE = "depthwise_dot"  # the kernel mark of a depthwise convolution with weights in runs of four taps
 PLANES = "ep.planes"  # the kernel mark of an image quantised into pixels: channels, pads, height, width
 BOUNDED = "ep.bounded"  # whether no sum, scaled to output steps, leaves 31 bits
+GROUPS = "ep.groups"  # inputs and outputs of one group of a grouped convolution
 INPUTS = "ep.inputs"  # how many inputs a sum has before they are padded
+MACS = "ep.macs"  # the multiply-accumulates that a stage stands for, where its own loops do not say
+WINOGRAD = "ep.winograd"  # outputs along a tile, tiles down and across, and for an image its leading pads
 WINDOW = "ep.window"  # strides, dilations and leading pads of a window over an unpadded input
 
 

@@ -15,19 +15,23 @@ from edgepress.targets.compilers.tvm.schedule import (
     depthwise,
     depthwise_dot,
     depthwise_slide,
+    interleave,
     plain,
     planes,
     rows,
     tile,
     tile_dot,
     tile_int8,
+    transpose,
     window,
+    winograd,
 )
 from edgepress.targets.compilers.tvm.stages import Nest
 
 Maker = Callable[[Nest, Frame, Machine], Body | None]
 
 MAKERS: tuple[Maker, ...] = (
+    winograd.make,
     tile.make,
     tile_dot.make,
     depthwise_slide.make,
@@ -37,6 +41,8 @@ MAKERS: tuple[Maker, ...] = (
     window.make,
     planes.make,
     rows.make,
+    interleave.make,
+    transpose.make,
     plain.make,
 )
 

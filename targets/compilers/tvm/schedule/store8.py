@@ -13,11 +13,16 @@ from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, gath
 
 
 def started(
-    frame: Frame, end: Requantise | None, sums: list[list[Any]], columns: list[dict[Any, Expr]], width: int
+    frame: Frame,
+    end: Requantise | None,
+    sums: list[list[Any]],
+    places: list[dict[Any, Expr]],
+    columns: list[dict[Any, Expr]],
+    width: int,
 ) -> list[Any]:
     """Statements that make registers of sums (rows × vectors of columns) and set them to the bias, or to zero.
 
-    ``columns`` says where each vector begins; ``width`` columns are stored.
+    ``places`` says where each row lies, ``columns`` where each vector begins; ``width`` columns are stored.
     """
     lanes = shape_of(sums[0][0])[0]
     done: list[Any] = []
@@ -27,7 +32,11 @@ def started(
             starts.append(tirx.Broadcast(const(0), lanes))
             continue
         value = tirx.Var("b", f"int32x{lanes}")
-        done.append(tirx.Bind(value, gathered(frame, end.bias, where, min(lanes, width - c * lanes), lanes)))
+        done.append(
+            tirx.Bind(
+                value, gathered(frame, end.bias, {**places[0], **where}, min(lanes, width - c * lanes), lanes)
+            )
+        )
         starts.append(value)
     for each in sums:
         for acc, start in zip(each, starts, strict=True):
@@ -72,7 +81,12 @@ def _bytes(
     scales = []
     for c, where in enumerate(columns):
         value = tirx.Var("m", f"float32x{lanes}")
-        done.append(tirx.Bind(value, gathered(frame, end.scale, where, min(lanes, width - c * lanes), lanes)))
+        done.append(
+            tirx.Bind(
+                value,
+                gathered(frame, end.scale, {**places[0], **where}, min(lanes, width - c * lanes), lanes),
+            )
+        )
         scales.append(value)
     todo = [(r, c) for r in range(len(sums)) for c in range(len(columns))]
     for at in range(0, len(todo), 4):

@@ -156,7 +156,8 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
 
     unroll = _unrolled(plan, inner.extent)
 
-    tiles = plan.space.blocks * -(-plan.space.rows // plan.rows)
+    batched = plan.space.batched(plan.contraction)
+    tiles = (1 if batched else plan.space.blocks) * -(-plan.space.rows // plan.rows)
     each = 0
     close = _terms(stage) * plan.panel * 4 <= _PANEL_BYTES
     if (

@@ -67,7 +67,7 @@ class _Tiles:
         places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
         sums = [[local(f"s{r}_{c}", lanes, "int32") for c in range(vectors)] for r in range(rows)]
         columns = [{column: panel * const(plan.panel) + const(c * lanes)} for c in range(vectors)]
-        statements = started(frame, self.end, sums, columns, width)
+        statements = started(frame, self.end, sums, places, columns, width)
 
         inner = stage.reduction[-1]
         variables: dict[Any, Expr] = {}

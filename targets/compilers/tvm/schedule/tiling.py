@@ -99,6 +99,8 @@ def _tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, stay: int) 
             statements.append(_row_tile(make_tile, plan, frame, block, tile, tiles, const(full), left))
         return Body(frame.part_loop(part, sequence(statements)), outer)
 
+    if plan.space.batched(plan.contraction):
+        return _batched(plan, frame, make_tile, tiles, (full, left))
     blocks = plan.space.blocks
     each = blocks if blocks > 1 else tiles
 
@@ -150,6 +152,25 @@ def _parts_of_panels(plan: Plan, frame: Frame, rows: Rows, each: int, panels: tu
         statements.append(frame.part_row(extent, each, together, lambda within: rows(last, within, left)))
         extent += -(-each // together)
     return Body(sequence(statements), extent)
+
+
+def _batched(plan: Plan, frame: Frame, make_tile: Tile, tiles: int, panels: tuple[int, int]) -> Body:
+    """Each trip of the outer loop has columns of its own, so that its panels come one after another."""
+    full, left = panels
+    outer = full + (1 if left else 0)
+    part = frame.axis("c", plan.space.blocks * outer)
+    block = frame.simplify(tirx.floordiv(part, const(outer)))
+    panel = frame.axis("c", outer)
+
+    def all_rows(width: int) -> Any:
+        tile = frame.axis("r", tiles)
+        return loop(tile, tiles, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, width))
+
+    body = all_rows(plan.panel) if full else all_rows(left)
+    if full and left:
+        body = tirx.IfThenElse(tirx.LT(panel, const(full)), body, all_rows(left))
+    bound = tirx.Bind(panel, frame.simplify(tirx.floormod(part, const(outer))))
+    return Body(frame.part_loop(part, sequence([bound, body])), plan.space.blocks * outer)
 
 
 def _row_tile(
