@@ -16,7 +16,7 @@ Array = np.ndarray[Any, Any]
 class Case:
     """A convolution of square windows, or a matrix product where ``space`` is empty.
 
-    ``group`` is 1, or ``inputs`` for a depthwise convolution. ``lowest`` is the smallest weight.
+    ``group`` is 1, or ``inputs`` for a depthwise convolution. ``lowest`` and ``highest`` bound the weights.
     """
 
     inputs: int
@@ -28,8 +28,10 @@ class Case:
     group: int = 1
     dilation: int = 1
     lowest: int = -127
+    highest: int = 127
     zero: int = 3
     low: float | None = None
+    batch: int = 2
 
 
 class Operator:
@@ -41,16 +43,16 @@ class Operator:
         info = np.iinfo(dtype)
         window = (case.window,) * len(case.space)
         shape = (case.outputs, case.inputs // case.group, *window)
-        self.weight = rng.integers(case.lowest, 128, shape).astype(np.int8)
+        self.weight = rng.integers(case.lowest, case.highest + 1, shape).astype(np.int8)
         self.weight.reshape(-1)[0] = case.lowest
-        self.input: Array = rng.integers(info.min, info.max + 1, (2, case.inputs, *case.space)).astype(dtype)
+        self.input: Array = rng.integers(info.min, info.max + 1, (case.batch, case.inputs, *case.space)).astype(dtype)
         self.zero_in, self.zero_out = dtype(info.min + 100), dtype(info.min + case.zero)
         self.scale_in = np.float32(0.02)
         self.scales = rng.uniform(0.001, 0.003, case.outputs).astype(np.float32)
         terms = int(np.prod(shape[1:]))
         self.bias = rng.integers(-2000, 2000, case.outputs).astype(np.int32)
         # About a quarter of the outputs saturate.
-        self.scale_out = np.float32(0.02 * 0.002 * 74 * 74 * terms**0.5 / 100)
+        self.scale_out = np.float32(0.02 * 0.002 * 74 * 74 * terms**0.5 / 100 * case.highest / 127)
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """DequantizeLinear, the operator, QuantizeLinear; the constants."""
@@ -96,7 +98,7 @@ class Operator:
         x = np.pad(x, [(0, 0), (0, 0), *[(case.pad, case.pad)] * dims])
         reach = (case.window - 1) * case.dilation
         places = [(extent - reach - 1) // case.stride + 1 for extent in x.shape[2:]]
-        total = np.zeros((2, case.outputs, *places), np.int64)
+        total = np.zeros((case.batch, case.outputs, *places), np.int64)
         weight = self.weight.astype(np.int64)
         for tap in np.ndindex(*weight.shape[2:]):
             cut = tuple(

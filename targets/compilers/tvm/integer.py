@@ -22,7 +22,7 @@ def conv(
     dilations: Sequence[int],
     channels: int,
     offset: int,
-    notes: dict[str, int],
+    notes: dict[str, Any],
 ) -> Any:
     """Convolution of padded ``x`` ``[n, *space, inputs or more]`` by packed weights."""
     window = [int(extent) for extent in weight.shape[1:-3]]
@@ -45,7 +45,7 @@ def conv(
     )
 
 
-def dense(x: Any, weight: Any, channels: int, offset: int, notes: dict[str, int]) -> Any:
+def dense(x: Any, weight: Any, channels: int, offset: int, notes: dict[str, Any]) -> Any:
     """``x`` ``[..., inputs]`` times packed weights ``[panels, inputs / depth, panel, depth]``."""
     panel, depth = int(weight.shape[-2]), int(weight.shape[-1])
     k = te.reduce_axis((0, int(weight.shape[-3]) * depth), "ic")
@@ -66,7 +66,7 @@ def depthwise(
     strides: Sequence[int],
     dilations: Sequence[int],
     offset: int,
-    notes: dict[str, int],
+    notes: dict[str, Any],
 ) -> Any:
     """Convolution of each channel of padded ``x`` ``[n, *space, c]``, ``taps`` the window's last extent.
 

@@ -181,8 +181,7 @@ class ChannelsLast(GraphEditor):
         rest = [name for name in node.input[2:] if name]
         extra = {key: attrs[key] for key in _KEPT if key in attrs}
         if group == 1 and quantised:
-            op, (packed, rest[0], extra["offset"]) = "Conv", self._packed8(weight, rest[0], attrs)
-            extra["terms"] = int(weight.shape[1])
+            op, (packed, rest[0]) = "Conv", self._packed8(weight, rest[0], attrs, extra)
         elif group == 1:
             op, packed = "Conv", pack(weight, self.panel)
         elif group == weight.shape[0] == shape[1] and weight.shape[1] == 1:
@@ -203,12 +202,16 @@ class ChannelsLast(GraphEditor):
         )  # fmt: skip
         return True
 
-    def _packed8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[np.ndarray, str, int]:
-        """Eight-bit weights packed, the bias that belongs to them, and what is added to activations."""
+    def _packed8(
+        self, weight: np.ndarray, bias: str, attrs: dict[str, Any], extra: dict[str, Any]
+    ) -> tuple[np.ndarray, str]:
+        """Eight-bit weights packed, and their bias; ``extra`` is told what the operator has to know of it."""
         packing = packing8.packing_of(self.machine, weight, self.panel)
+        extra |= {"terms": int(weight.shape[1]), "dot": packing.dot, "offset": 0}
         if packing.depth == 1:
-            return pack(weight, self.panel)[..., None], bias, 0
-        return packing8.pack(weight, packing), *self._offset8(weight, bias, attrs)
+            return pack(weight, self.panel)[..., None], bias
+        bias, extra["offset"] = self._offset8(weight, bias, attrs)
+        return packing8.pack(weight, packing), bias
 
     def _offset8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[str, int]:
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
@@ -274,8 +277,8 @@ class ChannelsLast(GraphEditor):
         if node.op_type == "EpQDense":
             rest = list(node.input[2:])
             extra = {key: attrs[key] for key in _KEPT if key in attrs}
-            value, rest[0], extra["offset"] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs)
-            packed, extra["terms"] = self.constant(value, node.input[1]), int(weight.shape[0])
+            value, rest[0] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs, extra)
+            packed = self.constant(value, node.input[1])
             self.node(
                 "EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra
             )

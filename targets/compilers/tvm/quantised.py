@@ -11,7 +11,7 @@ from tvm import relax, te, tirx
 
 from edgepress.targets.compilers.tvm import compute, integer
 from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, static_shape
-from edgepress.targets.compilers.tvm.stages import BOUNDED, INPUTS, KERNEL
+from edgepress.targets.compilers.tvm.stages import BOUNDED, DOT, INPUTS, KERNEL
 
 _ELEMENT_WISE = 0
 
@@ -36,8 +36,8 @@ def _scaled(acc: Any, bias: Any, scale: Any, attrs: dict[str, Any], name: str) -
     return te.compute(acc.shape, element, name=name)
 
 
-def _notes(attrs: dict[str, Any]) -> dict[str, int]:
-    return {INPUTS: attrs["terms"], BOUNDED: attrs["bounded"]}
+def _notes(attrs: dict[str, Any]) -> dict[str, Any]:
+    return {INPUTS: attrs["terms"], BOUNDED: attrs["bounded"], DOT: attrs["dot"].decode()}
 
 
 def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: str) -> Any:

@@ -26,6 +26,7 @@ from edgepress.targets.compilers.tvm.expressions import (
 
 KERNEL = "ep.kernel"
 DEPTHWISE = "depthwise_dot"  # the kernel mark of a depthwise convolution with weights in runs of four taps
+DOT = "ep.dot"  # the instruction that sums an operator's products, which its weights are packed for
 BOUNDED = "ep.bounded"  # whether no sum, scaled to output steps, leaves 31 bits
 INPUTS = "ep.inputs"  # how many inputs a sum has before they are padded
 WINDOW = "ep.window"  # strides, dilations and leading pads of a window over an unpadded input

@@ -121,14 +121,24 @@ def _smull(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     return acc + intrinsic("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
 
 
+# By the lanes of a register of sums.
+_WORDS = {16: "avx512.pmaddw.d.512", 8: "avx2.pmadd.wd", 4: "sse2.pmadd.wd"}
+_PAIRS = {16: "avx512.pmaddubs.w.512", 8: "avx2.pmadd.ub.sw", 4: "ssse3.pmadd.ub.sw.128"}
+
+
 def _vpmaddwd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     lanes = int(acc.ty.dtype.lanes)
-    name = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}[
-        lanes
-    ]
     for each, weight in zip(x, w, strict=True):
-        acc = acc + intrinsic(f"int32x{lanes}", name, each, weight)
+        acc = acc + intrinsic(f"int32x{lanes}", f"llvm.x86.{_WORDS[lanes]}", each, weight)
     return acc
+
+
+def _vpmaddubsw(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    lanes = int(acc.ty.dtype.lanes)
+    words = f"int16x{2 * lanes}"
+    ones = tirx.Broadcast(tirx.IntImm("int16", 1), 2 * lanes)
+    pairs = intrinsic(words, f"llvm.x86.{_PAIRS[lanes]}", x[0], w[0])
+    return acc + intrinsic(f"int32x{lanes}", f"llvm.x86.{_WORDS[lanes]}", pairs, ones)
 
 
 def _halves(value: Expr, signed: bool) -> list[Expr]:
@@ -163,5 +173,6 @@ DOTS: dict[str, Dot] = {
     "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 14), _quads, _vpdpbusd),
     "sdot": Dot(4, "int8", 16, 1, True, _fitting(8, 6), _lanes_of, _sdot),
     "smull": Dot(2, "int8", 16, 2, False, _fitting(16, 4), _pairs_of, _smull),
+    "vpmaddubsw": Dot(4, "uint8", 8, 1, False, _fitting(6, 12), _quads, _vpmaddubsw),
     "vpmaddwd": Dot(4, "uint8", 8, 1, False, _fitting(8, 12), _halved_quads, _vpmaddwd, _signed_halves),
 }

@@ -24,13 +24,15 @@ from edgepress.targets.compilers.tvm.schedule.requantise import (
     sliced,
 )
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, tiled
-from edgepress.targets.compilers.tvm.stages import Nest
+from edgepress.targets.compilers.tvm.stages import DOT, Nest
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """A tiled contraction of packed 8-bit operands, or None where the nest is none."""
-    dot = DOTS.get(machine.dot)
-    if dot is None or nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
+    if nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
+        return None
+    dot = DOTS.get(str(nest.anchor.notes.get(DOT, "")))
+    if dot is None:
         return None
     plain, offset = without_offset(nest.anchor)
     contraction = read_contraction(plain)
