@@ -188,7 +188,8 @@ class ChannelsLast(GraphEditor):
             op, packed = "Depthwise", np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
             if quantised:
                 extra["taps"], extra["offset"] = int(weight.shape[-1]), 0
-                if packing8.packs_depthwise(self.machine, shape[1], settings["dilations"][-1]):
+                extra["dot"] = packing8.depthwise_dot(self.machine, weight, settings["dilations"][-1])
+                if extra["dot"]:
                     rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
                     packed = packing8.pack_depthwise(packed, self.machine.lanes)
         else:

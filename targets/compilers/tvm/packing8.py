@@ -95,9 +95,14 @@ def runs_of(taps: int) -> tuple[int, int]:
     return -(-taps // TAPS), -(-(taps + 1) // TAPS)
 
 
-def packs_depthwise(machine: Machine, channels: int, dilation: int) -> bool:
-    """Whether depthwise weights are packed for instructions that sum four products."""
-    return machine.dot in ("sdot", "vpdpbusd") and channels >= 8 and dilation == 1
+def depthwise_dot(machine: Machine, weight: np.ndarray, dilation: int) -> str:
+    """The instruction that depthwise weights ``[channels, 1, *window]`` are packed for: empty where none.
+
+    Each is one that sums four products; runs begin at either phase, so any two taps may meet.
+    """
+    if len(weight) < 8 or dilation != 1 or machine.dot not in ("sdot", "vpdpbusd", "vpmaddubsw"):
+        return ""
+    return "" if machine.dot == "vpmaddubsw" and not -64 <= weight.min() <= weight.max() <= 64 else machine.dot
 
 
 def pack_depthwise(weight: np.ndarray, lanes: int) -> np.ndarray:

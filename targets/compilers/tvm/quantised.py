@@ -37,7 +37,8 @@ def _scaled(acc: Any, bias: Any, scale: Any, attrs: dict[str, Any], name: str) -
 
 
 def _notes(attrs: dict[str, Any]) -> dict[str, Any]:
-    return {INPUTS: attrs["terms"], BOUNDED: attrs["bounded"], DOT: attrs["dot"].decode()}
+    terms = {INPUTS: attrs["terms"]} if "terms" in attrs else {}
+    return {**terms, BOUNDED: attrs["bounded"], DOT: attrs["dot"].decode()}
 
 
 def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: str) -> Any:
@@ -63,7 +64,7 @@ def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
         settings = (attrs["taps"], list(attrs["strides"]), list(attrs["dilations"]), attrs["offset"])
-        acc = integer.depthwise(x, weight, *settings, {BOUNDED: attrs["bounded"]})
+        acc = integer.depthwise(x, weight, *settings, _notes(attrs))
         return _scaled(acc, bias, scale, attrs, "depthwise_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "depthwise_int8")

@@ -21,7 +21,7 @@ from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, flipped
 from edgepress.targets.compilers.tvm.schedule.operands8 import without_offset
 from edgepress.targets.compilers.tvm.schedule.registers import get, pieces, put
 from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, gathered, read_requantise, sliced
-from edgepress.targets.compilers.tvm.stages import DEPTHWISE, Axis, Nest
+from edgepress.targets.compilers.tvm.stages import DEPTHWISE, DOT, Axis, Nest
 
 _QUARTERS = 4  # registers of sums for one output of a block of channels
 
@@ -43,9 +43,10 @@ class _Plan:
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """The kernel, or None where the nest is no depthwise convolution with weights packed for it."""
-    anchor, dot = nest.anchor, DOTS.get(machine.dot)
-    if anchor is None or nest.kind != DEPTHWISE or dot is None:
+    anchor = nest.anchor
+    if anchor is None or nest.kind != DEPTHWISE:
         return None
+    dot = DOTS[anchor.notes[DOT]]
     plain, offset = without_offset(anchor)
     product = plain.value.b if isinstance(plain.value.b, tirx.Mul) else plain.value.a
     x, weight = product.a.value, product.b.value
