@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import torch
 from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from edgepress.targets import load_target
+from edgepress.targets.compilers.ort import compile_graph
 from edgepress.targets.compilers.tvm.prepare import prepare
 from edgepress.targets.compilers.tvm.qdq import integer_regions
 from tests.compilers import networks
@@ -67,6 +70,46 @@ def test_a_quantised_network_is_within_two_steps(name: str, kind: Any, tmp_path:
     found, expected = native.run(inputs), reference(model, inputs, optimised=False)
     for key, value in expected.items():
         assert np.abs(found[key] - value).max() <= 2.001 * _output_step(model)
+
+
+def _around() -> torch.nn.Module:
+    """An inverted residual: what passes it by is read by a convolution and by an addition."""
+
+    class Around(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.up = torch.nn.Conv2d(3, 24, 3, 2, 1), torch.nn.Conv2d(24, 72, 1)
+            self.deep, self.down = torch.nn.Conv2d(72, 72, 3, 1, 1, groups=72), torch.nn.Conv2d(72, 24, 1)
+            self.head = torch.nn.Linear(24, 10)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = torch.nn.functional.relu6(self.stem(x))
+            x = x + self.down(torch.nn.functional.relu6(self.deep(self.up(x))))
+            result: torch.Tensor = self.head(torch.nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))
+            return result
+
+    return Around()
+
+
+@pytest.mark.parametrize("kind", [QuantType.QUInt8, QuantType.QInt8], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("make", [networks.small_mobile, _around], ids=["mobile", "residual"])
+def test_a_quantised_network_equals_onnx_runtimes_integer_operators(
+    make: Callable[[], torch.nn.Module], kind: Any, tmp_path: Path
+) -> None:
+    model = _quantised(make(), (1, 3, 49, 49), kind, tmp_path)
+    kernels, native = compiled(model, tmp_path)
+    for seed in range(5):
+        inputs = random_inputs(kernels.inputs, seed)
+        found, expected = native.run(inputs), reference(model, inputs)
+        for key, value in expected.items():
+            np.testing.assert_array_equal(found[key], value)
+
+
+def test_onnx_runtime_for_an_arm_board_leaves_nothing_signed_to_float(tmp_path: Path) -> None:
+    model = _quantised(_around(), (1, 3, 49, 49), QuantType.QInt8, tmp_path)
+    counts = Counter(node.op_type for node in compile_graph(model, load_target("rpi5")).graph.node)
+    assert (counts["QLinearConv"], counts["QLinearAdd"]) == (4, 1)
+    assert counts["Conv"] == counts["Add"] == 0
 
 
 def test_convolutions_are_done_in_integers(tmp_path: Path) -> None:
