@@ -16,7 +16,8 @@ Array = np.ndarray[Any, Any]
 class Case:
     """A convolution of square windows, or a matrix product where ``space`` is empty.
 
-    ``group`` is 1, or ``inputs`` for a depthwise convolution. ``lowest`` and ``highest`` bound the weights.
+    ``group`` is 1, or ``inputs`` for a depthwise convolution. ``lowest`` and ``highest`` bound the weights;
+    ``extreme`` takes weights and activations from the ends of their ranges only.
     """
 
     inputs: int
@@ -32,6 +33,7 @@ class Case:
     zero: int = 3
     low: float | None = None
     batch: int = 2
+    extreme: bool = False
 
 
 class Operator:
@@ -43,16 +45,23 @@ class Operator:
         info = np.iinfo(dtype)
         window = (case.window,) * len(case.space)
         shape = (case.outputs, case.inputs // case.group, *window)
-        self.weight = rng.integers(case.lowest, case.highest + 1, shape).astype(np.int8)
+        self.weight: Array = self._drawn(rng, case.lowest, case.highest, shape).astype(np.int8)
+        given = (case.batch, case.inputs, *case.space)
+        self.input: Array = self._drawn(rng, info.min, info.max, given).astype(dtype)
         self.weight.reshape(-1)[0] = case.lowest
-        self.input: Array = rng.integers(info.min, info.max + 1, (case.batch, case.inputs, *case.space)).astype(dtype)
         self.zero_in, self.zero_out = dtype(info.min + 100), dtype(info.min + case.zero)
         self.scale_in = np.float32(0.02)
         self.scales = rng.uniform(0.001, 0.003, case.outputs).astype(np.float32)
         terms = int(np.prod(shape[1:]))
         self.bias = rng.integers(-2000, 2000, case.outputs).astype(np.int32)
         # About a quarter of the outputs saturate.
-        self.scale_out = np.float32(0.02 * 0.002 * 74 * 74 * terms**0.5 / 100 * case.highest / 127)
+        spread = 74 * 74 * case.highest / 127 * (3 if case.extreme else 1)
+        self.scale_out = np.float32(0.02 * 0.002 * spread * terms**0.5 / 100)
+
+    def _drawn(self, rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...]) -> Array:
+        if self.case.extreme:
+            return rng.choice(np.array([low, high]), shape)
+        return rng.integers(low, high + 1, shape)
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """DequantizeLinear, the operator, QuantizeLinear; the constants."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,21 @@ def test_kernels_equal_numpy(board: str, family: str, kind: type, tmp_path: Path
 
 
 @pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("board", _native_boards())
+def test_sums_are_exact_at_the_ends_of_every_range(board: str, family: str, tmp_path: Path) -> None:
+    # Weights of seven bits take other instructions than those of eight, where products are added in 16.
+    ends = ((-64, 64), (-63, 63), (-127, 127), (-128, 127))
+    operators = [
+        Operator(replace(case, lowest=low, highest=high, extreme=True, low=None), kind, seed)
+        for seed, (case, (low, high), kind) in enumerate(
+            zip(FAMILIES[family], cycle(ends), cycle((np.uint8, np.int8, np.uint8)), strict=False)
+        )
+    ]
+    _, native = compiled(beside(operators), tmp_path, board)
+    _agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("board", "kind"), _matrix(["rpi4", "rpi5"], {"rpi4": np.uint8, "rpi5": np.int8}))
 def test_kernels_equal_numpy_on_an_emulated_board(
     board: str, family: str, kind: type, tmp_path: Path
@@ -130,6 +147,21 @@ def test_depthwise_weights_come_once_for_each_phase() -> None:
     assert packed[0, 1, 0, 2, 0, 1].tolist() == [*weight[1, :, 9].tolist(), 0]
     assert packed[1, 2, 1, 0, 0, 3].tolist() == [0, *weight[2, :, 19].tolist()]
     assert not packed[1, :, :, 1:].any()
+
+
+def test_pairs_of_products_are_added_in_sixteen_bits_where_weights_allow_it() -> None:
+    machine = machine_of(load_target("x86-64-v3"))
+    chosen = {
+        (64, 64, -64): "vpmaddubsw", (-64, -64, 127): "vpmaddubsw", (-128, 127, 1): "vpmaddubsw",
+        (127, 1, 0): "vpmaddubsw", (127, 2, 0): "vpmaddwd", (-128, -1, 5): "vpmaddwd", (0, 65, 64): "vpmaddubsw",
+    }  # fmt: skip
+    for weights, instruction in chosen.items():
+        array = np.array([weights, (0, 0, 0)], np.int8)
+        assert packing_of(machine, array, 16).dot == instruction, weights
+        windowed = np.stack([np.zeros_like(array), array], -1)  # pairs are of inputs, not of taps
+        assert packing_of(machine, windowed, 16).dot == instruction, weights
+        sums = 255 * np.maximum(array[0, :2].astype(int), 0).sum(), 255 * np.minimum(array[0, :2].astype(int), 0).sum()
+        assert (sums[0] <= 32767 and sums[1] >= -32768) == (instruction == "vpmaddubsw")
 
 
 def test_a_weight_that_would_overflow_sixteen_bits_is_packed_plainly() -> None:
