@@ -6,6 +6,7 @@ A tile of rows × columns of int32 sums lies in registers. Each step reads one r
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from tvm import tirx
@@ -49,7 +50,8 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         return None
     panel = weight[-2]
     space = row_space(nest, frame, contraction)
-    most = machine.tiles.dot_rows or dot.tile_rows(machine, panel)
+    terms = prod(axis.extent for axis in plain.reduction)
+    most = machine.tiles.dot_rows or dot.tile_rows(machine, panel, terms)
     plan = Plan(nest, contraction, space, machine.lanes, panel, most, False)
     make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile
     return tiled(plan, frame, columns, make_tile, machine)
