@@ -124,7 +124,8 @@ def _element_wise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any], name: s
 
 
 def _add(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    """The sum as ONNX Runtime makes it: every zero point in one constant, so that ties fall alike."""
+    """The sum as ONNX Runtime makes it: every zero point in one constant, the second factor first, each
+    product added as it is, so that ties fall alike."""
     scales, zeros = np.array(attrs["scales"], np.float32), np.array(attrs["zeros"], np.float32)
     # The inner product rounds once, as in a fused multiply-add.
     inner = np.float32(np.float64(scales[0]) * zeros[0] + np.float64(scales[1] * zeros[1]))
@@ -133,7 +134,7 @@ def _add(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     low, high = (tirx.const(float(attrs[bound]), "float32") for bound in ("low", "high"))
 
     def combine(values: list[Any]) -> Any:
-        real = (values[0] * first + constant) + values[1] * second
+        real = (values[1] * second + constant) + values[0] * first
         return compute.round_half_even(te.max(te.min(real, high), low), 0).astype(_dtype(attrs["to"]))
 
     return _element_wise(bb, inputs, {**attrs, "zeros": [0, 0]}, "add_int8", combine)
