@@ -105,6 +105,36 @@ def test_a_quantised_network_equals_onnx_runtimes_integer_operators(
             np.testing.assert_array_equal(found[key], value)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int8])
+def test_residual_sums_round_as_onnx_runtimes_do(kind: type, tmp_path: Path) -> None:
+    # Every pair of values, on grids that give many ties and on others.
+    rng, low = np.random.default_rng(2), int(np.iinfo(kind).min)
+    grids = [(0.5, 0.25, 1.0), (0.75, 0.25, 0.5), *rng.uniform(0.01, 0.09, (6, 3)).tolist()]
+    nodes, constants, inputs, outputs = [], [], [], []
+    for i, scales in enumerate(grids):
+        for name, scale in zip("abq", scales, strict=True):
+            constants.append(numpy_helper.from_array(np.float32(scale), f"{name}{i}s"))
+            zero = kind(low + int(rng.integers(0, 200)))
+            constants.append(numpy_helper.from_array(np.asarray(zero), f"{name}{i}z"))
+        for name in "ab":
+            given = [f"{name}{i}", f"{name}{i}s", f"{name}{i}z"]
+            nodes.append(onnx.helper.make_node("DequantizeLinear", given, [f"{name}{i}f"]))
+        nodes.append(onnx.helper.make_node("Add", [f"a{i}f", f"b{i}f"], [f"y{i}"]))
+        nodes.append(onnx.helper.make_node("QuantizeLinear", [f"y{i}", f"q{i}s", f"q{i}z"], [f"q{i}"]))
+        element = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))
+        inputs += [onnx.helper.make_tensor_value_info(f"{name}{i}", element, (1, 4, 128, 128)) for name in "ab"]
+        outputs.append(onnx.helper.make_tensor_value_info(f"q{i}", element, (1, 4, 128, 128)))
+    graph = onnx.helper.make_graph(nodes, "sums", inputs, outputs, constants)
+    opsets = [onnx.helper.make_opsetid("", 18)]
+    model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
+    values = np.arange(low, low + 256)
+    pairs = [side.reshape(1, 4, 128, 128).astype(kind) for side in np.meshgrid(values, values)]
+    feed = {f"{name}{i}": side for i in range(len(grids)) for name, side in zip("ab", pairs, strict=True)}
+    found, expected = compiled(model, tmp_path)[1].run(feed), reference(model, feed)
+    for key, value in expected.items():
+        np.testing.assert_array_equal(found[key], value, key)
+
+
 def test_onnx_runtime_for_an_arm_board_leaves_nothing_signed_to_float(tmp_path: Path) -> None:
     model = _quantised(_around(), (1, 3, 49, 49), QuantType.QInt8, tmp_path)
     counts = Counter(node.op_type for node in compile_graph(model, load_target("rpi5")).graph.node)
