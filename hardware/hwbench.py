@@ -97,9 +97,7 @@ class Peaks:
         return Peak(threads, one.fp32 * share, one.int8 * share, all_cores.bandwidth, all_cores.caches)
 
 
-def measure_peaks(
-    threads: tuple[int, ...] = (), progress: Progress = silent, board: str = "host"
-) -> Peaks:
+def measure_peaks(threads: tuple[int, ...] = (), progress: Progress = silent, board: str = "host") -> Peaks:
     """Measure this machine, which should have nothing else to do.
 
     Args:

@@ -67,7 +67,9 @@ def main() -> None:
             top = _PRODUCTS[bits]
             some = tuple(replace(case, lowest=-top, highest=top) for case in cases)
             kernels, model, inputs = quantised(some, arguments.board, Path(folder) / str(bits))
-            measured.append((f"int8, {bits}-bit weights", some, timed(kernels, model, inputs, arguments.repeats)))
+            measured.append(
+                (f"int8, {bits}-bit weights", some, timed(kernels, model, inputs, arguments.repeats))
+            )
         if not arguments.no_fp32:
             kernels, model, inputs = floating(cases, arguments.board, Path(folder) / "fp32")
             measured.append(("fp32", cases, timed(kernels, model, inputs, arguments.repeats)))
@@ -140,7 +142,9 @@ def show(title: str, cases: tuple[Case, ...], rows: list[Row], peaks: list[Peaks
     print(f"{'layer':34}{'M':>8}{'us':>10}{'G/s':>9}{'of peak':>9}{'median':>9}")
     for case, row in zip(cases, rows, strict=True):
         kind = "depthwise " if case.group > 1 else ""
-        label = f"{kind}{case.window}x{case.window}/{case.stride} {case.inputs}>{case.outputs} at {case.space[0]}"
+        label = (
+            f"{kind}{case.window}x{case.window}/{case.stride} {case.inputs}>{case.outputs} at {case.space[0]}"
+        )
         rate, usual = row.macs / row.least, row.macs / row.median
         print(f"{label:34}{row.macs * 1e-6:8.1f}{row.least * 1e6:10.1f}{rate * 1e-9:9.1f}"
               f"{rate / peak:9.0%}{usual / peak:9.0%}")  # fmt: skip

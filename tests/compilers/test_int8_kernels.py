@@ -53,10 +53,14 @@ def _agree(operators: list[Operator], found: dict[str, Any]) -> None:
         np.testing.assert_array_equal(found[f"{operator.name}q"], expected, str(operator.case))
 
 
+AVX_VNNI = str(Path(__file__).with_name("x86-64-v3-vnni.toml"))
+
+
 def _native_boards() -> list[str]:
     """This machine as it is, and the x86 levels that it runs: they differ in their dot products."""
     here = load_target("host").cpu
-    levels = [b for b in ("x86-64-v3", "x86-64-v4") if set(load_target(b).cpu.features) <= set(here.features)]
+    boards = ("x86-64-v3", "x86-64-v4", AVX_VNNI)
+    levels = [board for board in boards if set(load_target(board).cpu.features) <= set(here.features)]
     return ["host", *(levels if here.arch == "x86_64" else [])]
 
 
@@ -66,7 +70,7 @@ def _matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
     for board in boards:
         for kind in (np.uint8, np.int8):
             marks = [] if usual.get(board) is kind else [pytest.mark.slow]
-            made.append(pytest.param(board, kind, id=f"{board}-{kind.__name__}", marks=marks))
+            made.append(pytest.param(board, kind, id=f"{Path(board).stem}-{kind.__name__}", marks=marks))
     return made
 
 
@@ -81,7 +85,7 @@ def test_kernels_equal_numpy(board: str, family: str, kind: type, tmp_path: Path
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("board", _native_boards())
+@pytest.mark.parametrize("board", _native_boards(), ids=lambda board: Path(board).stem)
 def test_sums_are_exact_at_the_ends_of_every_range(board: str, family: str, tmp_path: Path) -> None:
     # Weights of seven bits take other instructions than those of eight, where products are added in 16.
     ends = ((-64, 64), (-63, 63), (-127, 127), (-128, 127))
@@ -160,7 +164,10 @@ def test_pairs_of_products_are_added_in_sixteen_bits_where_weights_allow_it() ->
         assert packing_of(machine, array, 16).dot == instruction, weights
         windowed = np.stack([np.zeros_like(array), array], -1)  # pairs are of inputs, not of taps
         assert packing_of(machine, windowed, 16).dot == instruction, weights
-        sums = 255 * np.maximum(array[0, :2].astype(int), 0).sum(), 255 * np.minimum(array[0, :2].astype(int), 0).sum()
+        sums = (
+            255 * np.maximum(array[0, :2].astype(int), 0).sum(),
+            255 * np.minimum(array[0, :2].astype(int), 0).sum(),
+        )
         assert (sums[0] <= 32767 and sums[1] >= -32768) == (instruction == "vpmaddubsw")
 
 

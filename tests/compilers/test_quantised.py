@@ -113,7 +113,7 @@ def test_residual_sums_round_as_onnx_runtimes_do(kind: type, tmp_path: Path) -> 
     nodes, constants, inputs, outputs = [], [], [], []
     for i, scales in enumerate(grids):
         for name, scale in zip("abq", scales, strict=True):
-            constants.append(numpy_helper.from_array(np.float32(scale), f"{name}{i}s"))
+            constants.append(numpy_helper.from_array(np.asarray(scale, np.float32), f"{name}{i}s"))
             zero = kind(low + int(rng.integers(0, 200)))
             constants.append(numpy_helper.from_array(np.asarray(zero), f"{name}{i}z"))
         for name in "ab":
@@ -122,14 +122,17 @@ def test_residual_sums_round_as_onnx_runtimes_do(kind: type, tmp_path: Path) -> 
         nodes.append(onnx.helper.make_node("Add", [f"a{i}f", f"b{i}f"], [f"y{i}"]))
         nodes.append(onnx.helper.make_node("QuantizeLinear", [f"y{i}", f"q{i}s", f"q{i}z"], [f"q{i}"]))
         element = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind))
-        inputs += [onnx.helper.make_tensor_value_info(f"{name}{i}", element, (1, 4, 128, 128)) for name in "ab"]
+        inputs += [
+            onnx.helper.make_tensor_value_info(f"{name}{i}", element, (1, 4, 128, 128)) for name in "ab"
+        ]
         outputs.append(onnx.helper.make_tensor_value_info(f"q{i}", element, (1, 4, 128, 128)))
     graph = onnx.helper.make_graph(nodes, "sums", inputs, outputs, constants)
     opsets = [onnx.helper.make_opsetid("", 18)]
     model = onnx.helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    values = np.arange(low, low + 256)
-    pairs = [side.reshape(1, 4, 128, 128).astype(kind) for side in np.meshgrid(values, values)]
-    feed = {f"{name}{i}": side for i in range(len(grids)) for name, side in zip("ab", pairs, strict=True)}
+    every = np.indices((256, 256)).reshape(2, 1, 4, 128, 128) + low
+    feed = {
+        f"{name}{i}": every[side].astype(kind) for i in range(len(grids)) for side, name in enumerate("ab")
+    }
     found, expected = compiled(model, tmp_path)[1].run(feed), reference(model, feed)
     for key, value in expected.items():
         np.testing.assert_array_equal(found[key], value, key)

@@ -102,7 +102,9 @@ def depthwise_dot(machine: Machine, weight: np.ndarray, dilation: int) -> str:
     """
     if len(weight) < 8 or dilation != 1 or machine.dot not in ("sdot", "vpdpbusd", "vpmaddubsw"):
         return ""
-    return "" if machine.dot == "vpmaddubsw" and not -64 <= weight.min() <= weight.max() <= 64 else machine.dot
+    return (
+        "" if machine.dot == "vpmaddubsw" and not -64 <= weight.min() <= weight.max() <= 64 else machine.dot
+    )
 
 
 def pack_depthwise(weight: np.ndarray, lanes: int) -> np.ndarray:
