@@ -11,8 +11,8 @@ import onnxruntime
 
 from edgepress.errors import CheckError, SourceError
 from edgepress.metrics.difference import magnitude, worst_difference
+from edgepress.runtimes.ort import SIGNED
 from edgepress.samples import Feed
-from edgepress.targets.compilers.ort import SIGNED
 
 if TYPE_CHECKING:
     import onnx

@@ -11,14 +11,8 @@ import onnxruntime
 from edgepress.errors import CompileError
 from edgepress.graph.limits import opset_of
 from edgepress.graph.metadata import strip_metadata
+from edgepress.runtimes.ort import SIGNED
 from edgepress.targets.description import Target
-
-SIGNED = "session.qdqisint8allowed"
-"""The key of a session's configuration: whether operators between signed activations become integer ones.
-
-By default that is so on Arm. On x86 ONNX Runtime makes them unsigned where one operator reads them, and
-leaves the others, such as the two sides of a residual, to float.
-"""
 
 _ARM = ("aarch64", "arm")
 

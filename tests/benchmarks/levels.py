@@ -123,12 +123,12 @@ def timed(kernels: AotKernels, model: NativeModel, inputs: Arrays, repeats: int)
     """Each layer's time with the padding before it; the transposes around the layers are left out."""
     seconds = model.profile(inputs, repeats + 5)[5:]
     rows, before = [], np.zeros(repeats)
-    for name, macs, column in zip(model.layers(), kernels.macs, seconds.T, strict=True):
-        if macs:
+    for layer, column in zip(kernels.layers, seconds.T, strict=True):
+        if layer.macs:
             took = before + column
-            rows.append(Row(name, macs, float(took.min()), float(np.median(took))))
+            rows.append(Row(layer.name, layer.macs, float(took.min()), float(np.median(took))))
             before = np.zeros(repeats)
-        elif "pad" in name:
+        elif "pad" in layer.name:
             before = before + column
     return rows
 

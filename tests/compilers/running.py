@@ -10,9 +10,9 @@ import onnx
 import onnxruntime
 
 from edgepress.runtimes.native import NativeModel
+from edgepress.runtimes.ort import SIGNED
 from edgepress.targets import load_target
 from edgepress.targets.compilers.link import link
-from edgepress.targets.compilers.ort import SIGNED
 from edgepress.targets.compilers.tvm import AotKernels, compile_graph
 from edgepress.tensor import TensorSpec
 
