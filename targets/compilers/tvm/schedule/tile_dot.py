@@ -155,7 +155,12 @@ class _Tiles:
             """Asks for a line of the next panel's weights, each tile of rows for another one."""
             if not plan.ahead or width < plan.panel:
                 return []
-            there = {**variables, **places[0], inner.var: base, column: (panel + const(1)) * const(plan.panel)}
+            there = {
+                **variables,
+                **places[0],
+                inner.var: base,
+                column: (panel + const(1)) * const(plan.panel),
+            }
             first = frame.load_offset(plan.contraction.column, there)
             line = tirx.floordiv(row, const(rows)) * const(_LINE)
             return [frame.prefetch(plan.contraction.column.source, frame.simplify(first + line))]
