@@ -11,7 +11,6 @@ import pytest
 
 from edgepress.errors import CompileError, MissingExtraError, StorageError
 from edgepress.hardware import hwbench
-<<<<<<< HEAD
 from edgepress.hardware.hwbench import (
     Peak,
     Peaks,
@@ -22,9 +21,6 @@ from edgepress.hardware.hwbench import (
     peaks_of,
 )
 from edgepress.hardware.machine import this_machine
-=======
-from edgepress.hardware.hwbench import Peak, Peaks, keep_peaks, kept_peaks, measure_peaks, peaks_file
->>>>>>> 81864f7 (Tests of the peaks of a level, of AVX-VNNI)
 from edgepress.targets import load_target
 from edgepress.targets.compilers.zig import first_useful_line
 
