@@ -29,7 +29,7 @@ from edgepress.progress import Progress, silent
 from edgepress.records import RecordError, decode
 from edgepress.targets.description import Cache, Target
 
-FORM = 1
+FORM = 2
 _SECONDS = 0.02  # of one trial: short ones find a moment in which nothing else runs
 _TRIALS = 40
 _BUFFER = 1 << 28  # bytes in all: several times any cache
@@ -95,12 +95,13 @@ class Peaks:
         return Peak(threads, one.fp32 * share, one.int8 * share, all_cores.bandwidth, all_cores.caches)
 
 
-def measure_peaks(threads: tuple[int, ...] = (), progress: Progress = silent) -> Peaks:
+def measure_peaks(threads: tuple[int, ...] = (), progress: Progress = silent, board: str = "host") -> Peaks:
     """Measure this machine, which should have nothing else to do.
 
     Args:
         threads: numbers of threads; one and every usable core by default.
         progress: told of each trial.
+        board: whose instructions are used; one that this machine runs, such as ``x86-64-v3``.
 
     Raises:
         MissingExtraError: there is no C compiler; the extra ``build`` brings one.
@@ -112,7 +113,7 @@ def measure_peaks(threads: tuple[int, ...] = (), progress: Progress = silent) ->
     from edgepress.targets import load_target
 
     counts = tuple(sorted(set(threads or (1, usable_cores()))))
-    target = load_target("host")
+    target = load_target(board)
     with tempfile.TemporaryDirectory(prefix="edgepress-hwbench-") as folder:
         library = _library(target, Path(folder))
         block = np.ones(_BUFFER + 64, np.uint8)  # written: pages never written are all one page
@@ -195,7 +196,8 @@ def _library(target: Target, folder: Path) -> ctypes.CDLL:
     shutil.copyfile(Path(__file__).resolve().with_name("c") / "peak.c", folder / "peak.c")
     compiler = c_compiler(target)
     # A system's compiler is told the level only; zig is told each feature.
-    native = ("-march=native",) if compiler.name != "ziglang" and target.cpu.arch == "x86_64" else ()
+    level = "native" if target.kind == "host" else target.cpu.model
+    native = (f"-march={level}",) if compiler.name != "ziglang" and target.cpu.arch == "x86_64" else ()
     options = (*OPTIONS, *native, "-ffp-contract=fast", "-fPIC", "-shared")
     command = (*compiler.cc, *options, "peak.c", "-o", "libpeak.so")
     invoke(command, "compiling the peak kernels", folder)

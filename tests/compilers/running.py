@@ -10,6 +10,7 @@ import onnx
 import onnxruntime
 
 from edgepress.runtimes.native import NativeModel
+from edgepress.runtimes.ort import SIGNED
 from edgepress.targets import load_target
 from edgepress.targets.compilers.link import link
 from edgepress.targets.compilers.tvm import AotKernels, compile_graph
@@ -42,8 +43,9 @@ def compiled(
 
 
 def reference(model: onnx.ModelProto, inputs: Arrays, optimised: bool = True) -> Arrays:
-    """What ONNX Runtime computes, with its graph optimisations or without."""
+    """What ONNX Runtime computes, with its graph optimisations (in integers, whatever their sign) or without."""
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(SIGNED, "1")
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +83,14 @@ def _agree(operators: list[Operator], found: dict[str, Any]) -> None:
         np.testing.assert_array_equal(found[f"{operator.name}q"], expected, str(operator.case))
 
 
+AVX_VNNI = str(Path(__file__).with_name("x86-64-v3-vnni.toml"))
+
+
 def _native_boards() -> list[str]:
     """This machine as it is, and the x86 levels that it runs: they differ in their dot products."""
     here = load_target("host").cpu
-    levels = [b for b in ("x86-64-v3", "x86-64-v4") if set(load_target(b).cpu.features) <= set(here.features)]
+    boards = ("x86-64-v3", "x86-64-v4", AVX_VNNI)
+    levels = [board for board in boards if set(load_target(board).cpu.features) <= set(here.features)]
     return ["host", *(levels if here.arch == "x86_64" else [])]
 
 
@@ -94,7 +100,7 @@ def _matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
     for board in boards:
         for kind in (np.uint8, np.int8):
             marks = [] if usual.get(board) is kind else [pytest.mark.slow]
-            made.append(pytest.param(board, kind, id=f"{board}-{kind.__name__}", marks=marks))
+            made.append(pytest.param(board, kind, id=f"{Path(board).stem}-{kind.__name__}", marks=marks))
     return made
 
 
@@ -104,6 +110,21 @@ def _matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
 )
 def test_kernels_equal_numpy(board: str, family: str, kind: type, tmp_path: Path) -> None:
     operators = _operators(family, kind)
+    _, native = compiled(beside(operators), tmp_path, board)
+    _agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("board", _native_boards(), ids=lambda board: Path(board).stem)
+def test_sums_are_exact_at_the_ends_of_every_range(board: str, family: str, tmp_path: Path) -> None:
+    # Weights of seven bits take other instructions than those of eight, where products are added in 16.
+    ends = ((-64, 64), (-63, 63), (-127, 127), (-128, 127))
+    operators = [
+        Operator(replace(case, lowest=low, highest=high, extreme=True, low=None), kind, seed)
+        for seed, (case, (low, high), kind) in enumerate(
+            zip(FAMILIES[family], cycle(ends), cycle((np.uint8, np.int8, np.uint8)), strict=False)
+        )
+    ]
     _, native = compiled(beside(operators), tmp_path, board)
     _agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
 
@@ -199,6 +220,24 @@ def test_where_padding_is_zero_depthwise_weights_end_with_a_blank_row_and_narrow
     order = channel_order(np.arange(80, dtype=np.int32), 16)
     assert order[0, 1, 2].tolist() == [36, 37, 38, 39]
     assert order[1, 2].tolist() == [[72, 73, 74, 75]] * 4
+
+
+def test_pairs_of_products_are_added_in_sixteen_bits_where_weights_allow_it() -> None:
+    machine = machine_of(load_target("x86-64-v3"))
+    chosen = {
+        (64, 64, -64): "vpmaddubsw", (-64, -64, 127): "vpmaddubsw", (-128, 127, 1): "vpmaddubsw",
+        (127, 1, 0): "vpmaddubsw", (127, 2, 0): "vpmaddwd", (-128, -1, 5): "vpmaddwd", (0, 65, 64): "vpmaddubsw",
+    }  # fmt: skip
+    for weights, instruction in chosen.items():
+        array = np.array([weights, (0, 0, 0)], np.int8)
+        assert packing_of(machine, array, 16).dot == instruction, weights
+        windowed = np.stack([np.zeros_like(array), array], -1)  # pairs are of inputs, not of taps
+        assert packing_of(machine, windowed, 16).dot == instruction, weights
+        sums = (
+            255 * np.maximum(array[0, :2].astype(int), 0).sum(),
+            255 * np.minimum(array[0, :2].astype(int), 0).sum(),
+        )
+        assert (sums[0] <= 32767 and sums[1] >= -32768) == (instruction == "vpmaddubsw")
 
 
 def test_a_weight_that_would_overflow_sixteen_bits_is_packed_plainly() -> None:

@@ -48,6 +48,13 @@ def test_measured_kept_and_read_again() -> None:
     assert kept_peaks() == found
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_boards_own_instructions_are_measured() -> None:
+    runs = set(load_target("x86-64-v3").cpu.features) <= set(load_target("host").cpu.features)
+    found = measure_peaks((1,), board="x86-64-v3" if runs else "host")
+    assert (found.vector_bytes == 32 and "vpmaddubsw" in found.int8_instruction) or not runs
+
+
 def test_what_was_not_measured_follows_from_one_thread() -> None:
     peaks = Peaks("a processor", 64, "dot", (Peak(1, 100.0, 400.0, 10.0), Peak(4, 380.0, 1500.0, 25.0)))
     assert peaks.at(4) == peaks.peaks[1]
@@ -56,7 +63,7 @@ def test_what_was_not_measured_follows_from_one_thread() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"form": 1}', '{"form": 99, "cpu": "x"}', '{"form": 1, "cpu": "x", "peaks": []}']
+    "text", ["", "{", "[]", '{"form": 2}', '{"form": 99, "cpu": "x"}', '{"form": 2, "cpu": "x", "peaks": []}']
 )
 def test_a_damaged_file_counts_as_none(text: str) -> None:
     peaks_file().parent.mkdir(parents=True)

@@ -53,7 +53,7 @@ def conv(
     return te.compute([int(x.shape[0]), *space, channels], element, name="conv", attrs=marks)
 
 
-def dense(x: Any, weight: Any, channels: int, offset: int, notes: dict[str, int]) -> Any:
+def dense(x: Any, weight: Any, channels: int, offset: int, notes: dict[str, Any]) -> Any:
     """``x`` ``[..., inputs]`` times packed weights ``[panels, inputs / depth, panel, depth]``."""
     panel, depth = int(weight.shape[-2]), int(weight.shape[-1])
     k = te.reduce_axis((0, int(weight.shape[-3]) * depth), "ic")

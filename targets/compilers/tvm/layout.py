@@ -146,9 +146,9 @@ class ChannelsLast(GraphEditor):
         extra = {key: attrs[key] for key in _KEPT if key in attrs}
         apart = 1 < group == len(weight) == shape[1]
         if quantised and not apart:
+            whole, group = merged(weight, group, packing8.INPUTS, self.machine.lanes)
+            op, (packed, rest[0]) = "Conv", self._packed8(whole, rest[0], attrs, extra, group)
             extra["terms"] = int(weight.shape[1])
-            weight, group = merged(weight, group, packing8.INPUTS, self.machine.lanes)
-            op, (packed, rest[0], extra["offset"]) = "Conv", self._packed8(weight, rest[0], attrs, group)
         elif group == 1 and (tile := self._winograd(weight, settings, shape, self.shapes[node.output[0]])):
             op, extra["tile"] = "Winograd", tile
             extra["space"] = list(self.shapes[node.output[0]][2:])
@@ -160,7 +160,8 @@ class ChannelsLast(GraphEditor):
             if quantised:
                 packed = packed[..., 0, :]
                 extra["taps"], extra["offset"] = int(weight.shape[-1]), 0
-                if packing8.packs_depthwise(self.machine, shape[1], settings["dilations"][-1]):
+                extra["dot"] = packing8.depthwise_dot(self.machine, weight, settings["dilations"][-1])
+                if extra["dot"]:
                     rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
                     packed = packing8.pack_depthwise(packed, self.machine.lanes)
                     zero = int(attrs["zero_in"]) + extra["offset"]
@@ -231,19 +232,21 @@ class ChannelsLast(GraphEditor):
         return tile
 
     def _packed8(
-        self, weight: np.ndarray, bias: str, attrs: dict[str, Any], group: int = 1
-    ) -> tuple[np.ndarray, str, int]:
-        """Eight-bit weights packed, the bias that belongs to them, and what is added to activations."""
+        self, weight: np.ndarray, bias: str, attrs: dict[str, Any], extra: dict[str, Any], group: int = 1
+    ) -> tuple[np.ndarray, str]:
+        """Eight-bit weights packed, and their bias; ``extra`` is told what the operator has to know of it."""
         packing = packing8.packing_of(self.machine, weight, self.panel)
         each = weight.reshape(group, -1, *weight.shape[1:])
         least = -(-each.shape[1] // self.machine.lanes) * self.machine.lanes
         packing = replace(packing, panel=min(packing.panel, least) if group > 1 else packing.panel)
-        bias, offset = (bias, 0) if packing.depth == 1 else self._offset8(weight, bias, attrs)
+        extra |= {"terms": int(weight.shape[1]), "dot": packing.dot, "offset": 0}
+        if packing.depth > 1:
+            bias, extra["offset"] = self._offset8(weight, bias, attrs)
         packed = [
             pack(one, packing.panel)[..., None] if packing.depth == 1 else packing8.pack(one, packing)
             for one in each
         ]
-        return (np.stack(packed) if group > 1 else packed[0]), bias, offset
+        return (np.stack(packed) if group > 1 else packed[0]), bias
 
     def _offset8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[str, int]:
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
@@ -314,8 +317,8 @@ class ChannelsLast(GraphEditor):
         if node.op_type == "EpQDense":
             rest = list(node.input[2:])
             extra = {key: attrs[key] for key in _KEPT if key in attrs}
-            value, rest[0], extra["offset"] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs)
-            packed, extra["terms"] = self.constant(value, node.input[1]), int(weight.shape[0])
+            value, rest[0] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs, extra)
+            packed = self.constant(value, node.input[1])
             self.node(
                 "EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra
             )

@@ -17,8 +17,9 @@ class Machine:
         lanes: fp32 elements of one vector register; 1 where code is scalar.
         registers: how many vector registers there are.
         by_element: whether a multiply-add takes one lane of a register as its scalar operand.
-        dot: the instruction that sums neighbouring products of eight-bit numbers: ``"sdot"`` or
-            ``"vpdpbusd"`` (four), ``"vpmaddwd"`` or ``"smull"`` (two, by way of 16 bits), or empty.
+        dot: the best instruction that sums neighbouring products of eight-bit numbers: ``"sdot"`` or
+            ``"vpdpbusd"`` (four), ``"vpmaddubsw"``, ``"vpmaddwd"`` or ``"smull"`` (two, by way of
+            16 bits), or empty.
         arch: the target's architecture.
         c_source: whether C source is made instead of object code: the C compiler finds the vectors.
         given: tiles that the board's file chooses.
@@ -66,7 +67,8 @@ def machine_of(target: Target) -> Machine:
         dot = "sdot" if "dotprod" in features else "smull"
     elif cpu.arch == "x86_64":
         four = {16: "avx512vnni", 8: "avxvnni"}.get(lanes, "")
-        dot = "vpdpbusd" if four in features else "vpmaddwd"
+        two = "vpmaddubsw" if "ssse3" in features else "vpmaddwd"
+        dot = "vpdpbusd" if four in features else two
     registers = cpu.vector_registers or (32 if cpu.arch in ("aarch64", "riscv64") else 16)
     by_element = cpu.arch == "aarch64" and lanes > 1
     return Machine(lanes, registers, by_element, dot, cpu.arch, c_source, memory=target.memory_bytes)

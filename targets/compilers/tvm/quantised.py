@@ -11,7 +11,7 @@ from tvm import relax, te, tirx
 
 from edgepress.targets.compilers.tvm import compute, integer
 from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE, padded, static_shape
-from edgepress.targets.compilers.tvm.stages import BOUNDED, INPUTS, KERNEL, PLANES
+from edgepress.targets.compilers.tvm.stages import BOUNDED, DOT, INPUTS, KERNEL, PLANES
 
 _ELEMENT_WISE = 0
 
@@ -42,8 +42,9 @@ def _scaled(acc: Any, bias: Any, scale: Any, attrs: dict[str, Any], name: str) -
     return te.compute(acc.shape, element, name=name)
 
 
-def _notes(attrs: dict[str, Any]) -> dict[str, int]:
-    return {INPUTS: attrs["terms"], BOUNDED: attrs["bounded"]}
+def _notes(attrs: dict[str, Any]) -> dict[str, Any]:
+    terms = {INPUTS: attrs["terms"]} if "terms" in attrs else {}
+    return {**terms, BOUNDED: attrs["bounded"], DOT: attrs["dot"].decode()}
 
 
 def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: str) -> Any:
@@ -71,8 +72,7 @@ def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
         settings = (attrs["taps"], list(attrs["strides"]), list(attrs["dilations"]), attrs["offset"])
-        notes = {BOUNDED: attrs["bounded"]}
-        acc = integer.depthwise(x, weight, *settings, notes, around, attrs["zero_in"])
+        acc = integer.depthwise(x, weight, *settings, _notes(attrs), around, attrs["zero_in"])
         return _scaled(acc, bias, scale, attrs, "depthwise_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "depthwise_int8")

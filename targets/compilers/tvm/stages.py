@@ -27,6 +27,7 @@ from edgepress.targets.compilers.tvm.expressions import (
 KERNEL = "ep.kernel"
 DEPTHWISE = "depthwise_dot"  # the kernel mark of a depthwise convolution with weights in runs of four taps
 PLANES = "ep.planes"  # the kernel mark of an image quantised into pixels: channels, pads, height, width
+DOT = "ep.dot"  # the instruction that sums an operator's products, which its weights are packed for
 BOUNDED = "ep.bounded"  # whether no sum, scaled to output steps, leaves 31 bits
 GROUPS = "ep.groups"  # inputs and outputs of one group of a grouped convolution
 INPUTS = "ep.inputs"  # how many inputs a sum has before they are padded

@@ -21,7 +21,7 @@ from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, flipped
 from edgepress.targets.compilers.tvm.schedule.operands8 import without_offset
 from edgepress.targets.compilers.tvm.schedule.registers import get, pieces, put
 from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, gathered, read_requantise, sliced
-from edgepress.targets.compilers.tvm.stages import DEPTHWISE, WINDOW, Axis, Nest
+from edgepress.targets.compilers.tvm.stages import DEPTHWISE, DOT, WINDOW, Axis, Nest
 
 QUARTERS = 4  # registers of sums for one output of a block of channels
 
@@ -39,13 +39,16 @@ class _Plan:
     stride: int
     taps: int
     block: int
+    row: Any
+    crowded: bool
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """The kernel, or None where the nest is no depthwise convolution with weights packed for it."""
-    anchor, dot = nest.anchor, DOTS.get(machine.dot)
-    if anchor is None or nest.kind != DEPTHWISE or WINDOW in anchor.notes or dot is None:
+    anchor = nest.anchor
+    if anchor is None or nest.kind != DEPTHWISE or WINDOW in anchor.notes:
         return None
+    dot = DOTS[anchor.notes[DOT]]
     plain, offset = without_offset(anchor)
     product = plain.value.b if isinstance(plain.value.b, tirx.Mul) else plain.value.a
     x, weight = product.a.value, product.b.value
@@ -58,7 +61,7 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     plan = _Plan(
         nest, frame, dot, bool(offset), read_requantise(nest, machine),
         anchor.spatial[-1].var, x, weight, stride // channels,
-        column.extent, block,
+        column.extent, block, row.var, machine.registers < 32,
     )  # fmt: skip
     most = 4 if machine.registers >= 32 else 2
     return _loops(plan, anchor.spatial[:-2], row, anchor.spatial[-1], most)
@@ -211,6 +214,10 @@ def _row(plan: _Plan, at: dict[Any, Expr], sums: list[list[Any]], block: Expr, w
     runs = runs_of(plan.taps)
     shape = shape_of(plan.weight.source)
     rows = frame.load_offset(plan.weight, {**at, plan.channels: block * const(plan.block)})
+    # Always zero, but the code generator cannot see it: else it would copy weights that the registers
+    # do not hold to the stack, for every row.
+    if plan.crowded:
+        rows = rows + tirx.min(frame.begin, const(0)) * at[plan.row]
     per_run = shape[-4] * shape[-3] * shape[-2] * shape[-1]
     weights: dict[tuple[int, int], Expr] = {}
     jobs = []

@@ -32,7 +32,7 @@ from edgepress.targets.compilers.tvm.schedule.dot import DOTS
 from edgepress.targets.compilers.tvm.schedule.operands8 import without_offset
 from edgepress.targets.compilers.tvm.schedule.registers import get, put
 from edgepress.targets.compilers.tvm.schedule.requantise import read_requantise
-from edgepress.targets.compilers.tvm.stages import DEPTHWISE, WINDOW, Axis, Nest
+from edgepress.targets.compilers.tvm.stages import DEPTHWISE, DOT, WINDOW, Axis, Nest
 
 _MOST_KEPT = 3  # pairs of pixels, two registers each, that stay from one step to the next
 _TILE = 4  # outputs of a tile, where more pairs would have to stay
@@ -40,9 +40,10 @@ _TILE = 4  # outputs of a tile, where more pairs would have to stay
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """The kernel, or None where the nest is no depthwise convolution with weights packed for it."""
-    anchor, dot, end = nest.anchor, DOTS.get(machine.dot), read_requantise(nest, machine)
-    if anchor is None or nest.kind != DEPTHWISE or WINDOW not in anchor.notes or dot is None or end is None:
+    anchor, end = nest.anchor, read_requantise(nest, machine)
+    if anchor is None or nest.kind != DEPTHWISE or WINDOW not in anchor.notes or end is None:
         return None
+    dot = DOTS[anchor.notes[DOT]]
     plain, offset = without_offset(anchor)
     product = plain.value.b if isinstance(plain.value.b, tirx.Mul) else plain.value.a
     image, weight = product.a.value, product.b.value

@@ -6,6 +6,7 @@ A tile of rows × columns of int32 sums lies in registers. Each step reads one r
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from tvm import tirx
@@ -20,13 +21,18 @@ from edgepress.targets.compilers.tvm.schedule.registers import get, put
 from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, read_requantise
 from edgepress.targets.compilers.tvm.schedule.store8 import started, stored
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, tiled
-from edgepress.targets.compilers.tvm.stages import Nest
+from edgepress.targets.compilers.tvm.stages import DOT, Nest
+
+_LINE = 64
+_MOST_AHEAD = 16  # row tiles up to which panels follow so fast that it pays to ask for the next one
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """A tiled contraction of packed 8-bit operands, or None where the nest is none."""
-    dot = DOTS.get(machine.dot)
-    if dot is None or nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
+    if nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
+        return None
+    dot = DOTS.get(str(nest.anchor.notes.get(DOT, "")))
+    if dot is None:
         return None
     plain, offset = without_offset(nest.anchor)
     contraction = read_contraction(plain)
@@ -43,8 +49,11 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         return None
     panel = weight[-2]
     space = row_space(nest, frame, contraction)
-    most = machine.tiles.dot_rows or dot.tile_rows(machine, panel)
-    plan = Plan(nest, contraction, space, machine.lanes, panel, most, False)
+    terms = prod(axis.extent for axis in plain.reduction)
+    most = machine.tiles.dot_rows or dot.tile_rows(machine, panel, terms)
+    few = 1 < -(-space.rows // most) <= _MOST_AHEAD
+    ahead = few and machine.arch == "x86_64"
+    plan = Plan(nest, contraction, space, machine.lanes, panel, most, False, ahead)
     make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile
     return tiled(plan, frame, columns, make_tile, machine)
 
@@ -126,14 +135,28 @@ class _Tiles:
                     done.append(put(sums[r][c], dot.add(get(sums[r][c]), seen[r], those)))
             return done
 
+        def ahead(base: Expr) -> list[Any]:
+            """Asks for a line of the next panel's weights, each tile of rows for another one."""
+            if not plan.ahead or width < plan.panel:
+                return []
+            there = {
+                **variables,
+                **places[0],
+                inner.var: base,
+                column: (panel + const(1)) * const(plan.panel),
+            }
+            first = frame.load_offset(plan.contraction.column, there)
+            line = tirx.floordiv(row, const(rows)) * const(_LINE)
+            return [frame.prefetch(plan.contraction.column.source, frame.simplify(first + line))]
+
         trips, tail = divmod(inner.extent, dot.step)
         parts: list[Any] = []
         if trips == 1:
             parts += steps(const(0), dot.step)
         elif trips:
             var = frame.axis("k", trips)
-            body = sequence(steps(var * const(dot.step), dot.step))
-            parts.append(loop(var, trips, body))
+            base = var * const(dot.step)
+            parts.append(loop(var, trips, sequence([*ahead(base), *steps(base, dot.step)])))
         if tail:
             parts += steps(const(trips * dot.step), tail)
         body = sequence(parts)
