@@ -10,7 +10,7 @@ import onnx
 from tvm import relax, te, tirx
 
 from edgepress.targets.compilers.tvm import compute, integer
-from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, static_shape
+from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE, padded, static_shape
 from edgepress.targets.compilers.tvm.stages import BOUNDED, INPUTS, KERNEL
 
 _ELEMENT_WISE = 0
@@ -202,6 +202,16 @@ def _dequantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     )
 
 
+def _table(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    def function(x: Any, table: Any) -> Any:
+        return te.compute(x.shape, lambda *at: table(x(*at).astype("uint8").astype("int32")), name="table")
+
+    # A kernel of its own: what is fused behind it would have its vectors made by the code generator.
+    return bb.emit_te(
+        function, *inputs, primfunc_attrs={"op_pattern": OPAQUE}, primfunc_name_hint="table_int8"
+    )
+
+
 QUANTISED: dict[str, Callable[[Any, Sequence[Any], dict[str, Any]], Any]] = {
     "EpQConv": _conv,
     "EpQDepthwise": _depthwise,
@@ -209,6 +219,7 @@ QUANTISED: dict[str, Callable[[Any, Sequence[Any], dict[str, Any]], Any]] = {
     "EpQMean": _mean,
     "EpQAdd": _add,
     "EpQMul": _mul,
+    "EpTable": _table,
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
 }

@@ -1,5 +1,6 @@
 """The schedules: how a nest becomes code. One family a file, all registered in ``MAKERS``.
 
+Kernels of several sums in a row, which no nest describes, are in :mod:`whole`.
 To add a better kernel for an operator, write one more file with a function of the type
 :data:`Maker` and put it before the ones it beats.
 """
@@ -16,6 +17,7 @@ from edgepress.targets.compilers.tvm.schedule import (
     depthwise_dot,
     plain,
     rows,
+    table,
     tile,
     tile_dot,
     tile_int8,
@@ -33,6 +35,7 @@ MAKERS: tuple[Maker, ...] = (
     depthwise.make,
     window.make,
     rows.make,
+    table.make,
     plain.make,
 )
 
