@@ -2,8 +2,9 @@
 
 ::
 
-    ONNX ─ prepare ─ qdq ─ layout ─ importer ─► Relax ─ program ─► nests ─ schedule ─ lower ─► kernels.o
-                                                          └─ plan ─ emit ─► model.c, model.h, weights.bin
+    ONNX ─ prepare ─ qdq ─ tables ─ attention ─ norms ─ layout ─ importer ─► Relax
+      └► program ─► nests ─ schedule ─ lower ─► kernels.o
+            └─ plan ─ emit ─► model.c, model.h, weights.bin
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ import onnx
 from edgepress.bundle.layers import KernelLayer
 from edgepress.errors import SourceError, UnsupportedOpError
 from edgepress.progress import Progress, silent
+from edgepress.targets.compilers.tvm.attention import attentions
 from edgepress.targets.compilers.tvm.describe import describe
 from edgepress.targets.compilers.tvm.emit import emit_header, emit_model
 from edgepress.targets.compilers.tvm.importer import MEND, import_graph
 from edgepress.targets.compilers.tvm.layout import channels_last
 from edgepress.targets.compilers.tvm.lower import generate, lower, tvm_target
 from edgepress.targets.compilers.tvm.machine import machine_of, with_tiles
+from edgepress.targets.compilers.tvm.norms import layer_norms
 from edgepress.targets.compilers.tvm.origin import origins_of
 from edgepress.targets.compilers.tvm.plan import plan_memory
 from edgepress.targets.compilers.tvm.prepare import prepare
 from edgepress.targets.compilers.tvm.program import RuntimeCall, fuse, read_program
 from edgepress.targets.compilers.tvm.qdq import integer_regions
 from edgepress.targets.compilers.tvm.schedule.tile import panel_width
+from edgepress.targets.compilers.tvm.tables import byte_tables
 from edgepress.targets.description import Target
 from edgepress.tensor import TensorSpec
 
@@ -95,7 +99,8 @@ def compile_graph(
     progress(0, total, "prepare")
     ready = prepare(model)
     inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)
-    laid = channels_last(integer_regions(ready), panel_width(machine), machine)
+    whole = layer_norms(attentions(byte_tables(integer_regions(ready)), machine), machine)
+    laid = channels_last(whole, panel_width(machine), machine)
     progress(1, total, "import")
     module = import_graph(laid)
     progress(2, total, "fuse")

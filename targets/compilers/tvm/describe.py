@@ -12,6 +12,7 @@ from edgepress.targets.compilers.tvm.expressions import dtype_of, loads
 from edgepress.targets.compilers.tvm.lower import Kernel, KernelCall
 from edgepress.targets.compilers.tvm.origin import Origin
 from edgepress.targets.compilers.tvm.program import Program, Step
+from edgepress.targets.compilers.tvm.schedule.whole import in_integers, is_whole
 
 _LONGEST_NAME = 120
 _EIGHT = ("int8", "uint8")
@@ -95,7 +96,7 @@ def _part(step: Step) -> str:
 def _integer(step: Step) -> bool:
     """Whether a step computes on eight-bit numbers, rather than makes or unmakes them."""
     if step.nest is None:
-        return False
+        return is_whole(step.opaque) and in_integers(step.opaque)
     read: Any = step.nest.anchor.value if step.nest.anchor is not None else step.nest.stage.value
     kinds = {dtype_of(load) for load in loads(read)}
     return bool(kinds & set(_EIGHT)) and not any(kind.startswith("float") for kind in kinds)

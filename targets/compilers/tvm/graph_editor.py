@@ -59,6 +59,20 @@ class GraphEditor:
             onnx.helper.make_node(op, list(inputs), [output], output, marks, domain=domain, **attrs)
         )
 
+    def drop_unread(self) -> None:
+        """Take out the new nodes and constants that nothing reads."""
+        kept: list[onnx.NodeProto] = []
+        read = {item.name for item in self.graph.output}
+        for node in reversed(self.nodes):
+            if any(name in read for name in node.output):
+                kept.append(node)
+                read.update(node.input)
+                for attr in node.attribute:
+                    if attr.HasField("g"):
+                        read.update(name for inner in attr.g.node for name in inner.input)
+        self.nodes = kept[::-1]
+        self.added = {name: value for name, value in self.added.items() if name in read}
+
     def finish(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """The rewritten model, without initializers that nothing reads."""
         done = onnx.ModelProto()

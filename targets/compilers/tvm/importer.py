@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from tvm import ir, relax, tirx, topi
+from tvm import ir, relax, te, tirx, topi
 from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgepress.errors import UnsupportedOpError
 from edgepress.targets.compilers.tvm import compute
+from edgepress.targets.compilers.tvm.attention_form import ATTENTION
+from edgepress.targets.compilers.tvm.norms import LAYER_NORM
 from edgepress.targets.compilers.tvm.origin import variable
-from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, static_shape
+from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE, padded, static_shape
 from edgepress.targets.compilers.tvm.quantised import QUANTISED
 from edgepress.targets.compilers.tvm.winograd import TAPS, matrix, transforms
 
@@ -193,6 +195,24 @@ def _clip(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     return bb.emit_te(clip, inputs[0], primfunc_name_hint="clip") if numbers != [None, None] else None
 
 
+def _whole(mark: str, name: str) -> Converter:
+    """A function that only stands for a kernel that is written as a whole; :mod:`schedule.whole` makes it."""
+
+    def convert(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+        form, kind = (
+            value.decode() if isinstance(value, bytes) else str(value)
+            for value in (attrs["form"], attrs["kind"])
+        )
+
+        def function(*given: Any) -> Any:
+            return te.compute(attrs["shape"], lambda *at: tirx.const(0, kind), name=name)
+
+        marks = {"op_pattern": OPAQUE, mark: form}
+        return bb.emit_te(function, *inputs, primfunc_attrs=marks, primfunc_name_hint=name)
+
+    return convert
+
+
 CONVERTERS: dict[str, Converter] = {
     "EpConv": _conv,
     "EpWinograd": _winograd,
@@ -202,5 +222,7 @@ CONVERTERS: dict[str, Converter] = {
     "EpAveragePool": _average_pool,
     "EpMean": _mean,
     "Clip": _clip,
+    "EpAttention": _whole(ATTENTION, "attention"),
+    "EpLayerNorm": _whole(LAYER_NORM, "layer_norm"),
     **QUANTISED,
 }

@@ -168,6 +168,13 @@ class Frame:
         at = tirx.Ramp(where, const(1), lanes) if lanes > 1 else where
         return tirx.BufferStore(self._flat[self.nest.stage.buffer], value, [at])
 
+    def put_flat(self, offset: Expr, value: Expr) -> Any:
+        """The statement that stores a vector or a number from a flat offset on."""
+        lanes = int(value.ty.dtype.lanes)
+        where = self.simplify(offset)
+        where = tirx.Ramp(where, const(1), lanes) if lanes > 1 else where
+        return tirx.BufferStore(self._flat[self.nest.stage.buffer], value, [where])
+
     def load_offset(self, load: Any, variables: Mapping[Any, Expr]) -> Expr:
         """The flat offset of a buffer read of the nest."""
         return self.offset(load.source, self.indices_of(list(load.indices), variables))

@@ -347,7 +347,9 @@ class ChannelsLast(GraphEditor):
         rank = len(shape)
         inputs: list[str] = []
         attrs = {attr.name: onnx.helper.get_attribute_value(attr) for attr in node.attribute}
-        if node.op_type in UNARY:
+        if node.op_type == "EpTable":
+            inputs = [self.need_last(node.input[0]), node.input[1]]
+        elif node.op_type in UNARY:
             if any(int(np.prod(self.shapes.get(name, (2,)))) != 1 for name in names[1:]):
                 return False
             inputs = [self.need_last(node.input[0]), *node.input[1:]]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tvm
 import tvm_ffi
 from tvm import s_tir, tirx
@@ -24,6 +25,8 @@ from edgepress.targets.compilers.tvm.parts import most_parts
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule import schedule
 from edgepress.targets.compilers.tvm.schedule.contraction import multiplies
+from edgepress.targets.compilers.tvm.schedule.raw import Made
+from edgepress.targets.compilers.tvm.schedule.whole import is_whole, macs_of, whole_kernel
 from edgepress.targets.compilers.tvm.stages import INPUTS, MACS
 from edgepress.targets.description import Target
 
@@ -98,11 +101,11 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
     functions: list[Any] = []
     calls: list[KernelCall] = []
     by_hash: dict[int, list[int]] = {}
-    done: dict[Any, tuple[int, list[Any]]] = {}
+    done: dict[Any, tuple[int, list[Any], dict[Any, np.ndarray]]] = {}
     for step in program.steps:
         key = step.nest.stage.buffer if step.nest is not None else step.opaque
         if key not in done:
-            func, buffers, body, dtypes = _function(step, machine)
+            func, buffers, body, dtypes, numbers = _function(step, machine)
             digest = tvm_hash(func)
             index = next(
                 (i for i in by_hash.get(digest, []) if tvm_ffi.structural_equal(functions[i], func)), None
@@ -123,11 +126,11 @@ def lower(program: Program, machine: Machine) -> tuple[list[Kernel], list[Any], 
                 )
                 functions.append(func)
                 by_hash.setdefault(digest, []).append(index)
-            done[key] = (index, buffers)
-        index, buffers = done[key]
+            done[key] = (index, buffers, numbers)
+        index, buffers, numbers = done[key]
         arguments = [step.arguments[buffer] for buffer in buffers if buffer in step.arguments]
         if step.nest is None:
-            arguments += _scratch(program, buffers[len(arguments) :])
+            arguments += _own(program, buffers[len(arguments) :], numbers)
         places = tuple(program.root(argument) for argument in arguments)
         macs, elements = _macs(step), _elements(step, program)
         moved = sum(program.values[number].bytes for number in set(places))
@@ -142,21 +145,31 @@ def tvm_hash(func: Any) -> int:
     return int(tvm_ffi.structural_hash(func))
 
 
-def _scratch(program: Program, buffers: list[Any]) -> list[int]:
-    return [program.value(shape_of(buffer), dtype_of(buffer)) for buffer in buffers]
+def _own(program: Program, buffers: list[Any], numbers: dict[Any, np.ndarray]) -> list[int]:
+    """Values for what a kernel has beside its step's: numbers that it reads, and temporaries."""
+    values = []
+    for buffer in buffers:
+        values.append(program.value(shape_of(buffer), dtype_of(buffer)))
+        if buffer in numbers:
+            program.constants[values[-1]] = numbers[buffer]
+    return values
 
 
-def _function(step: Step, machine: Machine) -> tuple[Any, list[Any], Body, tuple[str, ...]]:
+def _function(step: Step, machine: Machine) -> Made:
+    if step.nest is None and is_whole(step.opaque):
+        return whole_kernel(step.opaque, machine)
     if step.nest is None:
         func, buffers, dtypes = opaque_kernel(step.opaque)
-        return func, buffers, Body(None, 1, family=OWN_KERNELS), dtypes
+        return func, buffers, Body(None, 1, family=OWN_KERNELS), dtypes, {}
     nest = by_group(step.nest)
     frame = Frame(nest)
     body = schedule(nest, frame, machine)
-    return frame.function(body), frame.buffers, body, tuple(dtype_of(b) for b in frame.buffers)
+    return frame.function(body), frame.buffers, body, tuple(dtype_of(b) for b in frame.buffers), {}
 
 
 def _macs(step: Step) -> int:
+    if step.nest is None and is_whole(step.opaque):
+        return macs_of(step.opaque)
     anchor = step.nest.anchor if step.nest is not None else None
     if anchor is not None and MACS in anchor.notes:
         return int(anchor.notes[MACS])

@@ -20,6 +20,9 @@ class Machine:
         dot: the best instruction that sums neighbouring products of eight-bit numbers: ``"sdot"`` or
             ``"vpdpbusd"`` (four), ``"vpmaddubsw"``, ``"vpmaddwd"`` or ``"smull"`` (two, by way of
             16 bits), or empty.
+        look_up: how bytes are looked up in a table that lies in registers: ``"vbmi"`` (AVX-512's permutation
+            of 128 bytes), ``"pshufb"``, ``"tbl"`` (Arm's four registers), or empty.
+        fused: whether a multiply-add that rounds once is an instruction.
         arch: the target's architecture.
         c_source: whether C source is made instead of object code: the C compiler finds the vectors.
         given: tiles that the board's file chooses.
@@ -31,6 +34,8 @@ class Machine:
     registers: int
     by_element: bool
     dot: str
+    look_up: str
+    fused: bool
     arch: str
     c_source: bool
     given: Tiles = field(default_factory=Tiles)
@@ -69,9 +74,17 @@ def machine_of(target: Target) -> Machine:
         four = {16: "avx512vnni", 8: "avxvnni"}.get(lanes, "")
         two = "vpmaddubsw" if "ssse3" in features else "vpmaddwd"
         dot = "vpdpbusd" if four in features else two
+    look_up = ""
+    if lanes > 1 and cpu.arch == "aarch64":
+        look_up = "tbl"
+    elif cpu.arch == "x86_64" and lanes in (8, 16):
+        look_up = "vbmi" if lanes == 16 and "avx512vbmi" in features else "pshufb"
+    fused = cpu.arch == "aarch64" or bool(features & {"fma", "avx512f"})
     registers = cpu.vector_registers or (32 if cpu.arch in ("aarch64", "riscv64") else 16)
     by_element = cpu.arch == "aarch64" and lanes > 1
-    return Machine(lanes, registers, by_element, dot, cpu.arch, c_source, memory=target.memory_bytes)
+    return Machine(
+        lanes, registers, by_element, dot, look_up, fused, cpu.arch, c_source, memory=target.memory_bytes
+    )
 
 
 def with_tiles(machine: Machine, target: Target, tuned: Mapping[str, int]) -> Machine:

@@ -8,7 +8,7 @@ from typing import Any
 from tvm import topi
 
 OUT_EWISE_FUSABLE = 4  # TVM's op pattern: element-wise operators may be fused behind it
-OPAQUE = 8
+OPAQUE = 8  # nothing may be
 
 
 def static_shape(x: Any) -> list[int]:

@@ -14,6 +14,7 @@ from tvm.relax import transform as passes
 from edgepress.targets.compilers.tvm.expressions import const, dtype_of, is_load, shape_of
 from edgepress.targets.compilers.tvm.kernel import Frame, split_flat
 from edgepress.targets.compilers.tvm.origin import fused_from
+from edgepress.targets.compilers.tvm.schedule.whole import is_whole
 from edgepress.targets.compilers.tvm.stages import Nest, OpaqueBody, gather_nests, read_stages
 
 
@@ -179,6 +180,8 @@ class _Reader:
         nodes = tuple(next(self.nodes, ()))
         if gvar not in self.nests:
             try:
+                if is_whole(func):
+                    raise OpaqueBody
                 stages, temporaries = read_stages(func)
                 self.nests[gvar] = (gather_nests(stages, temporaries), temporaries)
             except OpaqueBody:

@@ -244,6 +244,16 @@ def _dequantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     )
 
 
+def _table(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    def function(x: Any, table: Any) -> Any:
+        return te.compute(x.shape, lambda *at: table(x(*at).astype("uint8").astype("int32")), name="table")
+
+    # A kernel of its own: what is fused behind it would have its vectors made by the code generator.
+    return bb.emit_te(
+        function, *inputs, primfunc_attrs={"op_pattern": OPAQUE}, primfunc_name_hint="table_int8"
+    )
+
+
 QUANTISED: dict[str, Callable[[Any, Sequence[Any], dict[str, Any]], Any]] = {
     "EpQConv": _conv,
     "EpQDepthwise": _depthwise,
@@ -252,6 +262,7 @@ QUANTISED: dict[str, Callable[[Any, Sequence[Any], dict[str, Any]], Any]] = {
     "EpQImage": _image,
     "EpQAdd": _add,
     "EpQMul": _mul,
+    "EpTable": _table,
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
 }

@@ -151,13 +151,13 @@ def _list(text: str) -> list[str]:
 
 
 def _networks(text: str) -> list[tuple[str, int, float]]:
-    from tests.benchmarks.peers.networks import NAMES
+    from tests.benchmarks.peers.networks import MORE, NAMES
 
     found = []
     for word in _list(",".join(GROUPS.get(word, word) for word in _list(text))):
         match = _NETWORK.match(word)
-        if match is None or match[1] not in NAMES or (match[2] and match[1] != "mobilenetv2"):
-            raise argparse.ArgumentTypeError(f"no network {word!r}; there are {', '.join(NAMES)}")
+        if match is None or match[1] not in NAMES + MORE or (match[2] and match[1] != "mobilenetv2"):
+            raise argparse.ArgumentTypeError(f"no network {word!r}; there are {', '.join(NAMES + MORE)}")
         found.append((match[1], int(match[2] or 224), float(match[3] or 1.0)))
     return found
 

@@ -1,5 +1,6 @@
 """The schedules: how a nest becomes code. One family a file, all registered in ``MAKERS``.
 
+Kernels of several sums in a row, which no nest describes, are in :mod:`whole`.
 To add a better kernel for an operator, write one more file with a function of the type
 :data:`Maker` and put it before the ones it beats.
 """
@@ -19,6 +20,7 @@ from edgepress.targets.compilers.tvm.schedule import (
     plain,
     planes,
     rows,
+    table,
     tile,
     tile_dot,
     tile_int8,
@@ -43,6 +45,7 @@ MAKERS: tuple[Maker, ...] = (
     rows.make,
     interleave.make,
     transpose.make,
+    table.make,
     plain.make,
 )
 

@@ -123,6 +123,13 @@ def _smull(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     return acc + intrinsic("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
 
 
+def smull_apart(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    """As ``smull``, for weights of −128 too: no two products are summed in 16 bits."""
+    for each, weight in zip(x, w, strict=True):
+        acc = _smull(acc, [each], [weight])
+    return acc
+
+
 # By the lanes of a register of sums.
 _WORDS = {16: "avx512.pmaddw.d.512", 8: "avx2.pmadd.wd", 4: "sse2.pmadd.wd"}
 _PAIRS = {16: "avx512.pmaddubs.w.512", 8: "avx2.pmadd.ub.sw", 4: "ssse3.pmadd.ub.sw.128"}
