@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ import pytest
 from edgepress.exporters import export_module
 from edgepress.tensor import TensorSpec
 from tests.benchmarks.peers import __main__ as command
-from tests.benchmarks.peers import rounds
+from tests.benchmarks.peers import plot, rounds
 from tests.benchmarks.peers.compare import Comparison, compare
 from tests.benchmarks.peers.cores import CoreProbe, Together
 from tests.benchmarks.peers.graphs import CHECKED, noise, reference, write_arrays
@@ -223,3 +224,29 @@ def test_two_threads_on_one_core_are_seen() -> None:
     probe = CoreProbe((core, core))
     alone, both = (min(probe._work((core,) * count) for _ in range(5)) for count in (1, 2))
     assert both > 1.4 * alone
+
+
+def test_the_plot_puts_the_fastest_on_top_and_less_accurate_ones_in_pale() -> None:
+    class Panel:
+        said: ClassVar[list[str]] = []
+
+        def barh(self, names: list[str], values: list[float], color: list[str], **_: object) -> None:
+            self.bars = list(zip(names, values, color, strict=True))
+
+        def text(self, x: float, y: float, said: str, **_: object) -> None:
+            self.said.append(said)
+
+        def __getattr__(self, name: str) -> object:
+            return lambda *_, **__: None
+
+    def engine(ratio: float, accurate: bool) -> dict[str, object]:
+        figure = {"value": ratio, "low": ratio, "high": ratio}
+        return {
+            "ratio_to_best_peer": figure, "median_ms": figure, "comparison": {"as_accurate": accurate},
+        }  # fmt: skip
+
+    engines = {"ort": engine(1.0, True), "aot": engine(0.5, True), "ncnn": engine(2.0, False), "absent": {}}
+    panel = Panel()
+    plot._panel(panel, {"network": "lite0", "precision": "int8", "threads": 2, "engines": engines})
+    assert panel.bars == [("ncnn", 2.0, plot._LESS), ("ort", 1.0, plot._PEER), ("aot", 0.5, plot._OURS)]
+    assert panel.said == ["2.00  2.00 ms", "1.00  1.00 ms", "0.50  0.50 ms"]
