@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
@@ -13,7 +14,7 @@ from edgepress.runtimes.native import NativeModel
 from edgepress.runtimes.ort import SIGNED
 from edgepress.targets import load_target
 from edgepress.targets.compilers.link import link
-from edgepress.targets.compilers.tvm import AotKernels, compile_graph
+from edgepress.targets.compilers.tvm import AotKernels, compile_graph, parts
 from edgepress.tensor import TensorSpec
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -34,9 +35,10 @@ def random_inputs(specs: tuple[TensorSpec, ...], seed: int = 0) -> Arrays:
 def compiled(
     model: onnx.ModelProto, folder: Path, target: str = "host", threads: int = 1
 ) -> tuple[AotKernels, NativeModel]:
-    """The kernels of a graph and the library made of them, loaded."""
+    """The kernels of a graph and the library made of them, loaded; the smallest kernel is divided too."""
     board = load_target(target)
-    kernels = compile_graph(model, board, folder)
+    with mock.patch.object(parts, "WORTH", 1):
+        kernels = compile_graph(model, board, folder)
     linked = link([kernels.model, kernels.kernels], board, folder / "lib", executable=False)
     assert linked.shared is not None
     return kernels, NativeModel(linked.shared, kernels.weights.read_bytes(), threads=threads)
