@@ -15,6 +15,7 @@ from edgepress.training import Plan, fit
 from edgepress.training.checkpoint import FILE
 from edgepress.training.examples import Batch, Examples, from_tensors
 
+torch.set_num_threads(1)  # threads cost more than they save on networks this small
 PLAN = Plan(steps=24, batch=16, rate=0.02, every=4, decay=0.01, decay_until=0.5)
 
 
