@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgepress.nn import ternary_onnx
-from edgepress.nn.activations import row_scale
+from edgepress.nn.activations import ROW_LEVELS, row_scale
 from edgepress.nn.ternary_layers import Layer, TernaryConv1d, TernaryConv2d, TernaryLinear
 from edgepress.nn.ternary_weight import ternary_codes, weight_scale
 
@@ -35,27 +35,48 @@ class FrozenTernary(nn.Module):
     bias: Tensor | None
     activation_step: Tensor | None
     activation_zero: Tensor | None
+    padding: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
 
-    def __init__(self, layer: Layer) -> None:
+    def __init__(
+        self, codes: Tensor, step: Tensor, bias: Tensor | None, *, axes: int = 1, norm: bool = False,
+        levels: int = ROW_LEVELS, steps: tuple[Tensor, Tensor] | None = None,
+    ) -> None:  # fmt: skip
+        """Of codes as torch has the weight.
+
+        Args:
+            axes: of one row of activations: 1 is a linear layer, 2 and 3 are convolutions.
+            norm: whether rows are normalised first.
+            levels: what a row's largest magnitude becomes.
+            steps: the step and the zero point of static activations; None takes each row's own.
+        """
         super().__init__()
+        self.dynamic, self.norm, self.axes, self.levels = steps is None, norm, axes, levels
+        self.linear = axes == 1
+        self.register_buffer("codes", codes.t().contiguous() if self.linear and self.dynamic else codes)
+        self.register_buffer("step", step.float())
+        self.register_buffer("bias", bias)
+        self.register_buffer("activation_step", None if steps is None else steps[0])
+        self.register_buffer("activation_zero", None if steps is None else steps[1].to(torch.uint8))
+
+    @classmethod
+    def of(cls, layer: Layer) -> FrozenTernary:
+        """A trained layer frozen."""
         how, weight = layer.quantiser.how, layer.weight.detach().float()
         scale = weight_scale(weight, how.measure, how.per_channel)
-        codes = ternary_codes(weight, scale).to(torch.int8)
-        self.dynamic, self.norm, self.axes = layer.quantiser.dynamic, how.norm, layer.quantiser.axes
-        self.linear = isinstance(layer, TernaryLinear)
-        turned = self.linear and self.dynamic
-        self.register_buffer("codes", codes.t().contiguous() if turned else codes)
-        self.register_buffer("step", (1 / scale).reshape(-1).expand(len(weight)).clone())
-        bias = layer.bias.detach().float().clone() if layer.bias is not None else None
-        self.register_buffer("bias", bias)
-        step, zero = (
-            layer.quantiser.range.step_and_zero() if layer.quantiser.range is not None else (None, None)
-        )
-        self.register_buffer("activation_step", step)
-        self.register_buffer("activation_zero", None if zero is None else zero.to(torch.uint8))
+        steps = None if layer.quantiser.range is None else layer.quantiser.range.step_and_zero()
+        frozen = cls(
+            ternary_codes(weight, scale).to(torch.int8),
+            (1 / scale).reshape(-1).expand(len(weight)).clone(),
+            None if layer.bias is None else layer.bias.detach().float().clone(),
+            axes=layer.quantiser.axes, norm=how.norm, steps=steps,
+        )  # fmt: skip
         if isinstance(layer, TernaryConv1d | TernaryConv2d):
-            self.padding, self.stride = _numbers(layer.padding), layer.stride
-            self.dilation, self.groups = layer.dilation, layer.groups
+            frozen.padding, frozen.stride = _numbers(layer.padding), layer.stride
+            frozen.dilation, frozen.groups = layer.dilation, layer.groups
+        return frozen.eval()
 
     def fold(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
         """Take a batch normalisation that follows into the steps and the bias."""
@@ -82,7 +103,7 @@ class FrozenTernary(nn.Module):
             return self._product(x, _dequantised(self.codes, self.step), bias)
         if self.norm:
             x = functional.layer_norm(x, x.shape[-self.axes :])
-        scale = row_scale(x, self.axes)
+        scale = row_scale(x, self.axes, self.levels)
         codes = ternary_onnx.row_codes(x, scale)
         place = [-1] if self.linear else [1, -1, *[1] * (self.axes - 1)]
         y = self._sums(codes).to(torch.float32) * (self.step.reshape(place) / scale)
@@ -150,7 +171,7 @@ def freeze(module: nn.Module) -> nn.Module:
             continue
         if not bool(torch.isfinite(layer.weight).all()):
             raise ValueError(f"the weight of {name} holds NaN or infinity")
-        frozen = FrozenTernary(layer).eval()
+        frozen = FrozenTernary.of(layer)
         norm = followers.get(name)
         if norm is not None:
             frozen.fold(module.get_submodule(norm))  # type: ignore[arg-type]
