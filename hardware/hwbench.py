@@ -22,19 +22,25 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgepress.errors import CompileError, StorageError
 from edgepress.hardware.machine import this_machine, usable_cores
 from edgepress.paths import cache_dir
 from edgepress.progress import Progress, silent
 from edgepress.records import RecordError, decode
-from edgepress.targets.description import Target
+from edgepress.targets.description import Cache, Target
 
-FORM = 1
+FORM = 2
 _SECONDS = 0.02  # of one trial: short ones find a moment in which nothing else runs
 _TRIALS = 40
 _BUFFER = 1 << 28  # bytes in all: several times any cache
+
+
+@dataclass(frozen=True)
+class CacheRead:
+    """What is read from one cache: its size for each core, in bytes, and bytes a second of all threads."""
+
+    bytes: int
+    bandwidth: float
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,18 @@ class Peak:
         fp32: operations a second, a multiply-add counting two.
         int8: the same for products of eight bits with sums of 32.
         bandwidth: bytes read a second from memory that no cache holds.
+        caches: the same from each cache whose size is known, the smallest first.
     """
 
     threads: int
     fp32: float
     int8: float
     bandwidth: float
+    caches: tuple[CacheRead, ...] = ()
+
+    def reads(self, size: int) -> float:
+        """Bytes read a second where ``size`` bytes are in use: from the smallest cache that holds them."""
+        return next((cache.bandwidth for cache in self.caches if size <= cache.bytes), self.bandwidth)
 
 
 @dataclass(frozen=True)
@@ -80,25 +92,28 @@ class Peaks:
                 return peak
         one, all_cores = self.peaks[0], self.peaks[-1]
         share = min(threads, all_cores.threads)
-        return Peak(threads, one.fp32 * share, one.int8 * share, all_cores.bandwidth)
+        return Peak(threads, one.fp32 * share, one.int8 * share, all_cores.bandwidth, all_cores.caches)
 
 
-def measure_peaks(threads: tuple[int, ...] = (), progress: Progress = silent) -> Peaks:
+def measure_peaks(threads: tuple[int, ...] = (), progress: Progress = silent, board: str = "host") -> Peaks:
     """Measure this machine, which should have nothing else to do.
 
     Args:
         threads: numbers of threads; one and every usable core by default.
         progress: told of each trial.
+        board: whose instructions are used; one that this machine runs, such as ``x86-64-v3``.
 
     Raises:
         MissingExtraError: there is no C compiler; the extra ``build`` brings one.
         CompileError: the kernels do not compile.
         TargetError: no code is written for this machine's processor.
     """
+    import numpy as np  # who only reads kept figures needs none
+
     from edgepress.targets import load_target
 
     counts = tuple(sorted(set(threads or (1, usable_cores()))))
-    target = load_target("host")
+    target = load_target(board)
     with tempfile.TemporaryDirectory(prefix="edgepress-hwbench-") as folder:
         library = _library(target, Path(folder))
         block = np.ones(_BUFFER + 64, np.uint8)  # written: pages never written are all one page
@@ -106,7 +121,7 @@ def measure_peaks(threads: tuple[int, ...] = (), progress: Progress = silent) ->
         found = []
         for number, count in enumerate(counts):
             progress(number, len(counts), f"peaks of {count} thread(s)")
-            found.append(_measure(library, count, start))
+            found.append(_measure(library, count, start, target.cpu.cache))
         progress(len(counts), len(counts), "done")
         return Peaks(
             this_machine().cpu,
@@ -126,6 +141,23 @@ def kept_peaks() -> Peaks | None:
     except (OSError, ValueError, RecordError):
         return None
     return found if found.peaks and found.cpu == this_machine().cpu else None
+
+
+def peaks_of(target: Target) -> Peaks | None:
+    """What was measured on this machine, where a target is this machine: the host, or a board of its processor."""
+    from edgepress.targets import load_target
+
+    peaks = kept_peaks()
+    if peaks is None or target.kind == "host":
+        return peaks
+    own = load_target("host").cpu
+    same = (own.arch, own.model, own.vector_bits) == (
+        target.cpu.arch,
+        target.cpu.model,
+        target.cpu.vector_bits,
+    )
+    dots = {"avx512vnni", "avxvnni", "dotprod"}
+    return peaks if same and dots & set(own.features) == dots & set(target.cpu.features) else None
 
 
 def keep_peaks(peaks: Peaks) -> Path:
@@ -149,9 +181,13 @@ def keep_peaks(peaks: Peaks) -> Path:
 
 def peaks_file() -> Path:
     """Where this machine's figures are kept: by processor and cores, since a cache may be shared."""
+    return cache_dir() / "hwbench" / f"{machine_key()}.json"
+
+
+def machine_key() -> str:
+    """This machine in sixteen hexadecimal digits: its processor and how many cores may be used."""
     machine = this_machine()
-    key = hashlib.sha256(f"{machine.cpu} {machine.arch} {machine.cores}".encode()).hexdigest()[:16]
-    return cache_dir() / "hwbench" / f"{key}.json"
+    return hashlib.sha256(f"{machine.cpu} {machine.arch} {machine.cores}".encode()).hexdigest()[:16]
 
 
 def _library(target: Target, folder: Path) -> ctypes.CDLL:
@@ -160,7 +196,8 @@ def _library(target: Target, folder: Path) -> ctypes.CDLL:
     shutil.copyfile(Path(__file__).resolve().with_name("c") / "peak.c", folder / "peak.c")
     compiler = c_compiler(target)
     # A system's compiler is told the level only; zig is told each feature.
-    native = ("-march=native",) if compiler.name != "ziglang" and target.cpu.arch == "x86_64" else ()
+    level = "native" if target.kind == "host" else target.cpu.model
+    native = (f"-march={level}",) if compiler.name != "ziglang" and target.cpu.arch == "x86_64" else ()
     options = (*OPTIONS, *native, "-ffp-contract=fast", "-fPIC", "-shared")
     command = (*compiler.cc, *options, "peak.c", "-o", "libpeak.so")
     invoke(command, "compiling the peak kernels", folder)
@@ -175,23 +212,31 @@ def _library(target: Target, folder: Path) -> ctypes.CDLL:
     library.peak_fp32.argtypes = library.peak_int8.argtypes = (ctypes.c_int64,)
     library.peak_fp32.restype = ctypes.c_float
     library.peak_int8.restype = ctypes.c_int32
-    library.peak_read.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
-    library.peak_read.restype = ctypes.c_uint64
+    library.peak_read_again.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64)
+    library.peak_read_again.restype = ctypes.c_uint64
     return library
 
 
-def _measure(library: Any, threads: int, start: int) -> Peak:
-    share = _BUFFER // threads // 512 * 512
+def _measure(library: Any, threads: int, start: int, cache: Cache) -> Peak:
+    def read_of(size: int) -> float:
+        share = max(512, size // 512 * 512)
+        assert share * threads <= _BUFFER
 
-    def read(rounds: int, thread: int) -> None:
-        for _ in range(rounds):
-            library.peak_read(start + thread * share, share)
+        def read(rounds: int, thread: int) -> None:
+            library.peak_read_again(start + thread * share, share, rounds)
+
+        return _best(read, float(share), threads)
+
+    # Half of a cache, so that what is read stays in it. The first two belong to each core, the third to all.
+    sizes = {cache.l1d: 2, cache.l2: 2, cache.l3: 2 * threads}
+    found = [(size, min(size // parts, _BUFFER // threads)) for size, parts in sizes.items() if size]
 
     return Peak(
         threads,
         _best(lambda rounds, _: library.peak_fp32(rounds), library.peak_fp32_operations(), threads),
         _best(lambda rounds, _: library.peak_int8(rounds), library.peak_int8_operations(), threads),
-        _best(read, float(share), threads),
+        read_of(_BUFFER // threads),
+        tuple(CacheRead(size, read_of(share)) for size, share in sorted(found)),
     )
 
 

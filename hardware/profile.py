@@ -9,10 +9,13 @@ from functools import partial
 from pathlib import Path
 
 from edgepress.bundle import Bundle, open_bundle
+from edgepress.bundle.layers import layers_of
 from edgepress.errors import TargetError, TrustError, UsageError
 from edgepress.hardware.feed import example_inputs
 from edgepress.hardware.fresh import FreshStart, start_fresh
-from edgepress.hardware.layers import Layer, native_layers, ort_layers
+from edgepress.hardware.hwbench import kept_peaks
+from edgepress.hardware.kept_layers import keep_layers
+from edgepress.hardware.layers import Layer, native_layers, ort_layers, with_costs
 from edgepress.hardware.machine import Machine, this_machine, usable_cores
 from edgepress.hardware.measure import Protocol, take_turns
 from edgepress.measurement import Measurement
@@ -120,7 +123,7 @@ def profile(
                 else None
             )
             figures = (*_fresh_figures(fresh[engine], how), *timing.figures(turns))
-            timed = _layers(bundle, name, engine, running[engine], protocol.runs, count) if layers else []
+            timed = time_layers(bundle, name, engine, running[engine], protocol.runs, count) if layers else []
             found.append(EngineProfile(engine, figures, ratio, tuple(timed)))
         record = bundle.manifest.parts[name]
         return Profile(
@@ -199,11 +202,25 @@ def _bundle_figures(bundle: Bundle, part: str) -> tuple[Measurement, ...]:
     return tuple(found)
 
 
-def _layers(bundle: Bundle, part: str, engine: str, running: Engine, runs: int, threads: int) -> list[Layer]:
-    native = native_layers(running, example_inputs(bundle, part), runs)
-    if native:
-        return native
+def time_layers(
+    bundle: Bundle, part: str, engine: str, running: Engine, runs: int, threads: int
+) -> list[Layer]:
+    """The layers of an engine that runs, each timed, with what it costs and its roof where those are known.
+
+    Raises:
+        BundleError: the bundle's list of layers is damaged, or ONNX Runtime does not take the graph.
+    """
     record = bundle.manifest.parts[part]
-    files = record.engines.get(engine)
-    graph = files.graph if files is not None and files.graph is not None else record.graph
-    return ort_layers(bundle, graph, example_inputs(bundle, part), runs, threads)
+    # The portable graph's nodes are those that the engine ort was made of.
+    files = record.engines.get(engine) or record.engines.get("ort")
+    timed = native_layers(running, example_inputs(bundle, part), runs)
+    if not timed:
+        graph = files.graph if files is not None and files.graph is not None else record.graph
+        graph = record.graph if engine == PORTABLE else graph
+        timed = ort_layers(bundle, graph, example_inputs(bundle, part), runs, threads)
+    costs = layers_of(bundle, files) if files is not None else ()
+    peaks = kept_peaks()
+    peak = peaks.at(threads) if peaks is not None else None
+    found = with_costs(timed, costs, peak, files.arena_bytes if files is not None else None)
+    keep_layers(bundle, part, engine, threads, found)
+    return found

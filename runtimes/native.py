@@ -28,7 +28,7 @@ from edgepress.tensor import TensorSpec
 
 Array = np.ndarray[Any, Any]
 
-_POOL_BYTES = 256
+POOL_BYTES = 384
 _serial = itertools.count(1)
 _ELF_MACHINES = {62: "x86_64", 183: "aarch64", 243: "riscv64", 40: "arm"}
 
@@ -311,7 +311,7 @@ def _start_pool(
     """Start the workers and see that they end, before their memory goes, with the owner or the process."""
     if not hasattr(library, "ep_pool_serve"):
         raise UsageError("the library has no thread pool on this system; use one thread")
-    pool = aligned(_POOL_BYTES)
+    pool = aligned(POOL_BYTES)
     workers = [
         threading.Thread(
             target=library.ep_pool_serve, args=(pool.ctypes.data,), name=f"edgepress-{i}", daemon=True

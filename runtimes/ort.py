@@ -12,6 +12,14 @@ from edgepress.bundle import Bundle, Graph
 from edgepress.errors import BundleError, EdgepressError
 from edgepress.runtimes.engine import Arrays
 
+SIGNED = "session.qdqisint8allowed"
+"""The key of a session's configuration: whether operators between signed activations become integer ones.
+
+By default that is so on Arm. On x86 ONNX Runtime makes them unsigned where one operator reads them, and
+leaves the others, such as the two sides of a residual, to float: faster there than signed integers, and
+not quite the same numbers.
+"""
+
 
 class OrtEngine:
     """A graph in an ONNX Runtime session on the CPU.

@@ -8,6 +8,7 @@ from typing import Any
 
 from edgepress.errors import UsageError
 from edgepress.targets.description import Target
+from edgepress.targets.tiles import lanes_of, most_rows, registers_of, tiles_of
 
 ARCHES = ("aarch64", "x86_64", "riscv64", "thumb", "wasm32")
 KINDS = ("linux", "android", "microcontroller", "wasm", "host")
@@ -52,7 +53,31 @@ def checked(target: Target, file: str) -> Target:
         raise UsageError(
             f"{file} has {target.efficiency.error} for 'efficiency.error'; it is a factor, 1 or more"
         )
+    _tiles(target, file)
     return target
+
+
+def _tiles(target: Target, file: str) -> None:
+    """Tiles must fit the registers: sums that do not are kept in memory, at several times the cost."""
+    given = target.kernels
+    if given is None:
+        return
+    cpu = target.cpu
+    lanes = 1 if target.toolchain.code == "c" else lanes_of(cpu)
+    registers, by_element = registers_of(cpu), cpu.arch == "aarch64" and lanes > 1
+    tiles = tiles_of(lanes, registers, by_element, given)
+    if lanes == 1:
+        return
+    for key, rows, vectors in (
+        ("rows", tiles.rows or 1, tiles.vectors or 1),
+        ("dot_rows", tiles.dot_rows or 1, 4 if by_element else 2),
+    ):
+        most = most_rows(vectors, registers, by_element and key == "rows")
+        if rows > most or vectors + 2 > registers:
+            raise UsageError(
+                f"{file} has {rows} for 'kernels.{key}': with {vectors} vectors of columns the {registers} "
+                f"registers hold {most} rows at most"
+            )
 
 
 def _words(target: Target, file: str) -> None:

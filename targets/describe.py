@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgepress.targets.description import Target
+from edgepress.targets.description import Target, Tiles
+from edgepress.targets.tiles import lanes_of, registers_of, tiles_of
 
 
 def describe(target: Target) -> str:
@@ -23,6 +24,11 @@ def describe(target: Target) -> str:
         lines.append(f"  memory       {target.memory_bytes / 2**20:,.0f} MiB")
     if target.bandwidth_bytes_per_s:
         lines.append(f"  bandwidth    {target.bandwidth_bytes_per_s / 1e9:.3g} GB/s")
+    given = target.kernels or Tiles()
+    code = lanes_of(cpu) if tools.code != "c" else 1
+    tiles = tiles_of(code, registers_of(cpu), cpu.arch == "aarch64" and code > 1, given)
+    chosen = "by rule from the registers" if given == Tiles() else "as the board's file says"
+    lines.append(f"  fp32 tiles   {tiles.rows} rows x {tiles.vectors} vectors, {chosen}")
     ort = f"ONNX Runtime {runtime.onnxruntime}" if runtime.onnxruntime else "no ONNX Runtime; portable graphs"
     lines.append(f"  runtime      {ort}, IR up to {runtime.max_ir}, opset up to {runtime.max_opset}")
     lines.append(f"  engines      {', '.join(target.engines)} ({target.activations} activations)")

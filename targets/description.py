@@ -135,6 +135,25 @@ class Efficiency:
 
 
 @dataclass(frozen=True)
+class Tiles:
+    """Which tiles the CPU engine's kernels take; None leaves one to the rule (:mod:`edgepress.targets.tiles`).
+
+    Attributes:
+        rows, vectors: of an fp32 tile of sums, the second counting registers side by side.
+        dot_rows: rows of a tile of eight-bit numbers.
+        depthwise_columns: neighbouring outputs that a depthwise convolution makes together.
+        weights_stay_bytes: the size of weights up to which they are gone over again for each tile of rows,
+            since they stay in a cache; larger ones are gone over once.
+    """
+
+    rows: int | None = None
+    vectors: int | None = None
+    dot_rows: int | None = None
+    depthwise_columns: int | None = None
+    weights_stay_bytes: int | None = None
+
+
+@dataclass(frozen=True)
 class Target:
     """A board: what its TOML file says, checked.
 
@@ -152,6 +171,7 @@ class Target:
         accelerators, power: what else is on the board.
         published: figures that others published, each with its source in ``how``.
         efficiency: what estimates assume of the board; None where nothing was fitted to it.
+        kernels: tiles chosen for the board; None leaves all to the rule.
     """
 
     name: str
@@ -168,3 +188,4 @@ class Target:
     power: tuple[PowerSource, ...] = ()
     published: tuple[Measurement, ...] = ()
     efficiency: Efficiency | None = None
+    kernels: Tiles | None = None

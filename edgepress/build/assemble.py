@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from edgepress.build import steps
-from edgepress.build.engines import Compiled, tolerances
+from edgepress.build.engines import LAYERS, Compiled, tolerances
 from edgepress.build.job import PART, Done, Job
 from edgepress.build.press import PressedNetwork
 from edgepress.build.versions import tool_versions
 from edgepress.bundle import EngineFiles, Golden, Graph, Manifest, Part, StoredTensor
+from edgepress.bundle.layers import ROLE, layers_from_bytes, layers_to_bytes
 from edgepress.bundle.writer import Content
 from edgepress.inputs import InputKind
 from edgepress.outputs import OutputKind
@@ -76,7 +77,9 @@ def assemble(
             # Beside the portable graph, because ONNX external data must lie in the graph's own folder.
             member = f"{PART}/ort.onnx"
             members[member] = pooled.folder / "ort.onnx"
-            engines["ort"] = EngineFiles(graph=_graph(facts["ort"], member, weights))
+            layers = f"{PART}/ort.{LAYERS}"
+            members[layers] = made.step.folder / LAYERS
+            engines["ort"] = EngineFiles(graph=_graph(facts["ort"], member, weights), files={ROLE: layers})
         else:
             engines["aot"] = _native(made, members)
     if job.source.labels:
@@ -134,6 +137,13 @@ def _native(made: Compiled, members: dict[str, Content]) -> EngineFiles:
         files[role] = member
     members[f"{PART}/aot/weights.bin"] = made.step.folder / "weights.bin"
     files["weights"] = f"{PART}/aot/weights.bin"
+    layers = layers_from_bytes((made.step.folder / LAYERS).read_bytes(), "this build")
+    counts = made.facts.get("layers", [None] * len(layers))
+    counted = [
+        dataclasses.replace(layer, instructions=count) for layer, count in zip(layers, counts, strict=True)
+    ]
+    members[f"{PART}/aot/{LAYERS}"] = layers_to_bytes(counted)
+    files[ROLE] = f"{PART}/aot/{LAYERS}"
     kept = ("weights_bytes", "kernels", "ops", "macs", "instructions", "bytes", "linker")
     facts = {key: made.facts[key] for key in kept if key in made.facts}
     return EngineFiles(files=files, arena_bytes=made.facts["arena_bytes"], facts=facts)

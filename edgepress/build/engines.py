@@ -11,13 +11,16 @@ from edgepress.build import steps
 from edgepress.build.job import Done, Job
 from edgepress.build.press import PressedNetwork
 from edgepress.build.reference import TOLERANCE
+from edgepress.build.tuning import tiles_for
 from edgepress.bundle import Check
+from edgepress.bundle.layers import layers_to_bytes
 from edgepress.errors import CheckError, CompileError, MissingExtraError, SourceError, UsageError
 from edgepress.metrics.difference import magnitude, worst_difference
 from edgepress.records import encode, near
 from edgepress.samples import Feed
 
 KNOWN = ("aot", "ort")
+LAYERS = "layers.json"  # beside the kernels
 MOST_STEPS = 2.0  # of a quantised output
 
 
@@ -74,6 +77,7 @@ def compile_all(job: Job, network: PressedNetwork, golden: Done) -> list[Compile
             if job.recipe.engines or len(wanted) == 1:
                 raise
             refusals.append(error)
+            job.left_out[engine] = str(error)
             job.listener.note(f"the engine {engine} is left out: {error}")
             continue
         compiled.append(_check(job, network, made, golden))
@@ -84,10 +88,14 @@ def compile_all(job: Job, network: PressedNetwork, golden: Done) -> list[Compile
 
 def _ort(job: Job, network: PressedNetwork) -> Compiled:
     def work(folder: Path, progress: Any) -> None:
+        from edgepress.graph.cost import node_layers
         from edgepress.targets.compilers.ort import compile_graph
 
         graph = compile_graph(steps.read_graph(network.step.folder / steps.GRAPH), job.target)
         steps.write_graph(folder / steps.GRAPH, graph)
+        (folder / LAYERS).write_bytes(
+            layers_to_bytes(node_layers(steps.read_graph(network.step.folder / steps.GRAPH)))
+        )
 
     done = job.step(
         "compile-ort",
@@ -100,27 +108,30 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
 
 
 def _aot(job: Job, network: PressedNetwork) -> Compiled:
+    tuned = tiles_for(job.target)
+
     def compile_work(folder: Path, progress: Any) -> None:
         steps.need("tvm", "compiling machine code")
         from edgepress.targets.compilers.tvm import compile_graph
 
         kernels = compile_graph(
-            steps.read_graph(network.step.folder / steps.GRAPH), job.target, folder, progress
+            steps.read_graph(network.step.folder / steps.GRAPH), job.target, folder, progress, tuned
         )
         facts = {
             "arena_bytes": kernels.arena_bytes,
             "weights_bytes": kernels.weights_bytes,
             "kernels": kernels.kernel_count,
-            "ops": len(kernels.ops),
-            "macs": sum(kernels.macs),
+            "ops": len(kernels.layers),
+            "macs": kernels.macs,
             "files": [kernels.kernels.name, kernels.model.name],
         }
         steps.write_facts(folder, facts)
+        (folder / LAYERS).write_bytes(layers_to_bytes(kernels.layers))
 
     compiled = job.step(
         "compile-aot",
         f"compiling kernels for {job.target.cpu.model}",
-        {"graph": network.step.key, "target": encode(job.target)},
+        {"graph": network.step.key, "target": encode(job.target), "tuned": tuned},
         compile_work,
         lambda folder: _aot_figure(steps.read_facts(folder)),
     )
@@ -130,7 +141,8 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
 
         made = steps.read_facts(compiled.folder)
         linked = link([compiled.folder / name for name in made["files"]], job.target, folder)
-        shutil.copyfile(compiled.folder / "weights.bin", folder / "weights.bin")
+        for name in ("weights.bin", LAYERS):
+            shutil.copyfile(compiled.folder / name, folder / name)
         roles = {"library": linked.shared, "archive": linked.archive, "executable": linked.executable}
         files = {role: path.name for role, path in roles.items() if path is not None}
         files |= {f"source:{path.name}": path.name for path in linked.sources}
@@ -176,6 +188,7 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
                 "how": trial.how,
                 "origin": trial.origin,
                 "instructions": trial.instructions,
+                "layers": list(trial.layers),
                 **_judge(
                     [outputs for _, outputs in examples][: len(trial.outputs)],
                     trial.outputs,
@@ -225,8 +238,8 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
                 f"{trial['worst']:.3g} {trial['unit']}, "
                 f"more than {trial['limit']:.3g}; leave it out with --engines, and report it with the model"
             )
-    counted = [trial["instructions"] for trial in trials if trial["instructions"]]
-    facts = {**made.facts, **({"instructions": counted[0]} if counted else {})}
+    counted: dict[str, Any] = next((trial for trial in trials if trial["instructions"]), {})
+    facts = made.facts | {key: counted[key] for key in ("instructions", "layers") if counted.get(key)}
     return Compiled(made.engine, made.step, facts)
 
 

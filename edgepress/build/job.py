@@ -14,6 +14,7 @@ from edgepress.build.listener import Listener
 from edgepress.build.versions import code_digest, tool_versions
 from edgepress.bundle import Check
 from edgepress.errors import EdgepressError, UsageError
+from edgepress.hardware.hwbench import Peaks, peaks_of
 from edgepress.progress import Progress
 from edgepress.recipe import Recipe
 from edgepress.source import Source
@@ -49,6 +50,7 @@ class Job:
         ran, reused: names of steps that ran, and that were in the cache.
         locked: what an earlier build measured, by step key.
         measured: what this build's choices rest on, by step key.
+        left_out: engines that do not take the network, with the reason.
     """
 
     recipe: Recipe
@@ -62,6 +64,7 @@ class Job:
     reused: list[str] = field(default_factory=list)
     locked: dict[str, dict[str, Any]] = field(default_factory=dict)
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def step(
         self,
@@ -135,6 +138,10 @@ class Job:
         done = self.step(name, about, inputs, fill, lambda folder: figure(read(folder)))
         self.measured[name_key] = read(done.folder)
         return self.measured[name_key]
+
+    def peaks(self) -> Peaks | None:
+        """What was measured of this machine, where it is the target: an input of whatever is estimated for it."""
+        return peaks_of(self.target) if self.target.kind == "host" else None
 
     def key(self, name: str, inputs: Mapping[str, Any]) -> str:
         """The key of a step: its name, its inputs, the tools and our own code."""

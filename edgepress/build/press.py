@@ -216,13 +216,13 @@ def _slower(
     def estimate(folder: Path, progress: Progress) -> None:
         from edgepress.build.speed import estimate_slower
 
-        slower, sentence = estimate_slower(*graphs, job.target)
+        slower, sentence = estimate_slower(*graphs, job.target, job.peaks())
         steps.write_facts(folder, {"slower": slower, "sentence": sentence})
 
     done = job.step(
         "speed",
         "estimating the speed of int8 against float",
-        {**inputs, "estimated": True},
+        {**inputs, "estimated": True, "peaks": encode(job.peaks())},
         estimate,
         lambda folder: str(steps.read_facts(folder)["sentence"]),
     )

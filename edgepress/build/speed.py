@@ -6,14 +6,15 @@ from pathlib import Path
 
 from edgepress.build.steps import read_graph
 from edgepress.cost import LayerCost
+from edgepress.hardware.hwbench import Peaks
 from edgepress.targets import Target
 
 
-def estimate_slower(pressed: Path, plain: Path, target: Target) -> tuple[bool, str]:
+def estimate_slower(pressed: Path, plain: Path, target: Target, peaks: Peaks | None) -> tuple[bool, str]:
     """Whether the pressed graph is slower on the target, by a labelled estimate, and the sentence that says so."""
     from edgepress.hardware.estimate import compare
 
-    comparison = compare(costs(pressed), costs(plain), target)
+    comparison = compare(costs(pressed), costs(plain), target, peaks=peaks)
     how = comparison.ratio.how
     if comparison.faster is None:
         return False, f"its speed is not known ({how}); it is smaller, so it is kept"

@@ -27,12 +27,14 @@ class Trial:
         origin: ``measured`` on this machine, or ``emulated``.
         outputs: one mapping for each example that was run.
         instructions: how many an inference takes, where they were counted.
+        layers: how many each layer takes, in their order, where they were counted.
     """
 
     how: str
     origin: Literal["measured", "emulated"]
     outputs: list[Feed]
     instructions: int | None = None
+    layers: tuple[int, ...] = ()
 
 
 def try_engine(
@@ -105,9 +107,12 @@ def _in_process(
 
     progress(0, 1, "emulating")
     weights = (folder / "weights.bin").read_bytes()
-    result = emulate_library((folder / library).read_bytes(), weights, list(inputs[0].values()), target)
+    code = (folder / library).read_bytes()
+    # With layers, the few instructions that tell of each are counted too: a few in a million.
+    result = emulate_library(code, weights, list(inputs[0].values()), target, layers=True)
     given = {spec.name: array for spec, array in zip(outputs, result.outputs, strict=True)}
-    return Trial("unicorn", "emulated", [given], result.instructions)
+    counts = tuple(count for _, count in result.layers)
+    return Trial("unicorn", "emulated", [given], result.instructions, counts)
 
 
 def _user_mode(

@@ -10,7 +10,8 @@
         ├── weights.bin          every initialiser of every graph of the part, each stored once
         ├── labels.txt           class names
         ├── ort.onnx             the graph optimised for the target's ONNX Runtime
-        └── aot/…                library, archive, header, sources and weights of the CPU engine
+        └── aot/…                library, archive, header, sources and weights of the CPU engine, and
+                                 layers.json, which says what each of its layers is
 """
 
 from edgepress.bundle.manifest import Check, EngineFiles, Golden, Graph, Manifest, Member, Part, StoredTensor

@@ -17,11 +17,13 @@ from edgepress.cli.table import columns, echo_json, size
 from edgepress.errors import StorageError, UsageError
 from edgepress.paths import cache_dir
 
-# What can be made again; the notes of which bundles this machine built ("trusted") cannot.
+# What can be made again in seconds; which bundles this machine built ("trusted") cannot, and measured tiles
+# ("tuning") only in minutes.
 _KINDS = {
     "steps": "finished steps of builds",
     "zig": "the cross compiler's own cache",
     "hwbench": "this machine's peaks",
+    "layers": "times of bundles' layers on this machine",
     "verified": "which bundles were verified",
 }
 _DAY = 86400.0
@@ -55,7 +57,8 @@ def command(ctx: click.Context, as_json: bool) -> None:
 def clean(older_than: float | None) -> None:
     """Remove what the cache holds; the next build makes it again.
 
-    Notes of which bundles this machine built stay, so that their machine code still runs without --trust.
+    Notes of which bundles this machine built stay, so that their machine code still runs without --trust; so do
+    the tiles that edgepress tune measured.
     """
     limit = None if older_than is None else time.time() - older_than * _DAY
     folder = cache_dir()

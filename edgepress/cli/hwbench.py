@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from edgepress.cli.bar import bar
-from edgepress.cli.table import columns, echo_json
+from edgepress.cli.table import columns, echo_json, size
 
 
 @click.command(short_help="Measure this machine's peak operations and bandwidth.")
@@ -48,14 +48,19 @@ def command(threads: tuple[int, ...], kept: bool, as_json: bool) -> None:
 
 def as_text(found: Any) -> str:
     """The peaks as a table."""
-    rows = [["threads", "fp32", "int8", "memory read"]]
-    rows += [
-        [str(peak.threads), f"{peak.fp32 / 1e9:.1f} GFLOP/s", f"{peak.int8 / 1e9:.0f} GOP/s",
-         f"{peak.bandwidth / 1e9:.1f} GB/s"]
-        for peak in found.peaks
-    ]  # fmt: skip
+    caches = [size(cache.bytes) for cache in found.peaks[0].caches]
+    rows = [["threads", "fp32 GFLOP/s", "int8 GOP/s", *caches, "memory"]]
+    for peak in found.peaks:
+        reads = [*(cache.bandwidth for cache in peak.caches), peak.bandwidth]
+        figures = [
+            f"{peak.fp32 / 1e9:.1f}",
+            f"{peak.int8 / 1e9:.0f}",
+            *(f"{rate / 1e9:.1f}" for rate in reads),
+        ]
+        rows.append([str(peak.threads), *figures])
     return (
         f"{found.cpu}, registers of {found.vector_bytes} bytes (measured, best of several trials)\n"
         f"int8 by {found.int8_instruction}; a multiply-add counts as two operations\n"
-        f"{columns(rows, right=(0, 1, 2, 3), indent='  ')}"
+        "the last columns: GB/s read from a cache of that size, and from memory\n"
+        f"{columns(rows, right=range(len(rows[0])), indent='  ')}"
     )

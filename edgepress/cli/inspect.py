@@ -5,17 +5,32 @@ from __future__ import annotations
 import click
 
 from edgepress.bundle import Bundle, Part, open_bundle
-from edgepress.cli.table import columns, printable, shape, size
+from edgepress.cli.layers import kernel_lines, layer_data, layer_pages
+from edgepress.cli.table import columns, echo_json, printable, shape, size
 from edgepress.records import encode
 
 
 @click.command(short_help="Show what a bundle holds.")
 @click.argument("bundle", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
-def command(bundle: str, as_json: bool) -> None:
-    """Show what BUNDLE holds: parts, tensors, preprocessing, engines, sizes, checks and tools."""
+@click.option(
+    "--layers",
+    is_flag=True,
+    help="Show each layer instead: its kernel, its work, its distance from the peak.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest, or the layers, as JSON.")
+def command(bundle: str, layers: bool, as_json: bool) -> None:
+    """Show what BUNDLE holds: parts, tensors, preprocessing, engines, sizes, checks and tools.
+
+    With --layers, each layer of the engines: which kernel computes it, its operations and bytes, and, where
+    this machine is the target, its share of time and how near it comes to this machine's peak. Times are
+    those of the last edgepress profile --layers; where there are none, they are measured on one thread.
+    """
     with open_bundle(bundle, verify=False) as opened:
-        if as_json:
+        if layers and as_json:
+            echo_json(layer_data(opened))
+        elif layers:
+            click.echo(layer_pages(opened))
+        elif as_json:
             click.echo(opened.manifest.to_bytes().decode(), nl=False)
         else:
             click.echo(describe(opened))
@@ -71,7 +86,8 @@ def _part(bundle: Bundle, name: str, part: Part) -> str:
         arena = "-" if files.arena_bytes is None else size(files.arena_bytes)
         engines.append([engine, size(total), arena, _flat(files.facts) or "-"])
     lines = [f"part {printable(name)}", columns(head, indent="  "), columns(rows, indent="  ")]
-    return "\n".join([*lines, columns(engines, right=(1, 2), indent="  ")])
+    lines.append(columns(engines, right=(1, 2), indent="  "))
+    return "\n".join(lines + kernel_lines(bundle, name))
 
 
 def _checks(bundle: Bundle) -> list[list[str]]:

@@ -34,6 +34,7 @@ COMMANDS = {
     "hwbench": Entry(
         "edgepress.cli.hwbench:command", "Measure this machine's peak operations and bandwidth."
     ),
+    "tune": Entry("edgepress.cli.tune:command", "Measure other tiles for a bundle's kernels here."),
     "cache": Entry("edgepress.cli.cache:command", "Show or clean the cache."),
     "doctor": Entry("edgepress.cli.doctor:command", "Say what is installed and what is missing."),
     "completion": Entry("edgepress.cli.completion:command", "Print a shell's completion script."),

@@ -10,8 +10,9 @@ import click
 
 from edgepress.cli.bar import bar
 from edgepress.cli.device import only_local
+from edgepress.cli.layer_table import timed_table, tuned_line
 from edgepress.cli.number import a_number
-from edgepress.cli.table import columns, echo_json, printable, size
+from edgepress.cli.table import columns, echo_json, size
 from edgepress.measurement import Measurement
 
 
@@ -78,11 +79,7 @@ def as_data(found: Any) -> dict[str, Any]:
             "engine": one.engine,
             "figures": [figure.to_json() for figure in one.figures],
             **({"ratio": one.ratio.to_json()} if one.ratio else {}),
-            **(
-                {"layers": [{**asdict(layer), "origin": "measured"} for layer in one.layers]}
-                if one.layers
-                else {}
-            ),
+            **({"layers": [layer.to_json() for layer in one.layers]} if one.layers else {}),
         }
         for one in found.engines
     ]
@@ -125,17 +122,12 @@ def as_text(found: Any) -> str:
     lines.append(f"origin of the figures: measured; latency over {counted}")
     for one in found.engines:
         if one.layers:
-            rows = [["layer", "operator", "ms", "share"]]
-            rows += [
-                [printable(layer.name), layer.op, f"{layer.ms:.3f}", f"{layer.share:6.1%}"]
-                for layer in one.layers
-            ]
-            rows.append(["sum of layers", "", f"{sum(layer.ms for layer in one.layers):.3f}", ""])
-            lines += [
-                "",
-                f"layers of {one.engine} (measured, median of runs)",
-                columns(rows, right=(2, 3), indent="  "),
-            ]
+            lines += ["", f"layers of {one.engine} (measured, median of runs)", timed_table(one.layers)]
+            lines += tuned_line(layer.cost for layer in one.layers)
+            if not any(layer.roof for layer in one.layers):
+                lines.append(
+                    "edgepress hwbench measures this machine's peak, which shows how far each layer is from it"
+                )
     return "\n".join(lines)
 
 

@@ -72,17 +72,25 @@ def _fold(
     inputs = [name for name in node.input if name]
     if any(name not in values for name in inputs):
         return None
-    result = _run(node, {name: values[name] for name in inputs}, model)
+    result = run_nodes([node], {name: values[name] for name in inputs}, [n for n in node.output if n], model)
     if result is None:
         return None
     grown = sum(value.nbytes for value in result) - sum(values[name].nbytes for name in inputs)
     return None if grown > _LARGEST_GROWTH else result
 
 
-def _run(
-    node: onnx.NodeProto, feeds: dict[str, np.ndarray], model: onnx.ModelProto
+def run_nodes(
+    nodes: list[onnx.NodeProto], feeds: dict[str, np.ndarray], results: list[str], model: onnx.ModelProto
 ) -> list[np.ndarray] | None:
-    outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in node.output if name]
+    """What some nodes give for given arrays, by ONNX Runtime without optimisation; None where it cannot.
+
+    Args:
+        nodes: in order.
+        feeds: every array that they read from outside, by name.
+        results: the names of the outputs that are wanted.
+        model: whose operator sets the nodes belong to.
+    """
+    outputs = [onnx.helper.make_empty_tensor_value_info(name) for name in results]
     inputs = [
         onnx.helper.make_tensor_value_info(
             name, onnx.helper.np_dtype_to_tensor_dtype(value.dtype), value.shape
@@ -90,13 +98,14 @@ def _run(
         for name, value in feeds.items()
     ]
     single = onnx.helper.make_model(
-        onnx.helper.make_graph([node], "constant", inputs, outputs),
+        onnx.helper.make_graph(nodes, "constant", inputs, outputs),
         opset_imports=model.opset_import,
         ir_version=model.ir_version,
     )
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = ort.InferenceSession(
             single.SerializeToString(), options, providers=["CPUExecutionProvider"]

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import onnx
 
+from edgepress.bundle.layers import KernelLayer
 from edgepress.cost import LayerCost
 from edgepress.graph.index import Index, attribute
 
+_CONVOLVING = ("Conv", "QLinearConv", "ConvInteger")
+_MULTIPLYING = ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul")
+MULTIPLYING = frozenset((*_CONVOLVING, *_MULTIPLYING, "DepthwiseConv", "ConvTranspose"))
+"""Kinds of layer whose ``macs`` are multiply-adds."""
+
+_ACTIVATIONS = ("Clip", "Relu", "HardSwish", "Sigmoid", "Tanh", "LeakyRelu", "HardSigmoid")
 _FREE = frozenset({"Reshape", "Flatten", "Identity", "Squeeze", "Unsqueeze", "Constant"})
 
 
@@ -45,6 +52,31 @@ def count(model: onnx.ModelProto) -> list[LayerCost]:
             )
         )
     return costs
+
+
+def node_layers(model: onnx.ModelProto) -> list[KernelLayer]:
+    """Cost of each node of a shape-inferred graph, as a bundle lists layers; ``kernel`` stays empty.
+
+    A convolution also goes by the name of the activation behind it: ONNX Runtime names what it fuses so.
+    """
+    index = Index.of(model.graph)
+    after = {}
+    for node in model.graph.node:
+        readers = index.readers.get(node.output[0], [])
+        if node.op_type == "Conv" and len(readers) == 1 and readers[0].op_type in _ACTIVATIONS:
+            after[node.name or node.output[0]] = readers[0].name or readers[0].output[0]
+    layers = []
+    for cost in count(model):
+        macs = cost.macs if cost.op in MULTIPLYING else 0
+        operations = 2 * macs or cost.macs
+        layers.append(
+            KernelLayer(
+                cost.name, cost.op, "", (after[cost.name],) if cost.name in after else (), macs=macs,
+                operations=operations, weight_bytes=cost.weight_bytes, activation_bytes=cost.activation_bytes,
+                integer=cost.integer,
+            )
+        )  # fmt: skip
+    return layers
 
 
 def _depthwise(node: onnx.NodeProto, index: Index) -> bool:
@@ -98,14 +130,14 @@ def _written(name: str, index: Index) -> str:
 
 
 def _macs(node: onnx.NodeProto, index: Index) -> int:
-    if node.op_type in ("Conv", "QLinearConv", "ConvInteger"):
+    if node.op_type in _CONVOLVING:
         weight = index.shape(node.input[3 if node.op_type == "QLinearConv" else 1]) or ()
         per_output = _product(weight[1:]) if weight else 0
         return _elements(node.output[0], index) * per_output
     if node.op_type == "ConvTranspose":
         weight = index.shape(node.input[1]) or ()
         return _elements(node.input[0], index) * _product(weight[1:]) if weight else 0
-    if node.op_type in ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul"):
+    if node.op_type in _MULTIPLYING:
         shape = index.shape(node.input[0])
         if not shape:
             return 0

@@ -1,6 +1,7 @@
-/* The three things that the pool and the profiler ask of an operating system, without its libc: sleep
- * until a word changes, wake the sleepers, read a steady clock. Linux and Android: system calls.
- * macOS: its system library, which every process has. Elsewhere EP_HAS_OS is 0. */
+/* What the pool and the profiler ask of an operating system, without its libc: sleep until a word changes,
+ * wake the sleepers, read a steady clock. Linux and Android: system calls. macOS: its system library, which
+ * every process has. Elsewhere EP_HAS_OS is 0. And what a pool asks of a processor: add to a word and
+ * clear bits of it while others do so too, and wait a moment. */
 #ifndef EP_OS_H
 #define EP_OS_H
 
@@ -42,29 +43,6 @@ static inline long ep_call(long number, long a, long b, long c, long d) {
 }
 #endif
 
-#if defined(__aarch64__)
-/* Adds and returns what was there. Written out, because Android's compilers turn atomic_fetch_add into a
- * call of a helper that no library of ours has. */
-static inline uint32_t ep_add(atomic_uint *word, uint32_t value) {
-  uint32_t before = 0;
-  uint32_t after = 0;
-  uint32_t failed = 0;
-  __asm__ volatile(
-      "1: ldaxr %w0, %3\n"
-      "add %w1, %w0, %w4\n"
-      "stlxr %w2, %w1, %3\n"
-      "cbnz %w2, 1b\n"
-      : "=&r"(before), "=&r"(after), "=&r"(failed), "+Q"(*word)
-      : "r"(value)
-      : "memory");
-  return before;
-}
-#else
-static inline uint32_t ep_add(atomic_uint *word, uint32_t value) {
-  return atomic_fetch_add_explicit(word, value, memory_order_acq_rel);
-}
-#endif
-
 /* Sleeps while *word is `seen`; may wake without cause. FUTEX_WAIT_PRIVATE. */
 static inline void ep_sleep(atomic_uint *word, uint32_t seen) {
   (void)ep_call(EP_CALL_FUTEX, (long)word, 128, (long)seen, 0);
@@ -98,15 +76,70 @@ static inline void ep_wake(atomic_uint *word) {
   (void)__ulock_wake(0x101, (void *)word, 0);
 }
 
-static inline uint32_t ep_add(atomic_uint *word, uint32_t value) {
-  return atomic_fetch_add_explicit(word, value, memory_order_acq_rel);
-}
-
 static inline uint64_t ep_now(void) {
   return clock_gettime_nsec_np(CLOCK_UPTIME_RAW);
 }
 
 #else
 #define EP_HAS_OS 0
+#endif
+
+#if EP_HAS_OS
+
+#if defined(__aarch64__) && !defined(__APPLE__)
+/* Written out, because Android's compilers turn atomic operations into calls of helpers that no library of
+ * ours has. */
+
+/* Adds and returns what was there; acquires and releases. */
+static inline uint32_t ep_add(atomic_uint *word, uint32_t value) {
+  uint32_t before = 0;
+  uint32_t after = 0;
+  uint32_t failed = 0;
+  __asm__ volatile(
+      "1: ldaxr %w0, %3\n"
+      "add %w1, %w0, %w4\n"
+      "stlxr %w2, %w1, %3\n"
+      "cbnz %w2, 1b\n"
+      : "=&r"(before), "=&r"(after), "=&r"(failed), "+Q"(*word)
+      : "r"(value)
+      : "memory");
+  return before;
+}
+
+/* Clears bits and returns what was there; acquires and releases. */
+static inline uint32_t ep_clear(atomic_uint *word, uint32_t bits) {
+  uint32_t before = 0;
+  uint32_t after = 0;
+  uint32_t failed = 0;
+  __asm__ volatile(
+      "1: ldaxr %w0, %3\n"
+      "bic %w1, %w0, %w4\n"
+      "stlxr %w2, %w1, %3\n"
+      "cbnz %w2, 1b\n"
+      : "=&r"(before), "=&r"(after), "=&r"(failed), "+Q"(*word)
+      : "r"(bits)
+      : "memory");
+  return before;
+}
+#else
+static inline uint32_t ep_add(atomic_uint *word, uint32_t value) {
+  return atomic_fetch_add_explicit(word, value, memory_order_acq_rel);
+}
+
+static inline uint32_t ep_clear(atomic_uint *word, uint32_t bits) {
+  return atomic_fetch_and_explicit(word, ~bits, memory_order_acq_rel);
+}
+#endif
+
+/* Tells the core that this thread waits for another: less power, and a sibling thread runs faster. */
+static inline void ep_pause(void) {
+#if defined(__x86_64__)
+  __asm__ volatile("pause" ::: "memory");
+#elif defined(__aarch64__)
+  __asm__ volatile("isb" ::: "memory"); /* "yield" does nothing on most cores */
+#else
+  __asm__ volatile(".4byte 0x0100000f" ::: "memory"); /* pause; a fence of nothing where there is none */
+#endif
+}
 #endif
 #endif

@@ -1,9 +1,10 @@
 /* A pool of threads for ep_hooks.parallel, and a clock for ep_hooks.layer.
  *
  * The application brings the threads (pthread_create, std::thread, Python's threading, an RTOS task):
- * each calls ep_pool_serve and stays there, asleep, until work comes or the pool stops. So the library
- * needs no libc: it loads on glibc, musl and Android alike. ep_threads.h starts pthreads for those who
- * want no more than that. One pool serves one run at a time.
+ * each calls ep_pool_serve and stays there until the pool stops. Between two ops of a run it watches for
+ * work, for some tens of microseconds at most; then it sleeps, so an idle pool uses no processor time.
+ * The library needs no libc: it loads on glibc, musl and Android alike. ep_threads.h starts pthreads for
+ * those who want no more than that. One pool serves one run at a time.
  */
 #ifndef EP_POOL_H
 #define EP_POOL_H
@@ -19,16 +20,16 @@ extern "C" {
 
 /* The caller's memory, zeroed before first use; the fields are the pool's own. */
 typedef struct ep_pool {
-  uint32_t words[8];
-  void *pointers[2];
+  uint64_t words[48];
 } ep_pool;
 
 /* A worker's life: returns after ep_pool_stop. At most EP_POOL_WORKERS may serve. */
 #define EP_POOL_WORKERS 255u
 void ep_pool_serve(ep_pool *pool);
 
-/* For ep_hooks.parallel, with the pool as hooks.context. With w workers ready, part p runs on thread
- * p modulo (w + 1), the caller being thread 0: a fixed partition, never a race for work. */
+/* For ep_hooks.parallel, with the pool as hooks.context. The caller runs part 0, worker w part w; a part
+ * whose worker has not come yet is run by whoever has nothing to do, the caller included. So nobody waits
+ * for a worker that sleeps, or that the system has put aside for another program. */
 void ep_pool_parallel(void *pool, void (*task)(void *task_context, int32_t part), void *task_context, int32_t parts);
 
 /* How many workers are ready, the caller not counted. */

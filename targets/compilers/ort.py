@@ -11,14 +11,18 @@ import onnxruntime
 from edgepress.errors import CompileError
 from edgepress.graph.limits import opset_of
 from edgepress.graph.metadata import strip_metadata
+from edgepress.runtimes.ort import SIGNED
 from edgepress.targets.description import Target
+
+_ARM = ("aarch64", "arm")
 
 
 def compile_graph(model: onnx.ModelProto, target: Target) -> onnx.ModelProto:
     """Optimise a graph for the target's ONNX Runtime.
 
     For this machine every optimisation is applied. For another one only those up to the extended level: the
-    full level bakes in this machine's memory layouts.
+    full level bakes in this machine's memory layouts. Signed integers are taken as the target's own ONNX
+    Runtime would take them.
 
     Raises:
         CompileError: ONNX Runtime does not take the graph, or its result is newer than the target reads.
@@ -26,6 +30,7 @@ def compile_graph(model: onnx.ModelProto, target: Target) -> onnx.ModelProto:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = 1
+    options.add_session_config_entry(SIGNED, "1" if target.cpu.arch in _ARM else "0")
     level = onnxruntime.GraphOptimizationLevel
     options.graph_optimization_level = (
         level.ORT_ENABLE_ALL if target.kind == "host" else level.ORT_ENABLE_EXTENDED

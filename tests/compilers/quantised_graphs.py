@@ -16,7 +16,9 @@ Array = np.ndarray[Any, Any]
 class Case:
     """A convolution of square windows, or a matrix product where ``space`` is empty.
 
-    ``group`` is 1, or ``inputs`` for a depthwise convolution. ``lowest`` is the smallest weight.
+    ``lowest`` and ``highest`` bound the weights; ``extreme`` takes weights and activations from the ends of
+    their ranges only. Zero points are counted from the type's smallest number: behind a Relu that of the
+    input is 0.
     """
 
     inputs: int
@@ -28,8 +30,12 @@ class Case:
     group: int = 1
     dilation: int = 1
     lowest: int = -127
+    highest: int = 127
     zero: int = 3
     low: float | None = None
+    zero_in: int = 100
+    batch: int = 2
+    extreme: bool = False
 
 
 class Operator:
@@ -41,16 +47,23 @@ class Operator:
         info = np.iinfo(dtype)
         window = (case.window,) * len(case.space)
         shape = (case.outputs, case.inputs // case.group, *window)
-        self.weight = rng.integers(case.lowest, 128, shape).astype(np.int8)
+        self.weight: Array = self._drawn(rng, case.lowest, case.highest, shape).astype(np.int8)
+        given = (case.batch, case.inputs, *case.space)
+        self.input: Array = self._drawn(rng, info.min, info.max, given).astype(dtype)
         self.weight.reshape(-1)[0] = case.lowest
-        self.input: Array = rng.integers(info.min, info.max + 1, (2, case.inputs, *case.space)).astype(dtype)
-        self.zero_in, self.zero_out = dtype(info.min + 100), dtype(info.min + case.zero)
+        self.zero_in, self.zero_out = dtype(info.min + case.zero_in), dtype(info.min + case.zero)
         self.scale_in = np.float32(0.02)
         self.scales = rng.uniform(0.001, 0.003, case.outputs).astype(np.float32)
         terms = int(np.prod(shape[1:]))
         self.bias = rng.integers(-2000, 2000, case.outputs).astype(np.int32)
         # About a quarter of the outputs saturate.
-        self.scale_out = np.float32(0.02 * 0.002 * 74 * 74 * terms**0.5 / 100)
+        spread = 74 * 74 * case.highest / 127 * (3 if case.extreme else 1)
+        self.scale_out = np.float32(0.02 * 0.002 * spread * terms**0.5 / 100)
+
+    def _drawn(self, rng: np.random.Generator, low: int, high: int, shape: tuple[int, ...]) -> Array:
+        if self.case.extreme:
+            return rng.choice(np.array([low, high]), shape)
+        return rng.integers(low, high + 1, shape)
 
     def nodes(self) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
         """DequantizeLinear, the operator, QuantizeLinear; the constants."""
@@ -96,7 +109,7 @@ class Operator:
         x = np.pad(x, [(0, 0), (0, 0), *[(case.pad, case.pad)] * dims])
         reach = (case.window - 1) * case.dilation
         places = [(extent - reach - 1) // case.stride + 1 for extent in x.shape[2:]]
-        total = np.zeros((2, case.outputs, *places), np.int64)
+        total = np.zeros((case.batch, case.outputs, *places), np.int64)
         weight = self.weight.astype(np.int64)
         for tap in np.ndindex(*weight.shape[2:]):
             cut = tuple(
@@ -104,10 +117,9 @@ class Operator:
                 for t, p in zip(tap, places, strict=True)
             )
             seen, taps = x[(slice(None), slice(None), *cut)], weight[(slice(None), slice(None), *tap)]
-            if case.group == 1:
-                total += np.einsum("ni...,oi->no...", seen, taps)
-            else:
-                total += seen * taps.reshape(1, -1, *[1] * dims)
+            apart = seen.reshape(2, case.group, -1, *places)
+            each = np.einsum("ngi...,goi->ngo...", apart, taps.reshape(case.group, -1, taps.shape[1]))
+            total += each.reshape(total.shape)
         return np.asarray(total + self.bias.reshape(1, -1, *[1] * dims))
 
     def expected(self) -> Array:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import onnx
 import onnxruntime
 
 from edgepress.runtimes.native import NativeModel
+from edgepress.runtimes.ort import SIGNED
 from edgepress.targets import load_target
 from edgepress.targets.compilers.link import link
-from edgepress.targets.compilers.tvm import AotKernels, compile_graph
+from edgepress.targets.compilers.tvm import AotKernels, compile_graph, parts
 from edgepress.tensor import TensorSpec
 
 Arrays = dict[str, np.ndarray[Any, Any]]
@@ -33,17 +35,19 @@ def random_inputs(specs: tuple[TensorSpec, ...], seed: int = 0) -> Arrays:
 def compiled(
     model: onnx.ModelProto, folder: Path, target: str = "host", threads: int = 1
 ) -> tuple[AotKernels, NativeModel]:
-    """The kernels of a graph and the library made of them, loaded."""
+    """The kernels of a graph and the library made of them, loaded; the smallest kernel is divided too."""
     board = load_target(target)
-    kernels = compile_graph(model, board, folder)
+    with mock.patch.object(parts, "WORTH", 1):
+        kernels = compile_graph(model, board, folder)
     linked = link([kernels.model, kernels.kernels], board, folder / "lib", executable=False)
     assert linked.shared is not None
     return kernels, NativeModel(linked.shared, kernels.weights.read_bytes(), threads=threads)
 
 
 def reference(model: onnx.ModelProto, inputs: Arrays, optimised: bool = True) -> Arrays:
-    """What ONNX Runtime computes, with its graph optimisations or without."""
+    """What ONNX Runtime computes, with its graph optimisations (in integers, whatever their sign) or without."""
     options = onnxruntime.SessionOptions()
+    options.add_session_config_entry(SIGNED, "1")
     if not optimised:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1

@@ -33,7 +33,7 @@ DEPTHWISE = [
     (1, 8, (80, 5), (3, 3), (1, 1), (1, 1), (1, 1, 1, 1)),
 ]
 DENSE = [(1, 3, 17, 3, 2), (1, 24, 40, 1, 1), (2, 7, 5, 3, 1), (1, 16, 24, 1, 1), (1, 130, 88, 1, 1)]
-FUNCTIONS = ("Exp", "Erf", "Tanh", "Sigmoid", "Gelu", "Softmax")
+FUNCTIONS = ("Exp", "Erf", "Tanh", "Sigmoid", "Gelu", "Softmax", "HardSwish")
 
 
 def _model(nodes: list[onnx.NodeProto], shape: tuple[int, ...], weights: Arrays) -> onnx.ModelProto:
@@ -67,7 +67,7 @@ def _depthwise(case: Case) -> onnx.ModelProto:
 def test_depthwise_pads_inside(case: Case, tmp_path: Path) -> None:
     model = _depthwise(case)
     kernels, native = compiled(model, tmp_path, threads=2)
-    assert not [name for name in kernels.ops if name.startswith("pad")]
+    assert not [layer for layer in kernels.layers if layer.name.endswith(":pad")]
     inputs = random_inputs(kernels.inputs)
     assert worst(native.run(inputs), reference(model, inputs)) < 2e-6
 
@@ -131,3 +131,63 @@ def test_exp_at_its_ends(tmp_path: Path) -> None:
     assert found[3] == np.inf and found[4] == 0
     assert found[5] == pytest.approx(np.exp(88.5), rel=1e-6)
     assert (found[6:] == 1).all()
+
+
+# inputs, outputs, groups, image, window, stride, dilation
+GROUPED = [
+    (24, 40, 4, (9, 11), (3, 3), 1, 1),
+    (32, 32, 8, (13, 7), (3, 3), 2, 1),
+    (20, 20, 5, (7, 9), (3, 3), 1, 2),
+    (36, 12, 6, (5, 9), (5, 3), 1, 1),
+    (64, 128, 2, (8, 9), (3, 3), 1, 1),
+    (24, 48, 24, (7, 9), (3, 3), 1, 1),
+    (20, 80, 20, (6, 33), (3, 3), 2, 1),
+    (9, 63, 9, (5, 5), (3, 3), 1, 1),
+    (6, 36, 3, (5, 5), (1, 1), 1, 1),
+    (33, 99, 3, (4, 6), (3, 3), 1, 1),
+    (48, 96, 2, (10, 10), (3, 3), 1, 3),
+]
+
+
+def test_groups_of_any_size(tmp_path: Path) -> None:
+    """Groups of one input and several outputs, small and large ones, none of them left to the plain schedule."""
+    rng = np.random.default_rng(4)
+    nodes, given, made, weights = [], [], [], []
+    for n, (inputs, outputs, groups, image, window, stride, dilation) in enumerate(GROUPED):
+        fan = inputs // groups * window[0] * window[1]
+        taps = rng.standard_normal((outputs, inputs // groups, *window)) * fan**-0.5
+        weights += [
+            numpy_helper.from_array(taps.astype(np.float32), f"w{n}"),
+            numpy_helper.from_array(rng.standard_normal(outputs).astype(np.float32), f"b{n}"),
+        ]
+        around = [extent // 2 * dilation for extent in window] * 2
+        nodes += [
+            helper.make_node("Conv", [f"x{n}", f"w{n}", f"b{n}"], [f"c{n}"], group=groups, pads=around,
+                             strides=[stride] * 2, dilations=[dilation] * 2),
+            helper.make_node("HardSwish", [f"c{n}"], [f"y{n}"]),
+        ]  # fmt: skip
+        out = [-(-extent // stride) for extent in image]
+        given.append(helper.make_tensor_value_info(f"x{n}", TensorProto.FLOAT, (2, inputs, *image)))
+        made.append(helper.make_tensor_value_info(f"y{n}", TensorProto.FLOAT, (2, outputs, *out)))
+    graph = helper.make_graph(nodes, "g", given, made, weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    kernels, native = compiled(model, tmp_path, threads=2)
+    assert sum(layer.kernel in ("tile", "depthwise") for layer in kernels.layers) == len(GROUPED)
+    arrays = random_inputs(kernels.inputs)
+    assert worst(native.run(arrays), reference(model, arrays)) < 2e-6
+
+
+def test_small_groups_on_a_cortex_a72(tmp_path: Path) -> None:
+    """Four channels a group, as in ResNeXt: instructions for each multiply-accumulate as those of dense layers."""
+    target, rng = load_target("rpi4"), np.random.default_rng(5)
+    weights: Arrays = {"w": (rng.standard_normal((64, 4, 3, 3)) / 6).astype(np.float32)}
+    model = _model(
+        [helper.make_node("Conv", ["x", "w"], ["y"], group=16, pads=[1] * 4)], (1, 64, 14, 14), weights
+    )
+    made = compile_graph(model, target, tmp_path)
+    shared = link([made.model, made.kernels], target, tmp_path / "lib", executable=False).shared
+    assert shared is not None
+    inputs = random_inputs(made.inputs)
+    run = emulate_library(shared.read_bytes(), made.weights.read_bytes(), list(inputs.values()), target)
+    assert worst({"y": np.asarray(run.outputs[0])}, reference(model, inputs)) < 2e-6
+    assert run.instructions / made.macs < 0.5

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from edgepress.cost import LayerCost
 from edgepress.errors import UsageError
 from edgepress.hardware.estimate import compare, estimate_latency
+from edgepress.hardware.hwbench import Peak, Peaks
 from edgepress.measurement import Measurement
 from edgepress.targets import load_target
 
@@ -311,3 +312,22 @@ def test_more_work_never_takes_less_time(layers: list[LayerCost], more: LayerCos
     after = estimate_latency([*layers, more], target)
     assert math.isfinite(_value(after)) and _value(after) >= _value(before)
     assert after.low is not None and after.high is not None and after.low <= _value(after) <= after.high
+
+
+def test_what_was_measured_of_the_machine_goes_before_its_boards_file() -> None:
+    """Twice the peaks and the bandwidth, half the time; the label says where they are from."""
+    board, layers = load_target("rpi4"), mobilenet_v2()
+    one, two = (
+        estimate_latency(
+            layers, board, threads=1, peaks=Peaks("x", 16, "dot", (Peak(1, f * 1e10, f * 4e10, f * 1e10),))
+        )
+        for f in (1, 2)
+    )
+    assert _value(one) == pytest.approx(2 * _value(two))
+    assert "edgepress hwbench measured" in one.how and one.origin == "estimated"
+    assert one.low is not None and one.high is not None and one.low < _value(one) < one.high
+    # A board of which nothing is known gets a figure, too, once it was measured.
+    assert estimate_latency(layers, load_target("host")).value is None
+    peaks = Peaks("x", 16, "dot", (Peak(1, 1e11, 4e11, 1e10),))
+    assert estimate_latency(layers, load_target("host"), peaks=peaks).value is not None
+    assert compare(mobilenet_v2(integer=True), layers, load_target("host"), peaks=peaks).faster

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from pathlib import Path
@@ -10,7 +11,17 @@ import pytest
 
 from edgepress.errors import CompileError, MissingExtraError, StorageError
 from edgepress.hardware import hwbench
-from edgepress.hardware.hwbench import Peak, Peaks, keep_peaks, kept_peaks, measure_peaks, peaks_file
+from edgepress.hardware.hwbench import (
+    Peak,
+    Peaks,
+    keep_peaks,
+    kept_peaks,
+    measure_peaks,
+    peaks_file,
+    peaks_of,
+)
+from edgepress.hardware.machine import this_machine
+from edgepress.targets import load_target
 from edgepress.targets.compilers.zig import first_useful_line
 
 
@@ -29,9 +40,19 @@ def test_measured_kept_and_read_again() -> None:
     assert found.vector_bytes in (16, 32, 64) and found.int8_instruction
     for peak in found.peaks:
         # No processor does fewer than 100 million, nor more than a petaoperation, a second.
-        assert all(1e8 < figure < 1e15 for figure in (peak.fp32, peak.int8, peak.bandwidth))
+        reads = [cache.bandwidth for cache in peak.caches]
+        assert all(1e8 < figure < 1e15 for figure in (peak.fp32, peak.int8, peak.bandwidth, *reads))
+        sizes = [cache.bytes for cache in peak.caches]
+        assert sizes == sorted(set(sizes))
     assert keep_peaks(found) == peaks_file()
     assert kept_peaks() == found
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_boards_own_instructions_are_measured() -> None:
+    runs = set(load_target("x86-64-v3").cpu.features) <= set(load_target("host").cpu.features)
+    found = measure_peaks((1,), board="x86-64-v3" if runs else "host")
+    assert (found.vector_bytes == 32 and "vpmaddubsw" in found.int8_instruction) or not runs
 
 
 def test_what_was_not_measured_follows_from_one_thread() -> None:
@@ -42,12 +63,26 @@ def test_what_was_not_measured_follows_from_one_thread() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"form": 1}', '{"form": 99, "cpu": "x"}', '{"form": 1, "cpu": "x", "peaks": []}']
+    "text", ["", "{", "[]", '{"form": 2}', '{"form": 99, "cpu": "x"}', '{"form": 2, "cpu": "x", "peaks": []}']
 )
 def test_a_damaged_file_counts_as_none(text: str) -> None:
     peaks_file().parent.mkdir(parents=True)
     peaks_file().write_text(text)
     assert kept_peaks() is None
+
+
+def test_peaks_serve_the_machine_that_they_were_measured_on() -> None:
+    assert peaks_of(load_target("host")) is None
+    keep_peaks(Peaks(this_machine().cpu, 64, "dot", (Peak(1, 1.0, 1.0, 1.0),)))
+    assert peaks_of(load_target("host")) == kept_peaks() is not None
+    assert peaks_of(load_target("rpi4")) is None or this_machine().arch == "aarch64"
+    host = load_target("host")
+    same = dataclasses.replace(host, kind="linux", name="mine")
+    assert peaks_of(same) == kept_peaks()
+    narrow = dataclasses.replace(
+        same, cpu=dataclasses.replace(host.cpu, vector_bits=8 * host.cpu.vector_bits)
+    )
+    assert peaks_of(narrow) is None
 
 
 def test_another_processors_file_counts_as_none() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgepress.runtimes.native import aligned
+from edgepress.runtimes.native import POOL_BYTES, aligned
 from edgepress.runtimes.native_table import Hooks, Model, Op, State, Tensor
 from edgepress.targets.compilers.zig import c_compiler, invoke
 from edgepress.targets.load import load_target
@@ -160,7 +160,7 @@ def test_an_application_may_bring_its_own_threads_and_watch_the_layers(call: Cal
 
 def test_the_pool_runs_parts_at_the_same_time_and_loses_none(here_library: Path) -> None:
     library = ctypes.CDLL(str(here_library))
-    pool = aligned(256)
+    pool = aligned(POOL_BYTES)
     place = ctypes.c_void_p(pool.ctypes.data)
     workers = [threading.Thread(target=library.ep_pool_serve, args=(place,)) for _ in range(3)]
     task_type = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32)

@@ -2,32 +2,42 @@
 
 ::
 
-    ONNX ─ prepare ─ qdq ─ layout ─ importer ─► Relax ─ program ─► nests ─ schedule ─ lower ─► kernels.o
-                                                          └─ plan ─ emit ─► model.c, model.h, weights.bin
+    ONNX ─ prepare ─ qdq ─ tables ─ attention ─ norms ─ layout ─ importer ─► Relax
+      └► program ─► nests ─ schedule ─ lower ─► kernels.o
+            └─ plan ─ emit ─► model.c, model.h, weights.bin
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import onnx
 
+from edgepress.bundle.layers import KernelLayer
 from edgepress.errors import SourceError, UnsupportedOpError
 from edgepress.progress import Progress, silent
-from edgepress.targets.compilers.tvm.emit import emit_header, emit_model, unique_names
+from edgepress.targets.compilers.tvm.attention import attentions
+from edgepress.targets.compilers.tvm.describe import describe
+from edgepress.targets.compilers.tvm.emit import emit_header, emit_model
 from edgepress.targets.compilers.tvm.importer import MEND, import_graph
 from edgepress.targets.compilers.tvm.layout import channels_last
 from edgepress.targets.compilers.tvm.lower import generate, lower, tvm_target
-from edgepress.targets.compilers.tvm.machine import machine_of
+from edgepress.targets.compilers.tvm.machine import machine_of, with_tiles
+from edgepress.targets.compilers.tvm.norms import layer_norms
+from edgepress.targets.compilers.tvm.origin import origins_of
 from edgepress.targets.compilers.tvm.plan import plan_memory
 from edgepress.targets.compilers.tvm.prepare import prepare
 from edgepress.targets.compilers.tvm.program import RuntimeCall, fuse, read_program
 from edgepress.targets.compilers.tvm.qdq import integer_regions
 from edgepress.targets.compilers.tvm.schedule.tile import panel_width
+from edgepress.targets.compilers.tvm.tables import byte_tables
 from edgepress.targets.description import Target
 from edgepress.tensor import TensorSpec
 
+NO_TILES: Mapping[str, int] = MappingProxyType({})
 _MOST_RANK = 8  # EP_MAX_RANK
 
 
@@ -42,8 +52,7 @@ class AotKernels:
         weights: ``weights.bin``, each constant aligned to 64 bytes.
         arena_bytes, weights_bytes: sizes of the one arena and of the weights.
         inputs, outputs: the graph's tensors in order.
-        ops: the operations' names in the order they run.
-        macs: the multiply-accumulates of each operation, 0 where it has none.
+        layers: what runs, in that order.
         kernel_count: how many distinct kernels there are.
     """
 
@@ -55,13 +64,21 @@ class AotKernels:
     weights_bytes: int
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
-    ops: tuple[str, ...]
-    macs: tuple[int, ...]
+    layers: tuple[KernelLayer, ...]
     kernel_count: int
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(layer.macs for layer in self.layers)
 
 
 def compile_graph(
-    model: onnx.ModelProto, target: Target, out: Path, progress: Progress = silent
+    model: onnx.ModelProto,
+    target: Target,
+    out: Path,
+    progress: Progress = silent,
+    tuned: Mapping[str, int] = NO_TILES,
 ) -> AotKernels:
     """Compile a graph of static shapes for a target into ``out``.
 
@@ -70,6 +87,7 @@ def compile_graph(
         target: the board; ``toolchain.code`` chooses object code or C source.
         out: an existing folder that the files are written to.
         progress: told of each step.
+        tuned: rows of tiles that were measured, by the kernel's shape and the rule's tile (``SHAPE by 12x32``).
 
     Raises:
         SourceError: a shape is not known at build time.
@@ -77,16 +95,17 @@ def compile_graph(
         CompileError: the code generator failed.
     """
     total = 6
-    machine = machine_of(target)
+    machine = with_tiles(machine_of(target), target, tuned)
     progress(0, total, "prepare")
     ready = prepare(model)
     inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)
-    laid = channels_last(integer_regions(ready), panel_width(machine), machine)
+    whole = layer_norms(attentions(byte_tables(integer_regions(ready)), machine), machine)
+    laid = channels_last(whole, panel_width(machine), machine)
     progress(1, total, "import")
     module = import_graph(laid)
     progress(2, total, "fuse")
     try:
-        program = read_program(fuse(module, tvm_target(target)))
+        program = read_program(*fuse(module, tvm_target(target)))
         progress(3, total, "schedule")
         kernels, functions, calls = lower(program, machine)
     except RuntimeCall as error:
@@ -97,7 +116,10 @@ def compile_graph(
     progress(4, total, "generate code")
     path = generate(functions, kernels, target, out)
     progress(5, total, "write")
-    names = unique_names([call.name for call in calls])
+    origins = [origins_of(laid.graph.node[number] for number in step.nodes) for step in program.steps]
+    copied = [outputs[index].name for _, index in plan.copies]
+    layers = describe(program, kernels, calls, origins, copied)
+    names = [layer.name for layer in layers]
     files = {name: out / name for name in ("model.c", "model.h", "weights.bin")}
     files["model.c"].write_text(
         emit_model(ready.graph.name or "model", program, kernels, calls, names, plan, inputs, outputs)
@@ -105,7 +127,6 @@ def compile_graph(
     files["model.h"].write_text(emit_header(plan, len(inputs), len(outputs)))
     files["weights.bin"].write_bytes(plan.weights)
     progress(total, total, "done")
-    copied = len(plan.copies)
     return AotKernels(
         kernels=path,
         model=files["model.c"],
@@ -115,8 +136,7 @@ def compile_graph(
         weights_bytes=len(plan.weights),
         inputs=inputs,
         outputs=outputs,
-        ops=(*names, *["copy"] * copied),
-        macs=(*(call.macs for call in calls), *[0] * copied),
+        layers=layers,
         kernel_count=len(kernels),
     )
 

@@ -11,15 +11,21 @@ from typing import Any
 
 from tvm import te, tirx
 
-from edgepress.targets.compilers.tvm.stages import KERNEL, WINDOW
+from edgepress.targets.compilers.tvm.stages import GROUPS, KERNEL, MACS, WINDOW, WINOGRAD
+from edgepress.targets.compilers.tvm.winograd import TAPS, tiles_of
 
 
 def conv(
     x: Any, weight: Any, strides: Sequence[int], dilations: Sequence[int], channels: int, dtype: str
 ) -> Any:
-    """Convolution of padded ``x`` ``[n, *space, inputs]`` by ``[panels, *window, inputs, panel]``."""
-    window = [int(extent) for extent in weight.shape[1:-2]]
+    """Convolution of padded ``x`` ``[n, *space, inputs]`` by ``[panels, *window, inputs, panel]``.
+
+    Weights with one axis more, in front, are those of groups, each of its own inputs and outputs.
+    """
+    grouped = len(weight.shape) > len(strides) + 3
+    window = [int(extent) for extent in weight.shape[1 + grouped : -2]]
     panel = int(weight.shape[-1])
+    own = channels // int(weight.shape[0]) if grouped else channels
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
     inputs = te.reduce_axis((0, int(weight.shape[-2])), "ic")
     shape = [int(x.shape[0]), *_out_space(x.shape[1:-1], window, strides, dilations), channels]
@@ -27,12 +33,13 @@ def conv(
     def element(*at: Any) -> Any:
         n, *space, c = at
         source = [p * s + t * d for p, s, t, d in zip(space, strides, taps, dilations, strict=True)]
-        value = _wide(x(n, *source, inputs), dtype) * _wide(
-            weight(c // panel, *taps, inputs, c % panel), dtype
-        )
+        channel = c // own * inputs.dom.extent + inputs if grouped else inputs
+        column = [*([c // own] if grouped else []), c % own // panel, *taps, inputs, c % own % panel]
+        value = _wide(x(n, *source, channel), dtype) * _wide(weight(*column), dtype)
         return te.sum(value, axis=[*taps, inputs])
 
-    return te.compute(shape, element, name="conv", attrs={KERNEL: "contraction"})
+    notes = {KERNEL: "contraction", **({GROUPS: [int(weight.shape[-2]), own]} if grouped else {})}
+    return te.compute(shape, element, name="conv", attrs=notes)
 
 
 def depthwise(
@@ -43,26 +50,30 @@ def depthwise(
     dtype: str,
     pads: Sequence[int] | None = None,
 ) -> Any:
-    """Convolution of each channel of ``x`` ``[n, *space, c]`` by ``weight`` ``[*window, c]``.
+    """Convolution of each channel of ``x`` ``[n, *space, c]`` by ``weight`` ``[*window, inputs, outputs]``.
 
-    Without ``pads``, ``x`` is padded already; with them, reads outside ``x`` are zero.
+    ``inputs`` are those of a group, whose outputs are ``outputs / (c / inputs)``: both 1 where channels stay
+    apart. Without ``pads``, ``x`` is padded already; with them, reads outside ``x`` are zero.
     """
-    window = [int(extent) for extent in weight.shape[:-1]]
+    window = [int(extent) for extent in weight.shape[:-2]]
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
-    dims = len(window)
+    dims, inputs, channels = len(window), int(weight.shape[-2]), int(weight.shape[-1])
+    own = channels * inputs // int(x.shape[-1])
+    each = [te.reduce_axis((0, inputs), "ic")] if inputs > 1 else []
     around = list(pads) if pads is not None else [0] * (2 * dims)
     extents = [int(extent) for extent in x.shape[1:-1]]
     padded = [e + a + b for e, a, b in zip(extents, around[:dims], around[dims:], strict=True)]
     space_out = _out_space(padded, window, strides, dilations)
-    shape = [int(x.shape[0]), *space_out, int(x.shape[-1])]
+    shape = [int(x.shape[0]), *space_out, channels]
 
     def element(*at: Any) -> Any:
         n, *space, c = at
+        first = c if inputs == own == 1 else c // own * inputs
         source = [
             p * s + t * d - before
             for p, s, t, d, before in zip(space, strides, taps, dilations, around[:dims], strict=True)
         ]
-        value = _wide(x(n, *source, c), dtype)
+        value = _wide(x(n, *source, first + each[0] if each else first), dtype)
         if any(around):
             inside = [
                 condition
@@ -70,9 +81,10 @@ def depthwise(
                 for condition in (s >= 0, s < extent)
             ]
             value = tirx.if_then_else(tirx.all(*inside), value, tirx.const(0, dtype))
-        return te.sum(value * _wide(weight(*taps, c), dtype), axis=taps)
+        other = _wide(weight(*taps, each[0] if each else 0, c), dtype)
+        return te.sum(value * other, axis=[*taps, *each])
 
-    notes: dict[str, Any] = {KERNEL: "window"}
+    notes: dict[str, Any] = {KERNEL: "window", GROUPS: [inputs, own]}
     if pads is not None:
         notes[WINDOW] = [*strides, *dilations, *around[:dims]]
     return te.compute(shape, element, name="depthwise", attrs=notes)
@@ -92,14 +104,84 @@ def dense(x: Any, weight: Any, channels: int, dtype: str) -> Any:
     return te.compute(shape, element, name="dense", attrs={KERNEL: "contraction"})
 
 
-def max_pool(x: Any, window: Sequence[int], strides: Sequence[int], dilations: Sequence[int]) -> Any:
-    """The greatest value of each window of padded ``x`` ``[n, *space, c]``."""
+def winograd_image(x: Any, matrix: Any, m: int, pads: Sequence[int]) -> Any:
+    """Tiles of ``x`` ``[n, h, w, c]``, transformed: ``Bᵀ x B`` as ``[(m+2)², tiles, c]``; outside it is zero.
+
+    ``matrix`` is Bᵀ; tiles are ordered as their places in the image are.
+    """
+    n, h, w, c = (int(extent) for extent in x.shape)
+    size = m + TAPS - 1
+    down, across = tiles_of((h + pads[0] + pads[2] - TAPS + 1, w + pads[1] + pads[3] - TAPS + 1), m)
+    i, j = (te.reduce_axis((0, size), name) for name in ("i", "j"))
+
+    def element(p: Any, t: Any, c: Any) -> Any:
+        row = t // across % down * m + i - pads[0]
+        column = t % across * m + j - pads[1]
+        inside = tirx.all(row >= 0, row < h, column >= 0, column < w)
+        value = tirx.if_then_else(inside, x(t // (across * down), row, column, c), tirx.const(0, "float32"))
+        return te.sum(value * (matrix(p // size, i) * matrix(p % size, j)), axis=[i, j])
+
+    notes = {KERNEL: "winograd_image", WINOGRAD: [m, down, across, pads[0], pads[1]], MACS: 0}
+    return te.compute((size * size, n * down * across, c), element, name="winograd_image", attrs=notes)
+
+
+def winograd_product(x: Any, weight: Any, channels: int, macs: int) -> Any:
+    """``x`` ``[p, tiles, inputs]`` times ``weight`` ``[p, panels, inputs, panel]``, for each ``p``.
+
+    ``macs`` are those of the convolution that this stands for.
+    """
+    panel = int(weight.shape[-1])
+    inputs = te.reduce_axis((0, int(weight.shape[-2])), "ic")
+
+    def element(p: Any, t: Any, c: Any) -> Any:
+        return te.sum(x(p, t, inputs) * weight(p, c // panel, inputs, c % panel), axis=inputs)
+
+    shape = (int(x.shape[0]), int(x.shape[1]), channels)
+    return te.compute(shape, element, name="winograd_product", attrs={KERNEL: "contraction", MACS: macs})
+
+
+def winograd_output(x: Any, matrix: Any, m: int, space: Sequence[int]) -> Any:
+    """Products ``[(m+2)², tiles, c]`` as outputs ``[n, *space, c]``: ``Aᵀ x A``, where ``matrix`` is Aᵀ."""
+    size = m + TAPS - 1
+    down, across = tiles_of((space[0], space[1]), m)
+    n = int(x.shape[1]) // (down * across)
+    a, b = (te.reduce_axis((0, size), name) for name in ("a", "b"))
+
+    def element(n: Any, h: Any, w: Any, c: Any) -> Any:
+        product = x(a * size + b, (n * down + h // m) * across + w // m, c)
+        return te.sum(product * (matrix(h % m, a) * matrix(w % m, b)), axis=[a, b])
+
+    notes = {KERNEL: "winograd_output", WINOGRAD: [m, down, across], MACS: 0}
+    return te.compute((n, *space, int(x.shape[2])), element, name="winograd_output", attrs=notes)
+
+
+def max_pool(
+    x: Any,
+    window: Sequence[int],
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    pads: Sequence[int] | None = None,
+) -> Any:
+    """The greatest value of each window of ``x`` ``[n, *space, c]``.
+
+    Without ``pads``, ``x`` is padded already. With them, dilations are 1: a place outside ``x`` is taken to be
+    the nearest one inside, which is in the same window.
+    """
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
-    shape = [int(x.shape[0]), *_out_space(x.shape[1:-1], window, strides, dilations), int(x.shape[-1])]
+    dims = len(window)
+    around = list(pads) if pads is not None else [0] * (2 * dims)
+    extents = [int(extent) for extent in x.shape[1:-1]]
+    padded = [e + a + b for e, a, b in zip(extents, around[:dims], around[dims:], strict=True)]
+    shape = [int(x.shape[0]), *_out_space(padded, window, strides, dilations), int(x.shape[-1])]
 
     def element(*at: Any) -> Any:
         n, *space, c = at
-        source = [p * s + t * d for p, s, t, d in zip(space, strides, taps, dilations, strict=True)]
+        source = [
+            p * s + t * d - before
+            for p, s, t, d, before in zip(space, strides, taps, dilations, around[:dims], strict=True)
+        ]
+        if any(around):
+            source = [tirx.max(tirx.min(s, extent - 1), 0) for s, extent in zip(source, extents, strict=True)]
         return te.max(x(n, *source, c), axis=taps)
 
     return te.compute(shape, element, name="max_pool", attrs={KERNEL: "window"})

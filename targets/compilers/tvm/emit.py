@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from edgepress.targets.compilers.tvm.lower import Kernel, KernelCall
@@ -79,14 +78,13 @@ def emit_model(
     most = max((kernel.pointers for kernel in kernels), default=0)
     rows: list[str] = []
     refs: list[str] = []
-    for call, op_name in zip(calls, names, strict=True):
-        kernel = kernels[call.kernel]
+    for call, op_name in zip(calls, names[: len(calls)], strict=True):
         rows.append(
-            f"  {{op_{call.kernel}, refs + {len(refs)}, {len(call.arguments)}u, {kernel.extent}u, "
+            f"  {{op_{call.kernel}, refs + {len(refs)}, {len(call.arguments)}u, {call.parts}u, "
             f"{c_text(op_name)}}},"
         )
         refs += [_ref(plan.places[argument]) for argument in call.arguments]
-    for number, index in plan.copies:
+    for (number, index), op_name in zip(plan.copies, names[len(calls) :], strict=True):
         size = program.values[number].bytes
         lines += [
             f"static int32_t copy_{index}(void *const *a, int32_t part, int32_t parts) {{",
@@ -97,7 +95,7 @@ def emit_model(
             "  return 0;",
             "}",
         ]
-        rows.append(f'  {{copy_{index}, refs + {len(refs)}, 2u, 1u, "copy"}},')
+        rows.append(f"  {{copy_{index}, refs + {len(refs)}, 2u, 1u, {c_text(op_name)}}},")
         refs += [_ref(plan.places[number]), _ref(Place(Space.OUTPUT, index, 0))]
         most = max(most, 2)
     lines += ["", "static const ep_ref refs[] = {", *refs, "};"] if refs else ["static const ep_ref refs[1];"]
@@ -132,14 +130,3 @@ def _io(spec: TensorSpec) -> str:
     return (
         f"  {{{c_text(spec.name)}, EP_{spec.dtype.upper()}, {len(spec.shape)}u, {{{shape}}}, {spec.bytes}u}},"
     )
-
-
-def unique_names(names: Sequence[str]) -> list[str]:
-    """Operation names made distinct by a running number, without the marks of fusing."""
-    seen: dict[str, int] = {}
-    done = []
-    for name in names:
-        stem = re.sub(r"^fused_|(?<!int)\d+$", "", name) or "op"
-        seen[stem] = seen.get(stem, 0) + 1
-        done.append(f"{stem}_{seen[stem]}")
-    return done

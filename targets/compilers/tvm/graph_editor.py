@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from edgepress.targets.compilers.tvm.origin import mark_of, marks_of
+
 DOMAIN = "edgepress"
 
 
@@ -20,6 +22,7 @@ class GraphEditor:
         constants: initializers and constants by name.
         ranks: the rank of each tensor where known.
         nodes: the nodes of the new graph so far.
+        origin: the nodes that are being rewritten; new nodes take their marks.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -33,6 +36,7 @@ class GraphEditor:
             if info.type.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in dims):
                 self.shapes[info.name] = tuple(d.dim_value for d in dims)
         self.nodes: list[onnx.NodeProto] = []
+        self.origin: tuple[onnx.NodeProto, ...] = ()
         self.added: dict[str, np.ndarray] = {}
         self._count = 0
 
@@ -50,9 +54,24 @@ class GraphEditor:
 
     def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> None:
         """Append a node."""
+        marks = marks_of(self.origin) or mark_of(op.removeprefix("Ep"), output.partition("__ep")[0])
         self.nodes.append(
-            onnx.helper.make_node(op, list(inputs), [output], name=output, domain=domain, **attrs)
+            onnx.helper.make_node(op, list(inputs), [output], output, marks, domain=domain, **attrs)
         )
+
+    def drop_unread(self) -> None:
+        """Take out the new nodes and constants that nothing reads."""
+        kept: list[onnx.NodeProto] = []
+        read = {item.name for item in self.graph.output}
+        for node in reversed(self.nodes):
+            if any(name in read for name in node.output):
+                kept.append(node)
+                read.update(node.input)
+                for attr in node.attribute:
+                    if attr.HasField("g"):
+                        read.update(name for inner in attr.g.node for name in inner.input)
+        self.nodes = kept[::-1]
+        self.added = {name: value for name, value in self.added.items() if name in read}
 
     def finish(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """The rewritten model, without initializers that nothing reads."""

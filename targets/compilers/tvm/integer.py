@@ -7,12 +7,12 @@ schedules read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tvm import te, tirx
 
-from edgepress.targets.compilers.tvm.stages import DEPTHWISE, KERNEL
+from edgepress.targets.compilers.tvm.stages import DEPTHWISE, GROUPS, KERNEL, WINDOW
 
 
 def conv(
@@ -22,10 +22,15 @@ def conv(
     dilations: Sequence[int],
     channels: int,
     offset: int,
-    notes: dict[str, int],
+    notes: Mapping[str, Any],
 ) -> Any:
-    """Convolution of padded ``x`` ``[n, *space, inputs or more]`` by packed weights."""
-    window = [int(extent) for extent in weight.shape[1:-3]]
+    """Convolution of padded ``x`` ``[n, *space, inputs or more]`` by packed weights.
+
+    Weights with one axis more, in front, are those of groups, each of its own inputs and outputs.
+    """
+    grouped = len(weight.shape) > len(strides) + 4
+    window = [int(extent) for extent in weight.shape[1 + grouped : -3]]
+    own = channels // int(weight.shape[0]) if grouped else channels
     taps = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
     space = [
         (int(extent) - (taps - 1) * dilation - 1) // stride + 1
@@ -37,15 +42,18 @@ def conv(
     def element(*at: Any) -> Any:
         n, *place, c = at
         source = [p * s + t * d for p, s, t, d in zip(place, strides, taps, dilations, strict=True)]
-        column = weight(c // panel, *taps, k // depth, c % panel, k % depth)
-        return te.sum(moved(x(n, *source, k), offset) * column.astype("int32"), axis=[*taps, k])
+        where = [c % own // panel, *taps, k // depth, c % own % panel, k % depth]
+        column = weight(c // own, *where) if grouped else weight(*where)
+        channel = c // own * k.dom.extent + k if grouped else k
+        return te.sum(moved(x(n, *source, channel), offset) * column.astype("int32"), axis=[*taps, k])
 
-    return te.compute(
-        [int(x.shape[0]), *space, channels], element, name="conv", attrs={KERNEL: "contraction", **notes}
-    )
+    marks: dict[str, Any] = {KERNEL: "contraction", **notes}
+    if grouped:
+        marks[GROUPS] = [int(k.dom.extent), own]
+    return te.compute([int(x.shape[0]), *space, channels], element, name="conv", attrs=marks)
 
 
-def dense(x: Any, weight: Any, channels: int, offset: int, notes: dict[str, int]) -> Any:
+def dense(x: Any, weight: Any, channels: int, offset: int, notes: dict[str, Any]) -> Any:
     """``x`` ``[..., inputs]`` times packed weights ``[panels, inputs / depth, panel, depth]``."""
     panel, depth = int(weight.shape[-2]), int(weight.shape[-1])
     k = te.reduce_axis((0, int(weight.shape[-3]) * depth), "ic")
@@ -66,32 +74,49 @@ def depthwise(
     strides: Sequence[int],
     dilations: Sequence[int],
     offset: int,
-    notes: dict[str, int],
+    notes: dict[str, Any],
+    around: Sequence[int] | None = None,
+    zero: int = 0,
 ) -> Any:
-    """Convolution of each channel of padded ``x`` ``[n, *space, c]``, ``taps`` the window's last extent.
+    """Convolution of each channel of ``x`` ``[n, *space, c]``, ``taps`` the window's last extent.
 
-    Weights are ``[*window, c]``, or packed by :func:`packing8.pack_depthwise`.
+    Weights are ``[*window, c]``, or packed by :func:`packing8.pack_depthwise`. Without ``around``, ``x`` is
+    padded already; with these pads, reads outside ``x`` are ``zero``.
     """
     dims, packed = len(strides), len(weight.shape) > len(strides) + 1
-    window = [*(int(extent) for extent in weight.shape[1:dims]), taps] if packed else \
-        [int(extent) for extent in weight.shape[:-1]]  # fmt: skip
+    if packed:
+        blank = around is not None and dims == 2  # a last row of zeros that is no part of the window
+        window = [*(int(extent) - blank for extent in weight.shape[1:dims]), taps]
+    else:
+        window = [int(extent) for extent in weight.shape[:-1]]
     axes = [te.reduce_axis((0, extent), f"w{d}") for d, extent in enumerate(window)]
+    extents, pads = [int(extent) for extent in x.shape[1:-1]], list(around or [0] * (2 * dims))
     space = [
-        (int(extent) - (taps - 1) * dilation - 1) // stride + 1
-        for extent, taps, stride, dilation in zip(x.shape[1:-1], window, strides, dilations, strict=True)
+        (extent + pads[d] + pads[dims + d] - (window[d] - 1) * dilations[d] - 1) // strides[d] + 1
+        for d, extent in enumerate(extents)
     ]
+    if around is not None:
+        notes = {**notes, WINDOW: [*strides, *dilations, *pads[:dims]]}
     block = 16 * int(weight.shape[-3]) if packed else 0
 
     def element(*at: Any) -> Any:
         n, *place, c = at
-        source = [p * s + t * d for p, s, t, d in zip(place, strides, axes, dilations, strict=True)]
+        source = [
+            p * s + t * d - before
+            for p, s, t, d, before in zip(place, strides, axes, dilations, pads[:dims], strict=True)
+        ]
+        read = x(n, *source, c)
+        if any(pads):
+            inside = [
+                bound for s, extent in zip(source, extents, strict=True) for bound in (s >= 0, s < extent)
+            ]
+            read = tirx.if_then_else(tirx.all(*inside), read, tirx.const(zero, str(x.dtype)))
         if packed:
             *rows, tap = axes
             where = [c // block, *rows, tap // 4, (c % 16) // 4, (c % block) // 16, c % 4, tap % 4]
         else:
             where = [*axes, c]
-        value = moved(x(n, *source, c), offset) * weight(*where).astype("int32")
-        return te.sum(value, axis=axes)
+        return te.sum(moved(read, offset) * weight(*where).astype("int32"), axis=axes)
 
     kind = {KERNEL: DEPTHWISE if packed else "window"}
     return te.compute(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,10 +25,23 @@ from edgepress.targets.compilers.tvm.stages import Nest, Stage
 
 @dataclass(frozen=True)
 class Body:
-    """A kernel's code: the statement, and the extent of the outermost loop that parts divide."""
+    """A kernel's code.
+
+    Attributes:
+        statement: the loops.
+        extent: of the outermost loop, which parts divide.
+        tile: rows × columns of sums held in registers, for people; empty where there is no such tile.
+        shape: what is summed over what, by which tiles are remembered; empty where there is no tile.
+        tuned: whether the tile was measured, and not chosen by rule.
+        family: the schedule that made it.
+    """
 
     statement: Any
     extent: int
+    tile: str = ""
+    shape: str = ""
+    tuned: bool = False
+    family: str = ""
 
 
 @dataclass
@@ -146,11 +159,21 @@ class Frame:
 
     def put_vector(self, variables: Mapping[Any, Expr], value: Expr) -> Any:
         """The statement that stores a vector from the nest's place on, along the last axis."""
-        stage, lanes = self.nest.stage, int(value.ty.dtype.lanes)
-        where = self.offset(stage.buffer, self.indices_of(list(stage.indices), variables))
-        return tirx.BufferStore(
-            self._flat[stage.buffer], value, [tirx.Ramp(where, const(1), lanes) if lanes > 1 else where]
-        )
+        stage = self.nest.stage
+        return self.put_at(self.offset(stage.buffer, self.indices_of(list(stage.indices), variables)), value)
+
+    def put_at(self, where: Expr, value: Expr) -> Any:
+        """The statement that stores a vector from a flat offset of the nest's buffer on."""
+        lanes = int(value.ty.dtype.lanes)
+        at = tirx.Ramp(where, const(1), lanes) if lanes > 1 else where
+        return tirx.BufferStore(self._flat[self.nest.stage.buffer], value, [at])
+
+    def put_flat(self, offset: Expr, value: Expr) -> Any:
+        """The statement that stores a vector or a number from a flat offset on."""
+        lanes = int(value.ty.dtype.lanes)
+        where = self.simplify(offset)
+        where = tirx.Ramp(where, const(1), lanes) if lanes > 1 else where
+        return tirx.BufferStore(self._flat[self.nest.stage.buffer], value, [where])
 
     def load_offset(self, load: Any, variables: Mapping[Any, Expr]) -> Expr:
         """The flat offset of a buffer read of the nest."""
@@ -159,6 +182,46 @@ class Frame:
     def part_loop(self, var: Any, body: Any) -> Any:
         """The outermost loop: ``var`` runs over this part's share."""
         return tirx.For(var, self.begin, self.end - self.begin, tirx.ForKind.SERIAL, body)
+
+    def part_grid(self, rows: int, each: int, body: Callable[[Any, Any], Any]) -> Any:
+        """Two loops over a grid, row after row, whose positions parts divide.
+
+        Args:
+            rows, each: the grid; position ``p`` is ``p mod each`` of row ``p div each``. Positions after the
+                last row belong to other loops.
+            body: (row, position within it) → the statement.
+        """
+        if rows == 1:
+            return self.part_row(0, each, 1, lambda within: body(const(0), within))
+        row, within = self.axis("c", rows), self.axis("w", each)
+        low = tirx.max(self.begin - row * const(each), const(0))
+        high = tirx.min(self.end - row * const(each), const(each))
+        one_row = tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(row, within))
+        first = tirx.truncdiv(self.begin, const(each))
+        last = tirx.truncdiv(tirx.min(self.end, const(rows * each)) + const(each - 1), const(each))
+        return tirx.For(row, first, last - first, tirx.ForKind.SERIAL, one_row)
+
+    def part_row(self, before: int, count: int, together: int, body: Callable[[Any], Any]) -> Any:
+        """A loop over ``[0, count)`` whose trips parts divide, some of them ``together`` at one position.
+
+        ``before`` positions belong to other loops.
+        """
+        within = self.axis("w", count)
+        low = tirx.max(self.begin - const(before), const(0)) * const(together)
+        high = tirx.min((self.end - const(before)) * const(together), const(count))
+        return tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(within))
+
+    def part_rows(self, columns: int, column: Any) -> tuple[Any, Any]:
+        """The rows of one column of a grid that are this part's: the first, and the one after the last.
+
+        Parts divide the positions ``row * columns + column``. So a part has whole rows but at its ends, and
+        may still work down one column after another.
+        """
+        ahead = const(columns - 1) - column
+        return (
+            tirx.truncdiv(self.begin + ahead, const(columns)),
+            tirx.truncdiv(self.end + ahead, const(columns)),
+        )
 
     def function(self, body: Body) -> Any:
         """The kernel as a PrimFunc over raw pointers that returns 0."""

@@ -7,72 +7,29 @@ where a channels-last region begins and ends.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import onnx
 
-from edgepress.targets.compilers.tvm import packing8
+from edgepress.targets.compilers.tvm import packing8, winograd
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
+from edgepress.targets.compilers.tvm.groups import merged
 from edgepress.targets.compilers.tvm.machine import Machine
 
-UNARY = frozenset(
-    [
-        "Relu",
-        "Clip",
-        "Sigmoid",
-        "HardSwish",
-        "HardSigmoid",
-        "Tanh",
-        "LeakyRelu",
-        "Elu",
-        "Selu",
-        "Celu",
-        "Exp",
-        "Log",
-        "Neg",
-        "Abs",
-        "Sqrt",
-        "Erf",
-        "Gelu",
-        "Softplus",
-        "Softsign",
-        "Mish",
-        "Identity",
-        "Cast",
-        "Floor",
-        "Ceil",
-        "Round",
-        "Reciprocal",
-        "Sign",
-        "Not",
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "ThresholdedRelu",
-    ]
-)
-BINARY = frozenset(
-    [
-        "Add",
-        "Sub",
-        "Mul",
-        "Div",
-        "Pow",
-        "Max",
-        "Min",
-        "PRelu",
-        "Equal",
-        "Less",
-        "Greater",
-        "And",
-        "Or",
-        "Where",
-        "EpQAdd",
-        "EpQMul",
-    ]
-)
-
-
+UNARY = frozenset((
+    "Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "Tanh", "LeakyRelu", "Elu", "Selu", "Celu",
+    "Exp", "Log", "Neg", "Abs", "Sqrt", "Erf", "Gelu", "Softplus", "Softsign", "Mish", "Identity", "Cast",
+    "Floor", "Ceil", "Round", "Reciprocal", "Sign", "Not", "QuantizeLinear", "DequantizeLinear",
+    "ThresholdedRelu",
+))  # fmt: skip
+BINARY = frozenset((
+    "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Equal", "Less", "Greater", "And", "Or",
+    "Where", "EpQAdd", "EpQMul",
+))  # fmt: skip
+_SHARE = 16  # of main memory: what transformed weights may take more than the graph's
+_NO_LIMIT = 1 << 62
 _KEPT = ("zero_in", "zero_out", "low", "high", "to", "bounded")  # what a quantised operator takes along
 
 
@@ -84,6 +41,11 @@ def pack(weight: np.ndarray, panel: int) -> np.ndarray:
     padded[:outputs] = weight
     split = padded.reshape(panels, panel, *weight.shape[1:])
     return np.ascontiguousarray(split.transpose(0, *range(3, split.ndim), 2, 1))
+
+
+def _outputs_last(weight: np.ndarray) -> np.ndarray:
+    """``[outputs, inputs, *window]`` as ``[*window, inputs, outputs]``."""
+    return np.ascontiguousarray(weight.transpose(*range(2, weight.ndim), 1, 0))
 
 
 def window_of(attrs: dict[str, Any], shape: Sequence[int], kernel: Sequence[int]) -> dict[str, list[int]]:
@@ -111,17 +73,21 @@ class ChannelsLast(GraphEditor):
         super().__init__(model)
         self.panel = panel
         self.machine = machine
+        self.makers = {name: node for node in model.graph.node for name in node.output}
+        self.room = machine.memory // _SHARE if machine.memory else _NO_LIMIT
         self.last: dict[str, str] = {}
         self.first = set(self.constants) | {i.name for i in model.graph.input} | {""}
 
     def run(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """The model with its convolutional regions channels last."""
         for node in self.graph.node:
+            self.origin = (node,)
             if not self._windowed(node) and not self._dense(node) and not self._follow(node):
                 for name in {*node.input, *_outer_names(node)}:
                     self.need_first(name)
                 self.nodes.append(node)
                 self.first.update(node.output)
+        self.origin = ()
         for output in self.graph.output:
             self.need_first(output.name)
         return self.finish(model)
@@ -178,40 +144,119 @@ class ChannelsLast(GraphEditor):
         quantised = node.op_type == "EpQConv"
         rest = [name for name in node.input[2:] if name]
         extra = {key: attrs[key] for key in _KEPT if key in attrs}
-        if group == 1 and quantised:
-            op, (packed, rest[0], extra["offset"]) = "Conv", self._packed8(weight, rest[0], attrs)
+        apart = 1 < group == len(weight) == shape[1]
+        if quantised and not apart:
+            whole, group = merged(weight, group, packing8.INPUTS, self.machine.lanes)
+            op, (packed, rest[0]) = "Conv", self._packed8(whole, rest[0], attrs, extra, group)
             extra["terms"] = int(weight.shape[1])
+        elif group == 1 and (tile := self._winograd(weight, settings, shape, self.shapes[node.output[0]])):
+            op, extra["tile"] = "Winograd", tile
+            extra["space"] = list(self.shapes[node.output[0]][2:])
+            packed = np.stack([pack(each, self.panel) for each in winograd.transformed(weight, tile)])
         elif group == 1:
             op, packed = "Conv", pack(weight, self.panel)
-        elif group == weight.shape[0] == shape[1] and weight.shape[1] == 1:
-            op, packed = "Depthwise", np.ascontiguousarray(np.moveaxis(weight[:, 0], 0, -1))
+        elif apart:
+            op, packed = "Depthwise", _outputs_last(weight)
             if quantised:
+                packed = packed[..., 0, :]
                 extra["taps"], extra["offset"] = int(weight.shape[-1]), 0
-                if packing8.packs_depthwise(self.machine, shape[1], settings["dilations"][-1]):
+                extra["dot"] = packing8.depthwise_dot(self.machine, weight, settings["dilations"][-1])
+                if extra["dot"]:
                     rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
                     packed = packing8.pack_depthwise(packed, self.machine.lanes)
+                    zero = int(attrs["zero_in"]) + extra["offset"]
+                    if attrs["bounded"] and packing8.slides(self.machine, zero):
+                        extra["pad_inside"] = 1
+                        packed = packing8.with_blank_row(packed, shape[1])
+                        rest = [self._in_order(name) for name in rest]
+        elif not quantised and self._in_one_vector(weight, group):
+            op, packed = "Depthwise", _outputs_last(weight)
+        elif not quantised and weight.shape[0] > group:
+            each = weight.reshape(group, -1, *weight.shape[1:])
+            panel = min(self.panel, each.shape[1])
+            op, packed = "Conv", np.stack([pack(one, panel) for one in each])
         else:
             return False
         if op == "Depthwise" and not quantised and self.machine.lanes > 1:
             extra["pad_inside"] = 1
+        source = self._image(node.input[0], settings, extra) if quantised and op == "Conv" else ""
         self.node(
             ("EpQ" if quantised else "Ep") + op,
-            [self.need_last(node.input[0]), self.constant(packed, node.input[1]), *rest],
+            [source or self.need_last(node.input[0]), self.constant(packed, node.input[1]), *rest],
             self.give_last(node.output[0]), DOMAIN, channels=int(weight.shape[0]), **settings, **extra,
         )  # fmt: skip
         return True
 
-    def _packed8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[np.ndarray, str, int]:
-        """Eight-bit weights packed, the bias that belongs to them, and what is added to activations."""
+    def _image(self, name: str, settings: dict[str, list[int]], extra: dict[str, Any]) -> str:
+        """An image quantised, padded and put channels last in one step; its name, or empty.
+
+        What it has done is taken out of the convolution's settings.
+        """
+        maker, shape, machine = self.makers.get(name), self.shapes[name], self.machine
+        if maker is None or maker.op_type != "QuantizeLinear" or name in self.last:
+            return ""
+        if machine.arch not in ("x86_64", "aarch64") or machine.lanes == 1:
+            return ""
+        if len(shape) != 4 or shape[1] > packing8.INPUTS or shape[3] < machine.lanes:
+            return ""
+        parameters = [self.constants.get(given) for given in maker.input[1:]]
+        if len(parameters) != 2 or any(value is None or value.size != 1 for value in parameters):
+            return ""
+        made, reader = self.fresh(name), self.origin
+        self.origin = (maker,)
+        self.node(
+            "EpQImage", [self.need_first(maker.input[0]), *maker.input[1:]], made, DOMAIN,
+            pads=settings["pads"], zero_in=extra["zero_in"],
+        )  # fmt: skip
+        self.origin, settings["pads"] = reader, [0] * 4
+        return made
+
+    def _in_one_vector(self, weight: np.ndarray, group: int) -> bool:
+        """Whether groups are so small that the outputs of several share one vector."""
+        inputs, outputs, lanes = int(weight.shape[1]), len(weight) // group, self.machine.lanes
+        return inputs <= outputs < lanes + (inputs == 1) and lanes % outputs == 0
+
+    def _winograd(
+        self, weight: np.ndarray, settings: dict[str, list[int]], shape: tuple[int, ...], out: tuple[int, ...]
+    ) -> int:
+        """The tile of Winograd's convolution where that is cheaper and its larger weights find room, or 0."""
+        if weight.shape[2:] != (winograd.TAPS,) * 2 or not self.machine.winograd:
+            return 0
+        if any(s != 1 for s in (*settings["strides"], *settings["dilations"])):
+            return 0
+        tile = winograd.tile_of(weight.shape[1], weight.shape[0], shape[0], (out[2], out[3]))
+        more = weight.nbytes * ((tile + 2) ** 2 - 9) // 9
+        if not tile or more > self.room:
+            return 0
+        self.room -= more
+        return tile
+
+    def _packed8(
+        self, weight: np.ndarray, bias: str, attrs: dict[str, Any], extra: dict[str, Any], group: int = 1
+    ) -> tuple[np.ndarray, str]:
+        """Eight-bit weights packed, and their bias; ``extra`` is told what the operator has to know of it."""
         packing = packing8.packing_of(self.machine, weight, self.panel)
-        if packing.depth == 1:
-            return pack(weight, self.panel)[..., None], bias, 0
-        return packing8.pack(weight, packing), *self._offset8(weight, bias, attrs)
+        each = weight.reshape(group, -1, *weight.shape[1:])
+        least = -(-each.shape[1] // self.machine.lanes) * self.machine.lanes
+        packing = replace(packing, panel=min(packing.panel, least) if group > 1 else packing.panel)
+        extra |= {"terms": int(weight.shape[1]), "dot": packing.dot, "offset": 0}
+        if packing.depth > 1:
+            bias, extra["offset"] = self._offset8(weight, bias, attrs)
+        packed = [
+            pack(one, packing.panel)[..., None] if packing.depth == 1 else packing8.pack(one, packing)
+            for one in each
+        ]
+        return (np.stack(packed) if group > 1 else packed[0]), bias
 
     def _offset8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[str, int]:
         dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
         value, offset = packing8.moved_bias(self.machine, weight, self.constants[bias], dtype)
         return (self.constant(value, bias) if offset else bias), offset
+
+    def _in_order(self, name: str) -> str:
+        value = self.added.get(name, self.constants.get(name))
+        assert value is not None
+        return self.constant(packing8.channel_order(value, self.machine.lanes), name)
 
     def _pool(self, node: onnx.NodeProto, attrs: dict[str, Any], shape: tuple[int, ...]) -> bool:
         if attrs.get("ceil_mode") or attrs.get("storage_order") or len(node.output) > 1:
@@ -272,8 +317,8 @@ class ChannelsLast(GraphEditor):
         if node.op_type == "EpQDense":
             rest = list(node.input[2:])
             extra = {key: attrs[key] for key in _KEPT if key in attrs}
-            value, rest[0], extra["offset"] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs)
-            packed, extra["terms"] = self.constant(value, node.input[1]), int(weight.shape[0])
+            value, rest[0] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs, extra)
+            packed = self.constant(value, node.input[1])
             self.node(
                 "EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra
             )
@@ -302,7 +347,9 @@ class ChannelsLast(GraphEditor):
         rank = len(shape)
         inputs: list[str] = []
         attrs = {attr.name: onnx.helper.get_attribute_value(attr) for attr in node.attribute}
-        if node.op_type in UNARY:
+        if node.op_type == "EpTable":
+            inputs = [self.need_last(node.input[0]), node.input[1]]
+        elif node.op_type in UNARY:
             if any(int(np.prod(self.shapes.get(name, (2,)))) != 1 for name in names[1:]):
                 return False
             inputs = [self.need_last(node.input[0]), *node.input[1:]]

@@ -8,7 +8,7 @@ from typing import Any
 from tvm import topi
 
 OUT_EWISE_FUSABLE = 4  # TVM's op pattern: element-wise operators may be fused behind it
-_OPAQUE = 8
+OPAQUE = 8  # nothing may be
 
 
 def static_shape(x: Any) -> list[int]:
@@ -30,5 +30,5 @@ def padded(bb: Any, x: Any, pads: Sequence[int], fill: float, channels: int = 0)
     dtype = str(x.ty.dtype)
     value = fill if dtype.startswith("float") else int(fill)
     # A kernel of its own: fused behind a convolution it would have the sums stored instead of the results.
-    own = {"op_pattern": _OPAQUE} if dtype in ("int8", "uint8") else {}
+    own = {"op_pattern": OPAQUE} if dtype in ("int8", "uint8") else {}
     return bb.emit_te(topi.nn.pad, x, before, after, value, primfunc_attrs=own, primfunc_name_hint="pad")

@@ -8,6 +8,7 @@ from onnx import numpy_helper
 
 from edgepress.errors import SourceError
 from edgepress.targets.compilers.tvm.graph_editor import attributes
+from edgepress.targets.compilers.tvm.origin import mark
 
 
 def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -30,6 +31,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"give its shape with --input {item.name}:1x3x224x224"
             )
     _constants_to_initializers(done.graph)
+    mark(done.graph)
     _fold_batch_norm(done.graph)
     try:
         return onnx.shape_inference.infer_shapes(done, data_prop=True)

@@ -13,6 +13,8 @@ from tvm.relax import transform as passes
 
 from edgepress.targets.compilers.tvm.expressions import const, dtype_of, is_load, shape_of
 from edgepress.targets.compilers.tvm.kernel import Frame, split_flat
+from edgepress.targets.compilers.tvm.origin import fused_from
+from edgepress.targets.compilers.tvm.schedule.whole import is_whole
 from edgepress.targets.compilers.tvm.stages import Nest, OpaqueBody, gather_nests, read_stages
 
 
@@ -37,13 +39,20 @@ class Value:
 
 @dataclass(frozen=True)
 class Step:
-    """One kernel call: a nest (or a whole PrimFunc where it could not be read) and its values."""
+    """One kernel call: a nest (or a whole PrimFunc where it could not be read) and its values.
+
+    Attributes:
+        name: the fused function's.
+        nest, opaque: what is computed: one of the two.
+        arguments: the value of each buffer.
+        nodes: the numbers of the ONNX nodes that it came from.
+    """
 
     name: str
     nest: Nest | None
     opaque: Any
     arguments: dict[Any, int]
-    scratch: tuple[int, ...] = ()
+    nodes: tuple[int, ...] = ()
 
 
 @dataclass
@@ -69,9 +78,9 @@ class Program:
         return number
 
 
-def fuse(module: Any, target: Any) -> Any:
-    """The module with its operators lowered to fused PrimFuncs."""
-    pipeline = tvm.transform.Sequential(
+def fuse(module: Any, target: Any) -> tuple[Any, list[list[int]]]:
+    """The module with its operators lowered to fused PrimFuncs, and the ONNX nodes of each call of ``main``."""
+    prepared = tvm.transform.Sequential(
         [
             passes.DecomposeOpsForInference(),
             passes.CanonicalizeBindings(),
@@ -81,28 +90,30 @@ def fuse(module: Any, target: Any) -> Any:
             passes.AnnotateTIROpPattern(),
             passes.FoldConstant(),
             passes.DeadCodeElimination(),
-            passes.FuseOps(),
-            passes.FuseTIR(),
-            passes.DeadCodeElimination(),
         ]
     )
+    grouped = tvm.transform.Sequential([passes.FuseOps(), passes.DeadCodeElimination()])
+    fused = tvm.transform.Sequential([passes.FuseTIR(), passes.DeadCodeElimination()])
     with tvm.transform.PassContext(opt_level=3), target:
-        return pipeline(module)
+        module = prepared(module)
+        groups = grouped(module)
+        return fused(groups), fused_from(module["main"], groups)
 
 
-def read_program(module: Any) -> Program:
-    """The calls of ``main`` in order.
+def read_program(module: Any, nodes: Sequence[Sequence[int]]) -> Program:
+    """The calls of ``main`` in order; ``nodes`` are the ONNX nodes of each.
 
     Raises:
         ValueError: the module holds something other than kernel calls over static shapes.
         RuntimeCall: an operator is left to TVM's runtime.
     """
-    return _Reader(module).read()
+    return _Reader(module, nodes).read()
 
 
 class _Reader:
-    def __init__(self, module: Any) -> None:
+    def __init__(self, module: Any, nodes: Sequence[Sequence[int]]) -> None:
         self.module = module
+        self.nodes = iter(nodes)
         self.program = Program()
         self.known: dict[Any, Any] = {}
         self.nests: dict[Any, Any] = {}
@@ -166,14 +177,17 @@ class _Reader:
 
     def _steps(self, gvar: Any, func: Any, arguments: dict[Any, int]) -> None:
         program = self.program
+        nodes = tuple(next(self.nodes, ()))
         if gvar not in self.nests:
             try:
+                if is_whole(func):
+                    raise OpaqueBody
                 stages, temporaries = read_stages(func)
                 self.nests[gvar] = (gather_nests(stages, temporaries), temporaries)
             except OpaqueBody:
                 self.nests[gvar] = None
         if self.nests[gvar] is None:
-            program.steps.append(Step(gvar.name_hint, None, func, arguments))
+            program.steps.append(Step(gvar.name_hint, None, func, arguments, nodes))
             return
         nests, temporaries = self.nests[gvar]
         places = dict(arguments)
@@ -184,7 +198,7 @@ class _Reader:
             if source is not None:
                 program.alias[places[nest.stage.buffer]] = places[source]
                 continue
-            program.steps.append(Step(gvar.name_hint, nest, None, places))
+            program.steps.append(Step(gvar.name_hint, nest, None, places, nodes))
 
 
 def aliased(nest: Nest) -> Any:

@@ -14,26 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
+from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
+from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
+from edgepress.targets.compilers.tvm.grids import Grid
+from edgepress.targets.compilers.tvm.origin import marks_of
 
 _SAME_GRID = frozenset(
     ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Identity"]
 )
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A scalar quantisation: ``real = scale · (q − zero)`` over the range of ``dtype``."""
-
-    scale: float
-    zero: int
-    dtype: np.dtype
-
-    def quantize(self, value: float) -> int:
-        """The nearest step to a real value, ties to even, saturated."""
-        info = np.iinfo(self.dtype)
-        step = np.rint(np.float32(value) / np.float32(self.scale)) + self.zero
-        return int(np.clip(step, info.min, info.max))
 
 
 @dataclass(frozen=True)
@@ -47,17 +35,11 @@ class Ending:
     high: int
 
 
-class IntegerRegions(GraphEditor):
+class IntegerRegions(GraphMatcher):
     """The pass itself."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         super().__init__(model)
-        self.makers = {name: node for node in self.graph.node for name in node.output}
-        self.readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in self.graph.node:
-            for name in node.input:
-                self.readers.setdefault(name, []).append(node)
-        self.results = {item.name for item in self.graph.output}
         self.swallowed: set[int] = set()
 
     def run(self, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -71,29 +53,21 @@ class IntegerRegions(GraphEditor):
                 continue
             make = makers.get(node.op_type, self._same_grid if node.op_type in _SAME_GRID else None)
             ending = self._ending(node) if make is not None else None
+            self.origin = (node, *ending.nodes) if ending is not None else (node,)
             if make is not None and ending is not None and make(node, ending):
                 self.swallowed.update(id(each) for each in ending.nodes)
                 continue
             if not self._folded(node):
                 self.nodes.append(node)
-        self._drop_unread()
+        self.drop_unread()
         return self.finish(model)
-
-    def grid_of(self, scale: str, zero: str) -> Grid | None:
-        """The grid that two constant scalars describe, or None."""
-        if scale not in self.constants or (zero and zero not in self.constants):
-            return None
-        s, z = self.constants[scale], self.constants[zero] if zero else np.zeros((), np.uint8)
-        if s.size != 1 or z.size != 1 or z.dtype not in (np.int8, np.uint8):
-            return None
-        return Grid(float(s.reshape(())), int(z.reshape(())), z.dtype)
 
     def source(self, name: str) -> tuple[str, Grid] | None:
         """The quantised tensor and grid behind a dequantised name, or None."""
         node = self.makers.get(name)
         if node is None or node.op_type != "DequantizeLinear" or node.input[0] in self.constants:
             return None
-        grid = self.grid_of(node.input[1], node.input[2] if len(node.input) > 2 else "")
+        grid = self.grid(node)
         return (node.input[0], grid) if grid else None
 
     def _ending(self, node: onnx.NodeProto) -> Ending | None:
@@ -108,7 +82,7 @@ class IntegerRegions(GraphEditor):
             after = readers[0]
             nodes.append(after)
             if after.op_type == "QuantizeLinear" and after.input[0] == name:
-                grid = self.grid_of(after.input[1], after.input[2] if len(after.input) > 2 else "")
+                grid = self.grid(after)
                 if grid is None:
                     return None
                 info = np.iinfo(grid.dtype)
@@ -149,10 +123,7 @@ class IntegerRegions(GraphEditor):
         if shifted.min() < -128 or shifted.max() > 127:
             return False
         conv = node.op_type == "Conv"
-        group = int(attrs.get("group", 1))
-        if conv and (
-            weight.ndim not in (3, 4) or group not in (1, weight.shape[0]) or group > 1 < weight.shape[1]
-        ):
+        if conv and weight.ndim not in (3, 4):
             return False
         if not conv and (weight.ndim != 2 or attrs.get("transA") or attrs.get("alpha", 1.0) != 1.0):
             return False
@@ -196,7 +167,7 @@ class IntegerRegions(GraphEditor):
             ending,
             zero_in=grid.zero,
             **kept,
-            **{"from": onnx.helper.np_dtype_to_tensor_dtype(grid.dtype)},
+            **{"from": onnx.helper.np_dtype_to_tensor_dtype(np.dtype(grid.dtype))},
         )
         return True
 
@@ -221,7 +192,7 @@ class IntegerRegions(GraphEditor):
         ).astype(np.int64)
 
     def _emit(self, op: str, inputs: list[str], ending: Ending, **attrs: object) -> None:
-        kind = onnx.helper.np_dtype_to_tensor_dtype(ending.grid.dtype)
+        kind = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(ending.grid.dtype))
         self.node(
             op,
             inputs,
@@ -288,6 +259,7 @@ class IntegerRegions(GraphEditor):
         moved.CopyFrom(node)
         moved.input[0] = source[0]
         moved.output[0] = ending.output
+        moved.doc_string = marks_of(self.origin)
         self.nodes.append(moved)
         return True
 
@@ -312,19 +284,6 @@ class IntegerRegions(GraphEditor):
         )
         self.added[node.output[0]] = real.astype(np.float32).reshape(value.shape)
         return True
-
-    def _drop_unread(self) -> None:
-        kept: list[onnx.NodeProto] = []
-        read = set(self.results)
-        for node in reversed(self.nodes):
-            if any(name in read for name in node.output):
-                kept.append(node)
-                read.update(node.input)
-                for attr in node.attribute:
-                    if attr.HasField("g"):
-                        read.update(name for inner in attr.g.node for name in inner.input)
-        self.nodes = kept[::-1]
-        self.added = {name: value for name, value in self.added.items() if name in read}
 
 
 def integer_regions(model: onnx.ModelProto) -> onnx.ModelProto:

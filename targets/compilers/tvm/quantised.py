@@ -10,8 +10,8 @@ import onnx
 from tvm import relax, te, tirx
 
 from edgepress.targets.compilers.tvm import compute, integer
-from edgepress.targets.compilers.tvm.padding import OUT_EWISE_FUSABLE, padded, static_shape
-from edgepress.targets.compilers.tvm.stages import BOUNDED, INPUTS, KERNEL
+from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE, padded, static_shape
+from edgepress.targets.compilers.tvm.stages import BOUNDED, DOT, INPUTS, KERNEL, PLANES
 
 _ELEMENT_WISE = 0
 
@@ -30,14 +30,21 @@ def _dtype(kind: int) -> str:
 
 def _scaled(acc: Any, bias: Any, scale: Any, attrs: dict[str, Any], name: str) -> Any:
     def element(*at: Any) -> Any:
-        real = (acc(*at) + bias(at[-1])).astype("float32") * scale(at[-1])
+        c = at[-1]
+        if len(bias.shape) > 1:  # packed by channel_order
+            block = 16 * int(bias.shape[2])
+            where: tuple[Any, ...] = (c // block, (c % 16) // 4, (c % block) // 16, c % 4)
+        else:
+            where = (c,)
+        real = (acc(*at) + bias(*where)).astype("float32") * scale(*where)
         return requantise(real, attrs)
 
     return te.compute(acc.shape, element, name=name)
 
 
-def _notes(attrs: dict[str, Any]) -> dict[str, int]:
-    return {INPUTS: attrs["terms"], BOUNDED: attrs["bounded"]}
+def _notes(attrs: dict[str, Any]) -> dict[str, Any]:
+    terms = {INPUTS: attrs["terms"]} if "terms" in attrs else {}
+    return {**terms, BOUNDED: attrs["bounded"], DOT: attrs["dot"].decode()}
 
 
 def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: str) -> Any:
@@ -48,7 +55,8 @@ def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: st
 
 def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     depth = static_shape(inputs[1])
-    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"], depth[-3] * depth[-1])
+    grouped = len(depth) > len(attrs["strides"]) + 4
+    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"], 0 if grouped else depth[-3] * depth[-1])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
         settings = (list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], attrs["offset"])
@@ -59,11 +67,12 @@ def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 
 def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"])
+    around = list(attrs["pads"]) if attrs.get("pad_inside") else None
+    x = inputs[0] if around else padded(bb, inputs[0], attrs["pads"], attrs["zero_in"])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
         settings = (attrs["taps"], list(attrs["strides"]), list(attrs["dilations"]), attrs["offset"])
-        acc = integer.depthwise(x, weight, *settings, {BOUNDED: attrs["bounded"]})
+        acc = integer.depthwise(x, weight, *settings, _notes(attrs), around, attrs["zero_in"])
         return _scaled(acc, bias, scale, attrs, "depthwise_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "depthwise_int8")
@@ -123,7 +132,10 @@ def _element_wise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any], name: s
 
 
 def _add(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    """The sum as ONNX Runtime makes it: every zero point in one constant, so that ties fall alike."""
+    """The sum as ONNX Runtime makes it, so that ties fall alike.
+
+    Every zero point is in one constant, which the second operand joins before the first.
+    """
     scales, zeros = np.array(attrs["scales"], np.float32), np.array(attrs["zeros"], np.float32)
     # The inner product rounds once, as in a fused multiply-add.
     inner = np.float32(np.float64(scales[0]) * zeros[0] + np.float64(scales[1] * zeros[1]))
@@ -132,7 +144,7 @@ def _add(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     low, high = (tirx.const(float(attrs[bound]), "float32") for bound in ("low", "high"))
 
     def combine(values: list[Any]) -> Any:
-        real = (values[0] * first + constant) + values[1] * second
+        real = (values[1] * second + constant) + values[0] * first
         return compute.round_half_even(te.max(te.min(real, high), low), 0).astype(_dtype(attrs["to"]))
 
     return _element_wise(bb, inputs, {**attrs, "zeros": [0, 0]}, "add_int8", combine)
@@ -156,26 +168,56 @@ def _along(x: Any, parameter: Any, axis: int) -> Callable[..., Any]:
 def _quantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     x, scale = inputs[0], inputs[1]
     zero = inputs[2] if len(inputs) > 2 and inputs[2] is not None else relax.const(np.zeros((), np.uint8))
-    dtype = str(zero.ty.dtype)
-    info = np.iinfo(dtype)
-    if info.bits > 16:
-        raise ValueError(f"QuantizeLinear to {dtype}")
+    dtype = _eight_or_sixteen(zero)
     read_scale, read_zero = _along(x, scale, attrs.get("axis", 1)), _along(x, zero, attrs.get("axis", 1))
 
     def function(x: Any, scale: Any, zero: Any) -> Any:
         def element(*at: Any) -> Any:
-            # Bounds wider than the type's keep the rounding exact before the zero point is added.
-            real = x(*at) / read_scale(scale, at)
-            held = te.max(te.min(real, tirx.const(2.0**20, "float32")), tirx.const(-(2.0**20), "float32"))
-            steps = compute.round_half_even(held) + read_zero(zero, at).astype("int32")
-            steps = te.max(te.min(steps, tirx.const(info.max, "int32")), tirx.const(info.min, "int32"))
-            return steps.astype(dtype)
+            return _steps(x(*at), read_scale(scale, at), read_zero(zero, at), dtype)
 
         return te.compute(x.shape, element, name="quantize")
 
     return bb.emit_te(
         function, x, scale, zero, primfunc_attrs={"op_pattern": _ELEMENT_WISE}, primfunc_name_hint="quantize"
     )
+
+
+def _eight_or_sixteen(zero: Any) -> str:
+    dtype = str(zero.ty.dtype)
+    if np.iinfo(dtype).bits > 16:
+        raise ValueError(f"QuantizeLinear to {dtype}")
+    return dtype
+
+
+def _steps(value: Any, scale: Any, zero: Any, dtype: str) -> Any:
+    """An fp32 value quantised: ``saturate(rne(value / scale) + zero)``."""
+    # Bounds wider than the type's keep the rounding exact before the zero point is added.
+    held = te.max(te.min(value / scale, tirx.const(2.0**20, "float32")), tirx.const(-(2.0**20), "float32"))
+    steps, info = compute.round_half_even(held) + zero.astype("int32"), np.iinfo(dtype)
+    steps = te.max(te.min(steps, tirx.const(info.max, "int32")), tirx.const(info.min, "int32"))
+    return steps.astype(dtype)
+
+
+def _image(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """An fp32 image ``[n, c, h, w]`` as eight-bit pixels ``[n, h, w, 4]`` with ``pads`` around it."""
+    x, scale, zero = inputs
+    dtype, (top, left, bottom, right) = _eight_or_sixteen(zero), attrs["pads"]
+    n, channels, height, width = static_shape(x)
+    read_scale, read_zero = _along(x, scale, 1), _along(x, zero, 1)
+
+    def function(x: Any, scale: Any, zero: Any) -> Any:
+        def element(*at: Any) -> Any:
+            b, y, across, c = at
+            y, across = y - top, across - left
+            inside = tirx.all(y >= 0, y < height, across >= 0, across < width, c < channels)
+            value = _steps(x(b, c, y, across), read_scale(scale, at), read_zero(zero, at), dtype)
+            return tirx.if_then_else(inside, value, tirx.const(attrs["zero_in"], dtype))
+
+        notes = {KERNEL: PLANES, PLANES: [channels, top, left, height, width]}
+        return te.compute([n, height + top + bottom, width + left + right, 4], element, "image", attrs=notes)
+
+    own = {"op_pattern": OPAQUE}
+    return bb.emit_te(function, x, scale, zero, primfunc_attrs=own, primfunc_name_hint="image_int8")
 
 
 def _dequantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
@@ -202,13 +244,25 @@ def _dequantize(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     )
 
 
+def _table(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    def function(x: Any, table: Any) -> Any:
+        return te.compute(x.shape, lambda *at: table(x(*at).astype("uint8").astype("int32")), name="table")
+
+    # A kernel of its own: what is fused behind it would have its vectors made by the code generator.
+    return bb.emit_te(
+        function, *inputs, primfunc_attrs={"op_pattern": OPAQUE}, primfunc_name_hint="table_int8"
+    )
+
+
 QUANTISED: dict[str, Callable[[Any, Sequence[Any], dict[str, Any]], Any]] = {
     "EpQConv": _conv,
     "EpQDepthwise": _depthwise,
     "EpQDense": _dense,
     "EpQMean": _mean,
+    "EpQImage": _image,
     "EpQAdd": _add,
     "EpQMul": _mul,
+    "EpTable": _table,
     "QuantizeLinear": _quantize,
     "DequantizeLinear": _dequantize,
 }

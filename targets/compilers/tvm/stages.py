@@ -7,6 +7,7 @@ temporary of its own, so that every intermediate buffer is planned into the mode
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,8 +26,13 @@ from edgepress.targets.compilers.tvm.expressions import (
 
 KERNEL = "ep.kernel"
 DEPTHWISE = "depthwise_dot"  # the kernel mark of a depthwise convolution with weights in runs of four taps
+PLANES = "ep.planes"  # the kernel mark of an image quantised into pixels: channels, pads, height, width
+DOT = "ep.dot"  # the instruction that sums an operator's products, which its weights are packed for
 BOUNDED = "ep.bounded"  # whether no sum, scaled to output steps, leaves 31 bits
+GROUPS = "ep.groups"  # inputs and outputs of one group of a grouped convolution
 INPUTS = "ep.inputs"  # how many inputs a sum has before they are padded
+MACS = "ep.macs"  # the multiply-accumulates that a stage stands for, where its own loops do not say
+WINOGRAD = "ep.winograd"  # outputs along a tile, tiles down and across, and for an image its leading pads
 WINDOW = "ep.window"  # strides, dilations and leading pads of a window over an unpadded input
 
 
@@ -60,6 +66,11 @@ class Stage:
     def reduction(self) -> tuple[Axis, ...]:
         """The axes that are summed over."""
         return tuple(axis for axis in self.axes if axis.reduce)
+
+    @property
+    def trips(self) -> int:
+        """How many times the stage's value is computed."""
+        return math.prod(axis.extent for axis in self.axes)
 
     @property
     def plain(self) -> bool:

@@ -24,10 +24,14 @@ from edgepress.hardware.hwbench import Peaks, keep_peaks, kept_peaks, measure_pe
 from edgepress.hardware.machine import this_machine, usable_cores
 from tests.benchmarks.peers.plot import draw
 from tests.benchmarks.peers.report import OURS, Case, as_data, as_text, problems
-from tests.benchmarks.peers.rounds import Protocol, run_case
+from tests.benchmarks.peers.rounds import SHARED, Protocol, run_case
 from tests.benchmarks.peers.task import PRECISIONS, Task
 
 ENGINES = (OURS, "ort", "openvino", "litert", "executorch", "ncnn")
+GROUPS = {
+    "all": "lite0,mobilenetv2,resnet18,encoder,decoder",
+    "sizes": "mobilenetv2@160,mobilenetv2@192,mobilenetv2@225,mobilenetv2@224x0.75",
+}
 _NETWORK = re.compile(r"([a-z0-9]+)(?:@(\d+)(?:x(\d*\.?\d+))?)?\Z")
 
 
@@ -68,20 +72,29 @@ def _measure(
 
     made = network(*name)
     task = Task(*name, precision, threads, str(prepare(made)))
-    entries = run_case(task, engines, protocol, lambda text: print(f"[{text}]", file=sys.stderr, flush=True))
-    return Case(made.name, task, tuple(entries))
+
+    def say(text: str) -> None:
+        print(f"[{text}]", file=sys.stderr, flush=True)
+
+    entries, together = run_case(task, engines, protocol, say)
+    return Case(made.name, task, tuple(entries), tuple(together))
 
 
 def _peaks(threads: list[int]) -> Peaks | None:
     """This machine's peaks, measured now where they were not before; None where they cannot be."""
     found = kept_peaks()
-    if found is None:
+    if found is None or any(n <= usable_cores() and _shared(found, n) for n in threads):
         try:
             found = measure_peaks(tuple({1, usable_cores(), *(n for n in threads if n <= usable_cores())}))
             keep_peaks(found)
         except EdgepressError as error:
             print(f"[no share of the peak: {error}]", file=sys.stderr)
     return found
+
+
+def _shared(peaks: Peaks, threads: int) -> bool:
+    """Whether these threads had no cores of their own when the peaks were measured."""
+    return peaks.at(threads).fp32 < SHARED * threads * peaks.at(1).fp32
 
 
 def _write(
@@ -106,8 +119,8 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     add = parser.add_argument
     add("--peers", type=_list, default=list(ENGINES), metavar="A,B", help=f"of {','.join(ENGINES)}; all")
-    add("--networks", type=_networks, default=_networks("lite0,mobilenetv2,resnet18,encoder,decoder"),
-        metavar="A,B", help="mobilenetv2 takes @SIZE or @SIZExWIDTH; all")  # fmt: skip
+    add("--networks", type=_networks, default=_networks("all"), metavar="A,B",
+        help="mobilenetv2 takes @SIZE or @SIZExWIDTH; 'all' is five networks, 'sizes' four of MobileNetV2")  # fmt: skip
     add("--precision", type=_list, default=list(PRECISIONS), metavar="A,B", help="fp32,int8")
     add(
         "--threads",
@@ -138,13 +151,13 @@ def _list(text: str) -> list[str]:
 
 
 def _networks(text: str) -> list[tuple[str, int, float]]:
-    from tests.benchmarks.peers.networks import NAMES
+    from tests.benchmarks.peers.networks import MORE, NAMES
 
     found = []
-    for word in _list(text):
+    for word in _list(",".join(GROUPS.get(word, word) for word in _list(text))):
         match = _NETWORK.match(word)
-        if match is None or match[1] not in NAMES or (match[2] and match[1] != "mobilenetv2"):
-            raise argparse.ArgumentTypeError(f"no network {word!r}; there are {', '.join(NAMES)}")
+        if match is None or match[1] not in NAMES + MORE or (match[2] and match[1] != "mobilenetv2"):
+            raise argparse.ArgumentTypeError(f"no network {word!r}; there are {', '.join(NAMES + MORE)}")
         found.append((match[1], int(match[2] or 224), float(match[3] or 1.0)))
     return found
 

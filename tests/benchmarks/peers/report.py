@@ -8,6 +8,7 @@ from typing import Any
 
 from edgepress.cli.table import columns
 from edgepress.hardware.hwbench import Peak, Peaks
+from tests.benchmarks.peers.cores import Together
 from tests.benchmarks.peers.rounds import Entry
 from tests.benchmarks.peers.statistic import Figure, median, ratio
 from tests.benchmarks.peers.task import Task
@@ -17,16 +18,17 @@ OURS = "aot"
 
 @dataclass(frozen=True)
 class Case:
-    """A task and what each engine did with it."""
+    """A task, what each engine did with it, and what the cores did together in each round."""
 
     label: str
     task: Task
     entries: tuple[Entry, ...]
+    together: tuple[Together, ...] = ()
 
     @property
     def best_peer(self) -> Entry | None:
-        """The peer with the least median."""
-        peers = [entry for entry in self.entries if entry.seconds and entry.engine != OURS]
+        """The peer with the least median, of those that are as accurate as ONNX Runtime in this precision."""
+        peers = [e for e in self.entries if e.seconds and e.engine != OURS and _as_accurate(e)]
         return min(peers, key=lambda entry: median(entry.seconds).value, default=None)
 
 
@@ -61,7 +63,8 @@ def as_data(case: Case, peaks: Peaks | None) -> dict[str, Any]:
     return {
         "network": case.label, "precision": case.task.precision, "threads": case.task.threads,
         "macs": facts["macs"], "weight_bytes": facts["weight_bytes"][case.task.precision],
-        "best_peer": best.engine if best else None, "engines": engines,
+        "best_peer": best.engine if best else None,
+        "cores": [asdict(found) for found in case.together], "engines": engines,
     }  # fmt: skip
 
 
@@ -72,6 +75,9 @@ def as_text(case: Case, peaks: Peaks | None) -> str:
         f"{case.label}, {case.task.precision}, {case.task.threads} thread(s): {facts['macs'] / 1e6:.1f} M "
         f"multiply-adds, {facts['weight_bytes'][case.task.precision] / 1e6:.1f} MB of weights"
     )
+    if case.together:
+        scaling, trips = _extent(case.together, "scaling", 2), _extent(case.together, "round_trip_ns", 0)
+        head += f"\n  the cores did {scaling} times one core's work, {trips} ns from one to another and back"
     rows = [["engine", "median ms", "95 % interval", "to best peer", "95 % interval", "of peak", "of bandwidth",
              "worst", "dB to fp32", "note"]]  # fmt: skip
     ran = sorted((e for e in case.entries if e.seconds), key=lambda entry: median(entry.seconds).value)
@@ -80,7 +86,9 @@ def as_text(case: Case, peaks: Peaks | None) -> str:
         against = ratio(entry.seconds, best.seconds) if best is not None else None
         peak, bandwidth = _shares(case, time, peaks) if peaks is not None else (None, None)
         assert found is not None
-        note = "; ".join(filter(None, ("its own quantisation" if entry.own_model else "", entry.note)))
+        own = "its own quantisation" if entry.own_model else ""
+        less = "" if _as_accurate(entry) else "less accurate, so no peer to compare with"
+        note = "; ".join(filter(None, (own, less, entry.note)))
         rows.append([
             entry.engine, f"{1e3 * time.value:.3f}", f"{1e3 * time.low:.3f} to {1e3 * time.high:.3f}",
             f"{against.value:.3f}" if against else "", f"{against.low:.3f} to {against.high:.3f}" if against else "",
@@ -91,6 +99,15 @@ def as_text(case: Case, peaks: Peaks | None) -> str:
     lines = [head, columns(rows, right=range(1, 9), indent="  ")] if ran else [head]
     lines += [f"  {entry.engine}: incomplete: {entry.problem}" for entry in case.entries if entry.problem]
     return "\n".join(lines)
+
+
+def _as_accurate(entry: Entry) -> bool:
+    return entry.comparison is None or entry.comparison.as_accurate
+
+
+def _extent(found: Sequence[Together], name: str, digits: int) -> str:
+    values = [getattr(one, name) for one in found]
+    return f"{min(values):.{digits}f} to {max(values):.{digits}f}"
 
 
 def _shares(case: Case, time: Figure, peaks: Peaks) -> tuple[float, float]:

@@ -1,10 +1,15 @@
-"""One case: a network in a precision on a number of threads, every engine in turns."""
+"""One case: a network in a precision on a number of threads, every engine in turns.
+
+With several threads the cores are asked before and after each round what they do together. A round in which
+they were one core's two threads says nothing of the engines and is measured again.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -15,8 +20,11 @@ import numpy as np
 
 from tests.benchmarks.peers.client import Client, PeerError
 from tests.benchmarks.peers.compare import Comparison, compare
+from tests.benchmarks.peers.cores import CoreProbe, Together
 from tests.benchmarks.peers.graphs import CHECKED
 from tests.benchmarks.peers.task import Task
+
+SHARED = 0.85  # times the number of threads: cores that do less together share something
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,12 @@ class Entry:
 
 def run_case(
     task: Task, engines: Sequence[str], protocol: Protocol, say: Callable[[str], None]
-) -> list[Entry]:
-    """Convert, load, check, and measure in turns; what fails is told in its entry, and the others go on."""
+) -> tuple[list[Entry], list[Together]]:
+    """Convert, load, check, and measure in turns; what fails is told in its entry, and the others go on.
+
+    Returns:
+        The engines' entries, and what the cores did together in each round; none for one thread.
+    """
     entries = [Entry(engine) for engine in engines]
     with ExitStack() as stack:
         clients: dict[str, Client] = {}
@@ -62,24 +74,50 @@ def run_case(
             except PeerError as error:
                 entry.problem = str(error)
                 say(f"{entry.engine}: {error}")
-        ready = [entry for entry in entries if not entry.problem]
-        for turn in range(protocol.rounds):
-            first = turn % max(1, len(ready))
-            for entry in ready[first:] + ready[:first]:
-                if entry.problem:
-                    continue
-                try:
-                    client = clients[entry.engine]
-                    client.wake()
-                    entry.seconds.append(client.ask("block", runs=protocol.runs)["seconds"])
-                    client.sleep()
-                except PeerError as error:
-                    entry.problem = str(error)
-                    say(f"{entry.engine}: {error}")
+        cores = _cores(task.threads, protocol) if task.threads > 1 else ()
+        together = _rounds(entries, clients, protocol, CoreProbe(cores) if cores else None, say)
     for entry in entries:
         if entry.problem:
             entry.seconds = []
-    return entries
+    return entries, together
+
+
+def _rounds(
+    entries: list[Entry],
+    clients: Mapping[str, Client],
+    protocol: Protocol,
+    probe: CoreProbe | None,
+    say: Callable[[str], None],
+) -> list[Together]:
+    """Measure until there are enough rounds on cores of their own; shared ones count in the end as they are."""
+    ready = [entry for entry in entries if not entry.problem]
+    kept: list[Together] = []
+    counted, again = 0, 2 * protocol.rounds
+    while ready and counted < protocol.rounds:
+        before = probe.ask() if probe else None
+        first = counted % len(ready)
+        blocks: list[tuple[Entry, list[float]]] = []
+        for entry in ready[first:] + ready[:first]:
+            try:
+                client = clients[entry.engine]
+                client.wake()
+                blocks.append((entry, client.ask("block", runs=protocol.runs)["seconds"]))
+                client.sleep()
+            except PeerError as error:
+                entry.problem = str(error)
+                say(f"{entry.engine}: {error}")
+        ready = [entry for entry in ready if not entry.problem]
+        if probe and before:
+            worse = min(before, probe.ask(), key=lambda found: found.scaling)
+            if worse.scaling < SHARED * len(probe.cores) and again > 0:
+                again -= 1
+                time.sleep(0.2)
+                continue
+            kept.append(worse)
+        for entry, seconds in blocks:
+            entry.seconds.append(seconds)
+        counted += 1
+    return kept
 
 
 def _convert(entry: Entry, task: Task, protocol: Protocol, say: Callable[[str], None]) -> None:

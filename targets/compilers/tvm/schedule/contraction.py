@@ -101,6 +101,10 @@ class RowSpace:
         """How many trips the outer loop makes."""
         return _product(self.outer)
 
+    def batched(self, contraction: Contraction) -> bool:
+        """Whether each trip of the outer loop has columns of its own."""
+        return any(axis.extent > 1 and _depends(contraction.column, axis.var) for axis in self.outer)
+
     def place(self, frame: Frame, block: Expr, row: Expr) -> dict[Any, Expr]:
         """What each spatial axis but the last is, at a trip of the outer loop and a row."""
         variables: dict[Any, Expr] = {}
@@ -119,20 +123,22 @@ def _product(axes: tuple[Axis, ...]) -> int:
 
 
 def row_space(nest: Nest, frame: Frame, contraction: Contraction) -> RowSpace:
-    """The longest run of spatial axes, from the last but one outwards, that a linear row index covers."""
+    """The longest run of spatial axes, from the last but one outwards, that a linear row index covers.
+
+    Axes on which columns depend are never among them.
+    """
     axes = contraction.stage.spatial[:-1]
+    rows = [axis for axis in axes if axis.extent > 1 and not _depends(contraction.column, axis.var)]
     best = RowSpace(axes, ())
-    for cut in range(len(axes) - 1, -1, -1):
-        space = RowSpace(axes[:cut], axes[cut:])
+    for cut in range(len(rows) - 1, -1, -1):
+        inner = tuple(rows[cut:])
+        outer = tuple(axis for axis in axes if not any(axis is own for own in inner))
+        space = RowSpace(outer, inner)
         block, row = frame.axis("t", space.blocks), frame.axis("t", space.rows)
         variables = space.place(frame, block, row)
         for axis in (*contraction.stage.reduction, contraction.stage.spatial[-1]):
             variables[axis.var] = frame.axis("t", axis.extent)
-        if any(_row_dependent(contraction.column, axis) for axis in space.inner if axis.extent > 1):
-            break
-        if len([a for a in space.inner if a.extent > 1]) > 1 and not _linear(
-            nest, frame, contraction, variables
-        ):
+        if len(inner) > 1 and not _linear(nest, frame, contraction, variables):
             break
         best = space
     return best
@@ -172,10 +178,6 @@ def sum_axis(frame: Frame, contraction: Contraction) -> SumAxis:
         ):
             return axis
     return SumAxis(reduction[-1:])
-
-
-def _row_dependent(load: Any, axis: Axis) -> bool:
-    return _depends(load, axis.var)
 
 
 def _linear(nest: Nest, frame: Frame, contraction: Contraction, variables: dict[Any, Expr]) -> bool:

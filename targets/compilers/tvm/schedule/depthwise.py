@@ -1,4 +1,7 @@
-"""Depthwise convolution in fp32, channels last, over the unpadded input.
+"""Depthwise convolution in fp32, channels last, over the unpadded input, and that of small groups.
+
+Outputs of groups lie in one vector: for each input of a group, a read of all their inputs is shuffled so
+that every output finds its group's.
 
 A few vectors of channels run down the image together. Along a row, one vector's weights stay in
 registers, and a tile of neighbouring columns reads each input once. Rows whose window leaves the image
@@ -14,13 +17,12 @@ from typing import Any
 import tvm_ffi
 from tvm import ir, tirx
 
-from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads, shape_of
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads, shape_of, uses
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.start import Start, start_of, started
-from edgepress.targets.compilers.tvm.stages import WINDOW, Axis, Nest
+from edgepress.targets.compilers.tvm.stages import GROUPS, WINDOW, Axis, Nest
 
-_ENOUGH_PARTS = 4
 _CACHE_SHARE = 24 * 1024  # bytes of the first cache that the rows in use may take
 _LINE = 64
 _MOST_UNROLLED = 9  # taps whose weights fit in 32 registers beside a tile's sums
@@ -59,11 +61,27 @@ class _Plan:
     lanes: int
     tile: int
     group: int
+    inputs: int
+    outputs: int
 
     @property
     def channel(self) -> Any:
         assert self.nest.anchor is not None
         return self.nest.anchor.spatial[-1]
+
+    def input(self, number: int) -> dict[Any, Expr]:
+        """An input of a group, as an index."""
+        assert self.nest.anchor is not None
+        return {self.nest.anchor.reduction[-1].var: const(number)} if self.inputs > 1 else {}
+
+    def spread(self, offset: Expr, number: int) -> Expr:
+        """One input of each group for all its outputs; ``offset`` is that of a vector's first input."""
+        span = self.lanes // self.outputs * self.inputs
+        value = self.frame.vector(self.image.source, offset, span)
+        if self.inputs == self.outputs == 1:
+            return value
+        lanes = [const(lane // self.outputs * self.inputs + number) for lane in range(self.lanes)]
+        return tirx.Shuffle([value] * (self.lanes // span), lanes)  # no fewer lanes in than out
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
@@ -71,28 +89,31 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     anchor = nest.anchor
     if anchor is None or WINDOW not in anchor.notes or machine.lanes == 1:
         return None
-    if dtype_of(anchor.buffer) != "float32" or len(anchor.reduction) not in (1, 2):
+    if dtype_of(anchor.buffer) != "float32":
         return None
+    inputs, outputs = (int(number) for number in anchor.notes[GROUPS])
+    taps = anchor.reduction[: len(anchor.reduction) - (inputs > 1)]
     inside = tvm_ffi.structural_map(anchor.value, (ir.Call, _first_branch))
     operands = [load for load in loads(inside) if not load.source.same_as(anchor.buffer)]
     if len(operands) != 2:
         return None
-    image, weight = sorted(operands, key=lambda load: -len(load.indices))
+    image, weight = sorted(operands, key=lambda load: not uses(load.indices[0], anchor.spatial[0].var))
     settings = [int(number) for number in anchor.notes[WINDOW]]
-    count = len(anchor.reduction)
+    count = len(taps)
     shape = shape_of(image.source)
     dims = tuple(
-        Dimension(out, taps, shape[1 + d], settings[d], settings[count + d], settings[2 * count + d])
-        for d, (out, taps) in enumerate(zip(anchor.spatial[1:-1], anchor.reduction, strict=True))
+        Dimension(out, tap, shape[1 + d], settings[d], settings[count + d], settings[2 * count + d])
+        for d, (out, tap) in enumerate(zip(anchor.spatial[1:-1], taps, strict=True))
     )
     lanes = machine.lanes
     while lanes > anchor.spatial[-1].extent:
         lanes //= 2
     width = dims[-1].out.extent
-    most = 14 if machine.registers >= 32 else 6
+    most = machine.tiles.depthwise_columns or 1
     tile = -(-width // -(-width // most))
     group = _group(anchor.spatial[-1].extent, dims, lanes)
-    return _body(_Plan(nest, frame, start_of(nest), image, weight, dims, lanes, tile, group), machine)
+    plan = _Plan(nest, frame, start_of(nest), image, weight, dims, lanes, tile, group, inputs, outputs)
+    return _body(plan, machine)
 
 
 def _group(channels: int, dims: tuple[Dimension, ...], lanes: int) -> int:
@@ -109,65 +130,53 @@ def _first_branch(call: Any) -> Any:
 
 
 def _body(plan: _Plan, machine: Machine) -> Body:
-    """The divided loop: batch × vectors of channels × bands of rows."""
+    """The divided positions are rows of output × vectors of channels; a part works down its rows of one
+    vector after another, and mostly finds them where it left them in the kernel before."""
     frame, channel = plan.frame, plan.channel
     assert plan.nest.anchor is not None
     batch = plan.nest.anchor.spatial[0]
     wide = plan.group * plan.lanes
     blocks = -(-channel.extent // wide)
     height = plan.dims[0] if len(plan.dims) == 2 else None
-    rows = height.whole() if height else (0, 1)
-    bands = 1
-    while batch.extent * blocks * bands < _ENOUGH_PARTS and rows[1] - rows[0] >= 16 * bands:
-        bands *= 2
-    total = batch.extent * blocks * bands
-    part = frame.axis("p", total)
-    band = frame.simplify(tirx.floormod(part, const(bands)))
-    block = frame.simplify(tirx.floormod(tirx.floordiv(part, const(bands)), const(blocks)))
-    image = frame.simplify(tirx.floordiv(part, const(bands * blocks)))
+    image, block = frame.axis("n", batch.extent), frame.axis("b", blocks)
     first = frame.axis("c", channel.extent - wide + 1)
-    # The last group overlaps the one before it, so that no narrower one is needed.
-    held = frame.simplify(tirx.min(block * const(wide), const(channel.extent - wide)))
     variables = {batch.var: image, channel.var: first}
+    # The last group overlaps the one before it, so that no narrower one is needed.
+    held = tirx.Bind(first, frame.simplify(tirx.min(block * const(wide), const(channel.extent - wide))))
 
+    begin, end = frame.part_rows(blocks, block)
     if height is None:
-        body = _row(plan, variables, None)
-        return Body(frame.part_loop(part, sequence([tirx.Bind(first, held), body])), total)
-    unrolled = machine.registers >= 32 and height.taps.extent * plan.dims[1].taps.extent <= _MOST_UNROLLED
-    statements = [tirx.Bind(first, held)]
-    low, high = rows if unrolled else (0, 0)
-    border = height.out.extent - (high - low)
-    if border:
-        edge = frame.axis("y", border)
-        row = edge if high == low else edge + tirx.Select(edge < const(low), const(0), const(high - low))
-        at = frame.axis("y", height.out.extent)
-        some = tirx.Bind(at, row)
-        inner = sequence([some, _row(plan, {**variables, height.out.var: at}, _rows_inside(height, at))])
-        if unrolled:
-            borders = loop(edge, border, inner)
-            statements.append(
-                borders if bands == 1 else tirx.IfThenElse(tirx.EQ(band, const(0)), borders, None)
-            )
-        else:
-            statements.append(_banded(frame, edge, 0, border, band, bands, inner))
+        body: list[Any] = [
+            tirx.For(image, begin, end - begin, tirx.ForKind.SERIAL, _row(plan, variables, None))
+        ]
+        return Body(loop(block, blocks, sequence([held, *body])), batch.extent * blocks)
+    count = height.out.extent
+    steps = height.taps.extent * plan.dims[1].taps.extent * plan.inputs
+    unrolled = machine.registers >= 32 and steps <= _MOST_UNROLLED
+    low, high = height.whole() if unrolled else (0, 0)
+    top = tirx.max(begin - image * const(count), const(0))
+    bottom = tirx.min(end - image * const(count), const(count))
+    body = []
+    at = frame.axis("y", count)
+    border = _row(plan, {**variables, height.out.var: at}, rows_inside(height, at))
+    if high == low:
+        body.append(tirx.For(at, top, bottom - top, tirx.ForKind.SERIAL, border))
+    elif count > high - low:
+        edge = frame.axis("y", count - (high - low))
+        row = edge + tirx.Select(edge < const(low), const(0), const(high - low))
+        mine = tirx.And(tirx.GE(at, top), tirx.LT(at, bottom))
+        inner = sequence([tirx.Bind(at, row), tirx.IfThenElse(mine, border, None)])
+        body.append(loop(edge, count - (high - low), inner))
     if high > low:
-        at = frame.axis("y", height.out.extent)
+        at = frame.axis("y", count)
+        start = tirx.max(top, const(low))
         inner = _row(plan, {**variables, height.out.var: at}, None)
-        statements.append(_banded(frame, at, low, high, band, bands, inner))
-    return Body(frame.part_loop(part, sequence(statements)), total)
+        body.append(tirx.For(at, start, tirx.min(bottom, const(high)) - start, tirx.ForKind.SERIAL, inner))
+    images = loop(image, batch.extent, sequence(body))
+    return Body(loop(block, blocks, sequence([held, images])), batch.extent * count * blocks)
 
 
-def _banded(frame: Frame, var: Any, low: int, high: int, band: Expr, bands: int, body: Any) -> Any:
-    """A loop over a band's share of ``[low, high)``."""
-    if bands == 1:
-        return tirx.For(var, const(low), const(high - low), tirx.ForKind.SERIAL, body)
-    share = -(-(high - low) // bands)
-    begin = frame.simplify(const(low) + band * const(share))
-    count = frame.simplify(tirx.min(begin + const(share), const(high)) - begin)
-    return tirx.For(var, begin, count, tirx.ForKind.SERIAL, body)
-
-
-def _rows_inside(dim: Dimension, at: Expr) -> tuple[Expr, Expr]:
+def rows_inside(dim: Dimension, at: Expr) -> tuple[Expr, Expr]:
     """The first tap inside the input, and how many there are, for an output that is known at run time."""
     begin = at * const(dim.stride) - const(dim.pad)
     slack = const(dim.dilation - 1)
@@ -234,26 +243,33 @@ def _tile(
             loop(lane, lanes, tirx.BufferStore(acc, started(frame, plan.start, there), [lane]), kind)
         )
 
+    dtype = f"float32x{lanes}" if lanes > 1 else "float32"
+
     def steps(kernel_row: dict[Any, Expr]) -> list[Any]:
         done: list[Any] = []
-        weights = []
-        for tap in range(across.taps.extent):
-            offset = frame.load_offset(plan.weight, {**places[0], **kernel_row, across.taps.var: const(tap)})
-            weight = tirx.Var("w", f"float32x{lanes}" if lanes > 1 else "float32")
-            done.append(tirx.Bind(weight, frame.vector(plan.weight.source, offset, lanes)))
-            weights.append(weight)
-        users: dict[int, list[tuple[int, int]]] = {}
-        for x, own in enumerate(taps):
-            for tap in own:
-                users.setdefault(x * across.stride + tap * across.dilation, []).append((x, tap))
-        for position in sorted(users):
-            x, tap = users[position][0]
-            offset = frame.load_offset(plan.image, {**places[x], **kernel_row, across.taps.var: const(tap)})
-            value = tirx.Var("x", f"float32x{lanes}" if lanes > 1 else "float32")
-            done.append(tirx.Bind(value, frame.vector(plan.image.source, offset, lanes)))
-            for x, tap in users[position]:
-                total = tirx.BufferLoad(sums[x], [every]) + value * weights[tap]
-                done.append(tirx.BufferStore(sums[x], total, [every]))
+
+        def named(value: Expr) -> Expr:
+            var = tirx.Var("x", dtype)
+            done.append(tirx.Bind(var, value))
+            return var
+
+        for one in range(plan.inputs):
+            at = {**kernel_row, **plan.input(one)}
+            weights = []
+            for tap in range(across.taps.extent):
+                offset = frame.load_offset(plan.weight, {**places[0], **at, across.taps.var: const(tap)})
+                weights.append(named(frame.vector(plan.weight.source, offset, lanes)))
+            users: dict[int, list[tuple[int, int]]] = {}
+            for x, own in enumerate(taps):
+                for tap in own:
+                    users.setdefault(x * across.stride + tap * across.dilation, []).append((x, tap))
+            for position in sorted(users):
+                x, tap = users[position][0]
+                first = {**places[x], **kernel_row, **plan.input(0), across.taps.var: const(tap)}
+                value = named(plan.spread(frame.load_offset(plan.image, first), one))
+                for x, tap in users[position]:
+                    total = tirx.BufferLoad(sums[x], [every]) + value * weights[tap]
+                    done.append(tirx.BufferStore(sums[x], total, [every]))
         return done
 
     if len(plan.dims) == 1:

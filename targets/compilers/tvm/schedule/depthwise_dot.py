@@ -21,9 +21,9 @@ from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, flipped
 from edgepress.targets.compilers.tvm.schedule.operands8 import without_offset
 from edgepress.targets.compilers.tvm.schedule.registers import get, pieces, put
 from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, gathered, read_requantise, sliced
-from edgepress.targets.compilers.tvm.stages import DEPTHWISE, Axis, Nest
+from edgepress.targets.compilers.tvm.stages import DEPTHWISE, DOT, WINDOW, Axis, Nest
 
-_QUARTERS = 4  # registers of sums for one output of a block of channels
+QUARTERS = 4  # registers of sums for one output of a block of channels
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,16 @@ class _Plan:
     stride: int
     taps: int
     block: int
+    row: Any
+    crowded: bool
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """The kernel, or None where the nest is no depthwise convolution with weights packed for it."""
-    anchor, dot = nest.anchor, DOTS.get(machine.dot)
-    if anchor is None or nest.kind != DEPTHWISE or dot is None:
+    anchor = nest.anchor
+    if anchor is None or nest.kind != DEPTHWISE or WINDOW in anchor.notes:
         return None
+    dot = DOTS[anchor.notes[DOT]]
     plain, offset = without_offset(anchor)
     product = plain.value.b if isinstance(plain.value.b, tirx.Mul) else plain.value.a
     x, weight = product.a.value, product.b.value
@@ -58,7 +61,7 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     plan = _Plan(
         nest, frame, dot, bool(offset), read_requantise(nest, machine),
         anchor.spatial[-1].var, x, weight, stride // channels,
-        column.extent, block,
+        column.extent, block, row.var, machine.registers < 32,
     )  # fmt: skip
     most = 4 if machine.registers >= 32 else 2
     return _loops(plan, anchor.spatial[:-2], row, anchor.spatial[-1], most)
@@ -98,10 +101,21 @@ def _loops(plan: _Plan, outer: tuple[Axis, ...], row: Axis, channels: Axis, most
     return Body(frame.part_loop(part, sequence(statements)), total)
 
 
-def _quarters(width: int) -> int:
+def quarters(width: int) -> int:
     """The lanes of one register of sums: a quarter of the channels, in whole runs of sixteen bytes."""
     runs = -(-width // 16)
     return 4 * (1 if runs == 1 else 2 if runs == 2 else 4)
+
+
+def interleaved(a: Expr, b: Expr, lanes: int, high: int) -> Expr:
+    """Elements of two registers in turn, from the lower or upper half of each run of sixteen bytes.
+
+    ``lanes`` is how many sums a register holds.
+    """
+    count = int(a.ty.dtype.lanes)
+    run = 4 * count // lanes
+    places = [(i // run) * run + high * (run // 2) + (i % run) // 2 for i in range(count)]
+    return tirx.Shuffle([a, b], [const(place + (count if i % 2 else 0)) for i, place in enumerate(places)])
 
 
 def _order(lanes: int, quarter: int) -> list[int]:
@@ -111,11 +125,11 @@ def _order(lanes: int, quarter: int) -> list[int]:
 
 def _ends(plan: _Plan, base: dict[Any, Expr], width: int, statements: list[Any]) -> list[tuple[Any, Any]]:
     """Bias and scale for each register of sums of an output."""
-    lanes, ends = _quarters(width), []
-    for quarter in range(_QUARTERS):
+    lanes, ends = quarters(width), []
+    for quarter in range(QUARTERS):
         pair = []
         for load, kind in ((plan.end.bias, "int32"), (plan.end.scale, "float32")) if plan.end else ():
-            whole = gathered(plan.frame, load, base, width, _QUARTERS * lanes)
+            whole = gathered(plan.frame, load, base, width, QUARTERS * lanes)
             value = tirx.Shuffle([whole], [const(i) for i in _order(lanes, quarter)])
             var = tirx.Var("e", f"{kind}x{lanes}")
             statements.append(tirx.Bind(var, value))
@@ -134,10 +148,10 @@ def _tile(
     width: int,
     ends: list[tuple[Any, Any]],
 ) -> Any:
-    frame, lanes = plan.frame, _quarters(width)
+    frame, lanes = plan.frame, quarters(width)
     anchor = plan.nest.anchor
     assert anchor is not None
-    sums = [[local(f"s{t}_{v}", lanes, "int32") for v in range(_QUARTERS)] for t in range(size)]
+    sums = [[local(f"s{t}_{v}", lanes, "int32") for v in range(QUARTERS)] for t in range(size)]
     statements: list[Any] = []
     for each in sums:
         for acc, (start, _) in zip(each, ends, strict=True):
@@ -177,20 +191,9 @@ def _row(plan: _Plan, at: dict[Any, Expr], sums: list[list[Any]], block: Expr, w
         index = index if index < needed else index % 2
         if index not in known:
             first = frame.simplify(start + const(index * channels))
-            value = gathered(frame, plan.x, {}, width, _QUARTERS * lanes, first)
+            value = gathered(frame, plan.x, {}, width, QUARTERS * lanes, first)
             known[index] = bound(flipped(value, plan.flip))
         return known[index]
-
-    def mixed(a: Expr, b: Expr, high: int) -> Expr:
-        """Elements of two registers in turn, from the lower or upper half of each run of sixteen bytes."""
-        count = int(a.ty.dtype.lanes)
-        run = 16 * count // (_QUARTERS * lanes) if count else 1
-        half = run // 2
-        indices = []
-        for i in range(count):
-            place = (i // run) * run + high * half + (i % run) // 2
-            indices.append(const(place + (count if i % 2 else 0)))
-        return bound(tirx.Shuffle([a, b], indices))
 
     def window(first: int) -> list[Expr]:
         """Four pixels interleaved: for each quarter of the channels, four values of each."""
@@ -199,11 +202,11 @@ def _row(plan: _Plan, at: dict[Any, Expr], sums: list[list[Any]], block: Expr, w
             for p in (first, first + 2):
                 if ("p", p) not in known:
                     words = f"int16x{2 * lanes}"
-                    halves = [mixed(pixel(p), pixel(p + 1), high) for high in (0, 1)]
+                    halves = [bound(interleaved(pixel(p), pixel(p + 1), lanes, high)) for high in (0, 1)]
                     known["p", p] = [tirx.reinterpret(words, half) for half in halves]
                 pairs.append(known["p", p])
             known["w", first] = [
-                tirx.reinterpret(f"int8x{4 * lanes}", mixed(pairs[0][i], pairs[1][i], high))
+                tirx.reinterpret(f"int8x{4 * lanes}", bound(interleaved(pairs[0][i], pairs[1][i], lanes, high)))
                 for i in (0, 1) for high in (0, 1)
             ]  # fmt: skip
         return list(known["w", first])
@@ -211,6 +214,10 @@ def _row(plan: _Plan, at: dict[Any, Expr], sums: list[list[Any]], block: Expr, w
     runs = runs_of(plan.taps)
     shape = shape_of(plan.weight.source)
     rows = frame.load_offset(plan.weight, {**at, plan.channels: block * const(plan.block)})
+    # Always zero, but the code generator cannot see it: else it would copy weights that the registers
+    # do not hold to the stack, for every row.
+    if plan.crowded:
+        rows = rows + tirx.min(frame.begin, const(0)) * at[plan.row]
     per_run = shape[-4] * shape[-3] * shape[-2] * shape[-1]
     weights: dict[tuple[int, int], Expr] = {}
     jobs = []
@@ -238,17 +245,17 @@ def _stored(
     done: list[Any] = []
     if plan.end is not None:
         steps = [plan.end.rounded(get(acc), scale) for acc, scale in zip(sums, scales, strict=True)]
-        packed = tirx.Var("q", f"{plan.end.dtype}x{_QUARTERS * lanes}")
+        packed = tirx.Var("q", f"{plan.end.dtype}x{QUARTERS * lanes}")
         done.append(tirx.Bind(packed, plan.end.bytes_of(steps)))
-        for first, count in pieces(width, _QUARTERS * lanes):
+        for first, count in pieces(width, QUARTERS * lanes):
             where = {**there, channels.var: there[channels.var] + const(first)}
             done.append(plan.end.put(frame, where, sliced(packed, first, count)))
         return done
-    held = local("held", _QUARTERS * lanes, "int32")
-    places = {place: v * lanes + i for v in range(_QUARTERS) for i, place in enumerate(_order(lanes, v))}
-    ordered = [const(places[i]) for i in range(_QUARTERS * lanes)]
+    held = local("held", QUARTERS * lanes, "int32")
+    places = {place: v * lanes + i for v in range(QUARTERS) for i, place in enumerate(_order(lanes, v))}
+    ordered = [const(places[i]) for i in range(QUARTERS * lanes)]
     done += [tirx.AllocBuffer(held), put(held, tirx.Shuffle([get(acc) for acc in sums], ordered))]
-    for first, count in pieces(width, _QUARTERS * lanes):
+    for first, count in pieces(width, QUARTERS * lanes):
         lane = frame.axis("v", count)
         where = {**there, channels.var: there[channels.var] + const(first) + lane}
         store = frame.store(where, tirx.BufferLoad(held, [lane + const(first)]))

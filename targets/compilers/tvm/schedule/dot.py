@@ -18,6 +18,8 @@ Load = Callable[[int, int], Expr]  # (distance, elements) → a vector of activa
 Bound = Callable[[Expr], Expr]  # gives a value a name
 Spread = Callable[[int], list[Expr]]  # group → its inputs in every column, one register or two
 
+_SHORT = 64  # products of a sum up to which rounding weighs: a small tile's overlaps the next one's products
+
 
 @dataclass(frozen=True)
 class Dot:
@@ -29,7 +31,7 @@ class Dot:
         step: inputs of one trip of the loop.
         group: how many depths ``add`` takes at once.
         by_element: whether spreading costs no instruction of its own.
-        tile_rows: the most rows of a tile, from the machine and the panel.
+        tile_rows: the most rows of a tile, from the machine, the panel and the products of a sum.
         read: (load, count, lanes, flip, bound) → how ``count`` inputs of a row are spread.
         add: (sums, spread inputs, weights) → sums.
         weights: a register of weights as ``add`` takes it.
@@ -40,7 +42,7 @@ class Dot:
     step: int
     group: int
     by_element: bool
-    tile_rows: Callable[[Machine, int], int]
+    tile_rows: Callable[[Machine, int, int], int]
     read: Callable[[Load, int, int, bool, Bound], Spread]
     add: Callable[[Expr, list[Expr], list[Expr]], Expr]
     weights: Callable[[Expr], list[Expr]] = lambda value: [value]
@@ -121,14 +123,31 @@ def _smull(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     return acc + intrinsic("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
 
 
+def smull_apart(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    """As ``smull``, for weights of −128 too: no two products are summed in 16 bits."""
+    for each, weight in zip(x, w, strict=True):
+        acc = _smull(acc, [each], [weight])
+    return acc
+
+
+# By the lanes of a register of sums.
+_WORDS = {16: "avx512.pmaddw.d.512", 8: "avx2.pmadd.wd", 4: "sse2.pmadd.wd"}
+_PAIRS = {16: "avx512.pmaddubs.w.512", 8: "avx2.pmadd.ub.sw", 4: "ssse3.pmadd.ub.sw.128"}
+
+
 def _vpmaddwd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     lanes = int(acc.ty.dtype.lanes)
-    name = {16: "llvm.x86.avx512.pmaddw.d.512", 8: "llvm.x86.avx2.pmadd.wd", 4: "llvm.x86.sse2.pmadd.wd"}[
-        lanes
-    ]
     for each, weight in zip(x, w, strict=True):
-        acc = acc + intrinsic(f"int32x{lanes}", name, each, weight)
+        acc = acc + intrinsic(f"int32x{lanes}", f"llvm.x86.{_WORDS[lanes]}", each, weight)
     return acc
+
+
+def _vpmaddubsw(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    lanes = int(acc.ty.dtype.lanes)
+    words = f"int16x{2 * lanes}"
+    ones = tirx.Broadcast(tirx.IntImm("int16", 1), 2 * lanes)
+    pairs = intrinsic(words, f"llvm.x86.{_PAIRS[lanes]}", x[0], w[0])
+    return acc + intrinsic(f"int32x{lanes}", f"llvm.x86.{_WORDS[lanes]}", pairs, ones)
 
 
 def _halves(value: Expr, signed: bool) -> list[Expr]:
@@ -147,10 +166,13 @@ def _halved_quads(load: Load, count: int, lanes: int, flip: bool, bound: Bound) 
     return lambda group: [bound(half) for half in _halves(quads(group)[0], False)]
 
 
-def _fitting(spare: int, most: int) -> Callable[[Machine, int], int]:
-    def rows(machine: Machine, panel: int) -> int:
+def _fitting(spare: int, most: int, short: int = 0) -> Callable[[Machine, int, int], int]:
+    """As many rows as fit beside ``spare`` registers; ``short`` of them, if given, where sums are short."""
+
+    def rows(machine: Machine, panel: int, terms: int) -> int:
         vectors = panel // machine.lanes
-        return max(1, min(most, (machine.registers - spare) // vectors))
+        fitting = min(most, (machine.registers - spare) // vectors)
+        return max(1, min(fitting, short) if short and terms <= _SHORT else fitting)
 
     return rows
 
@@ -160,8 +182,9 @@ def _signed_halves(value: Expr) -> list[Expr]:
 
 
 DOTS: dict[str, Dot] = {
-    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 14), _quads, _vpdpbusd),
+    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 8), _quads, _vpdpbusd),
     "sdot": Dot(4, "int8", 16, 1, True, _fitting(8, 6), _lanes_of, _sdot),
     "smull": Dot(2, "int8", 16, 2, False, _fitting(16, 4), _pairs_of, _smull),
+    "vpmaddubsw": Dot(4, "uint8", 8, 1, False, _fitting(6, 12, 2), _quads, _vpmaddubsw),
     "vpmaddwd": Dot(4, "uint8", 8, 1, False, _fitting(8, 12), _halved_quads, _vpmaddwd, _signed_halves),
 }

@@ -17,7 +17,7 @@ from tvm import ir, tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, is_load
 from edgepress.targets.compilers.tvm.kernel import Frame
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.stages import BOUNDED, Nest
+from edgepress.targets.compilers.tvm.stages import BOUNDED, GROUPS, Nest
 
 _MAGIC = 0x4B400000
 
@@ -170,6 +170,6 @@ def read_requantise(nest: Nest, machine: Machine) -> Requantise | None:
         return None
     if not total.a.source.same_as(anchor.buffer) or total.b.source.same_as(anchor.buffer):
         return None
-    if not nest.stage.plain or dtype not in ("int8", "uint8"):
+    if not (nest.stage.plain or GROUPS in anchor.notes) or dtype not in ("int8", "uint8"):
         return None
     return Requantise(total.b, real.b, low + zero, high + zero, zero, dtype, machine.arch)

@@ -33,19 +33,7 @@ _MOST_WHOLE = 12  # steps of a sum up to which it has no loop
 
 def panel_width(machine: Machine) -> int:
     """Columns of one tile, and so of a panel of packed weights."""
-    if machine.lanes == 1:
-        return 4
-    return machine.lanes * (4 if machine.lanes == 4 and machine.registers >= 32 else 2)
-
-
-def tile_rows(machine: Machine) -> int:
-    """Rows of one tile: what the registers hold beside a panel's vectors and the rows' own numbers."""
-    if machine.lanes == 1:
-        return 4 if machine.registers >= 32 else 2
-    vectors = panel_width(machine) // machine.lanes
-    if machine.by_element:
-        return max(1, (machine.registers - vectors) // (vectors + 1))
-    return max(1, min(12, (machine.registers - vectors - 1) // vectors))
+    return machine.lanes * (machine.tiles.vectors or 1)
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
@@ -62,9 +50,9 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     columns = nest.anchor.spatial[-1]
     if not contiguous_columns(frame, contraction, columns, panel):
         return None
-    plan = Plan(nest, contraction, space, machine.lanes, panel, tile_rows(machine), machine.by_element,
-                machine.arch == "x86_64")  # fmt: skip
-    return tiled(plan, frame, columns, _tile)
+    plan = Plan(nest, contraction, space, machine.lanes, panel, machine.tiles.rows or 1,
+                machine.by_element, machine.arch == "x86_64")  # fmt: skip
+    return tiled(plan, frame, columns, _tile, machine)
 
 
 def chunks_of(width: int, lanes: int) -> list[tuple[int, int]]:
@@ -168,7 +156,8 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
 
     unroll = _unrolled(plan, inner.extent)
 
-    tiles = plan.space.blocks * -(-plan.space.rows // plan.rows)
+    batched = plan.space.batched(plan.contraction)
+    tiles = (1 if batched else plan.space.blocks) * -(-plan.space.rows // plan.rows)
     each = 0
     close = _terms(stage) * plan.panel * 4 <= _PANEL_BYTES
     if (

@@ -6,6 +6,7 @@ A tile of rows × columns of int32 sums lies in registers. Each step reads one r
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any
 
 from tvm import tirx
@@ -16,21 +17,22 @@ from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space
 from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load
 from edgepress.targets.compilers.tvm.schedule.operands8 import packed_by, row_together, without_offset
-from edgepress.targets.compilers.tvm.schedule.registers import get, pieces, put, runs
-from edgepress.targets.compilers.tvm.schedule.requantise import (
-    Requantise,
-    gathered,
-    read_requantise,
-    sliced,
-)
+from edgepress.targets.compilers.tvm.schedule.registers import get, put
+from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, read_requantise
+from edgepress.targets.compilers.tvm.schedule.store8 import started, stored
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, tiled
-from edgepress.targets.compilers.tvm.stages import Nest
+from edgepress.targets.compilers.tvm.stages import DOT, Nest
+
+_LINE = 64
+_MOST_AHEAD = 16  # row tiles up to which panels follow so fast that it pays to ask for the next one
 
 
 def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """A tiled contraction of packed 8-bit operands, or None where the nest is none."""
-    dot = DOTS.get(machine.dot)
-    if dot is None or nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
+    if nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
+        return None
+    dot = DOTS.get(str(nest.anchor.notes.get(DOT, "")))
+    if dot is None:
         return None
     plain, offset = without_offset(nest.anchor)
     contraction = read_contraction(plain)
@@ -47,8 +49,13 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         return None
     panel = weight[-2]
     space = row_space(nest, frame, contraction)
-    plan = Plan(nest, contraction, space, machine.lanes, panel, dot.tile_rows(machine, panel), False)
-    return tiled(plan, frame, columns, _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile)
+    terms = prod(axis.extent for axis in plain.reduction)
+    most = machine.tiles.dot_rows or dot.tile_rows(machine, panel, terms)
+    few = 1 < -(-space.rows // most) <= _MOST_AHEAD
+    ahead = few and machine.arch == "x86_64"
+    plan = Plan(nest, contraction, space, machine.lanes, panel, most, False, ahead)
+    make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile
+    return tiled(plan, frame, columns, make_tile, machine)
 
 
 class _Tiles:
@@ -68,20 +75,8 @@ class _Tiles:
         vectors = -(-width // lanes)
         places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
         sums = [[local(f"s{r}_{c}", lanes, "int32") for c in range(vectors)] for r in range(rows)]
-        statements: list[Any] = []
-        starts = [
-            self._start(
-                frame,
-                {column: first_of(panel, plan, c, lanes)},
-                min(lanes, width - c * lanes),
-                lanes,
-                statements,
-            )
-            for c in range(vectors)
-        ]
-        for each in sums:
-            for acc, start in zip(each, starts, strict=True):
-                statements += [tirx.AllocBuffer(acc), put(acc, start)]
+        columns = [{column: panel * const(plan.panel) + const(c * lanes)} for c in range(vectors)]
+        statements = started(frame, self.end, sums, places, columns, width)
 
         inner = stage.reduction[-1]
         variables: dict[Any, Expr] = {}
@@ -140,84 +135,35 @@ class _Tiles:
                     done.append(put(sums[r][c], dot.add(get(sums[r][c]), seen[r], those)))
             return done
 
+        def ahead(base: Expr) -> list[Any]:
+            """Asks for a line of the next panel's weights, each tile of rows for another one."""
+            if not plan.ahead or width < plan.panel:
+                return []
+            there = {
+                **variables,
+                **places[0],
+                inner.var: base,
+                column: (panel + const(1)) * const(plan.panel),
+            }
+            first = frame.load_offset(plan.contraction.column, there)
+            line = tirx.floordiv(row, const(rows)) * const(_LINE)
+            return [frame.prefetch(plan.contraction.column.source, frame.simplify(first + line))]
+
         trips, tail = divmod(inner.extent, dot.step)
         parts: list[Any] = []
         if trips == 1:
             parts += steps(const(0), dot.step)
         elif trips:
             var = frame.axis("k", trips)
-            body = sequence(steps(var * const(dot.step), dot.step))
-            parts.append(loop(var, trips, body))
+            base = var * const(dot.step)
+            parts.append(loop(var, trips, sequence([*ahead(base), *steps(base, dot.step)])))
         if tail:
             parts += steps(const(trips * dot.step), tail)
         body = sequence(parts)
         for var, extent in reversed(loops):
             body = loop(var, extent, body)
         statements.append(body)
-        columns = [{column: first_of(panel, plan, c, lanes)} for c in range(vectors)]
-        if self.end is not None:
-            statements += self._bytes(frame, self.end, sums, places, columns, width)
-            return sequence(statements)
-        for r in range(rows):
-            for first, count in pieces(width, lanes):
-                acc, skipped = sums[r][first // lanes], first % lanes
-                lane = frame.axis("v", count)
-                where = {**places[r], column: panel * const(plan.panel) + const(first) + lane}
-                held = tirx.BufferLoad(acc, [lane + const(skipped)])
-                kind = tirx.ForKind.VECTORIZED if count > 1 else tirx.ForKind.UNROLLED
-                statements.append(loop(lane, count, frame.store(where, held), kind))
-        return sequence(statements)
-
-    def _start(
-        self, frame: Frame, where: dict[Any, Expr], count: int, lanes: int, statements: list[Any]
-    ) -> Expr:
-        """What sums start at: the bias, read in runs that stay inside it."""
-        if self.end is None:
-            return tirx.Broadcast(const(0), lanes)
-        value = tirx.Var("b", f"int32x{lanes}")
-        statements.append(tirx.Bind(value, gathered(frame, self.end.bias, where, count, lanes)))
-        return value
-
-    def _bytes(
-        self,
-        frame: Frame,
-        end: Requantise,
-        sums: list[list[Any]],
-        places: list[dict[Any, Expr]],
-        columns: list[dict[Any, Expr]],
-        width: int,
-    ) -> list[Any]:
-        """Requantise and store, four registers of sums at a time, whichever rows they are of."""
-        lanes = shape_of(sums[0][0])[0]
-        done: list[Any] = []
-        scales = []
-        for c, where in enumerate(columns):
-            value = tirx.Var("m", f"float32x{lanes}")
-            done.append(
-                tirx.Bind(value, gathered(frame, end.scale, where, min(lanes, width - c * lanes), lanes))
-            )
-            scales.append(value)
-        todo = [(r, c) for r in range(len(sums)) for c in range(len(columns))]
-        for at in range(0, len(todo), 4):
-            four = todo[at : at + 4]
-            steps = [end.rounded(get(sums[r][c]), scales[c]) for r, c in four]
-            packed = tirx.Var("q", f"{end.dtype}x{4 * lanes}")
-            done.append(tirx.Bind(packed, end.in_order(end.bytes_of(steps + steps[:1] * (4 - len(steps))))))
-            for first, (r, c), length in runs(four, len(columns), width, lanes):
-                for skipped, count in pieces(length, 4 * lanes):
-                    value = sliced(packed, first + skipped, count)
-                    done.append(end.put(frame, {**places[r], **moved(columns[c], skipped)}, value))
-        return done
-
-
-def first_of(panel: Expr, plan: Plan, vector: int, lanes: int) -> Expr:
-    """The first column of a register."""
-    return panel * const(plan.panel) + const(vector * lanes)
-
-
-def moved(where: dict[Any, Expr], by: int) -> dict[Any, Expr]:
-    """A column some places on."""
-    return {var: index + const(by) for var, index in where.items()}
+        return sequence(statements + stored(frame, self.end, sums, places, columns, width))
 
 
 def _loader(frame: Frame, source: Any, start: Expr) -> Load:

@@ -50,7 +50,7 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         min(rows, 12),
         machine.by_element,
     )
-    return tiled(plan, frame, columns, _tile)
+    return tiled(plan, frame, columns, _tile, machine)
 
 
 def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,9 @@ from tvm import tirx
 
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, loop, sequence
+from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.contraction import Contraction, RowSpace, steps_by_one
 from edgepress.targets.compilers.tvm.stages import Axis, Nest
-
-_WEIGHTS_STAY = 96 * 1024  # bytes of the column operand up to which rows are the outer loop
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,35 @@ def contiguous_columns(frame: Frame, contraction: Contraction, columns: Axis, pa
     return steps_by_one(frame, contraction.column, variables, columns.var, base, min(panel, columns.extent))
 
 
-def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
-    """The loops around the tiles; the longer-lived operand decides which loop is outside."""
-    bytes_of_columns = np.dtype(dtype_of(plan.contraction.column.source)).itemsize
-    for extent in shape_of(plan.contraction.column.source):
-        bytes_of_columns *= extent
+def bytes_of(load: Any) -> int:
+    """The size of the buffer that is read."""
+    return int(np.prod(shape_of(load.source), dtype=np.int64)) * np.dtype(dtype_of(load.source)).itemsize
+
+
+def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, machine: Machine) -> Body:
+    """The loops around the tiles, of the rows that were measured to be best for such a shape, or the rule's."""
+    shape = shape_of_sums(plan)
+    rows = machine.tuned.get(f"{shape} by {plan.rows}x{plan.panel}")
+    chosen = plan if rows is None else replace(plan, rows=rows)
+    body = _tiled(chosen, frame, columns, make_tile, machine.tiles.weights_stay_bytes or 0)
+    return replace(body, tile=f"{chosen.rows}x{plan.panel}", shape=shape, tuned=rows is not None)
+
+
+def shape_of_sums(plan: Plan) -> str:
+    """What a kernel computes, for people and as a key: ``float32 784x96 of 16x9``, the last summed over."""
+    stage = plan.contraction.stage
+    blocks = f"{plan.space.blocks}x" if plan.space.blocks > 1 else ""
+    terms = "x".join(str(axis.extent) for axis in stage.reduction if axis.extent > 1) or "1"
+    dtype = dtype_of(plan.contraction.row.source)
+    return f"{dtype} {blocks}{plan.space.rows}x{stage.spatial[-1].extent} of {terms}"
+
+
+def _tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, stay: int) -> Body:
+    """The longer-lived operand decides which loop is outside; ``stay`` is the size up to which columns live."""
+    bytes_of_columns = bytes_of(plan.contraction.column)
     full, left = divmod(columns.extent, plan.panel)
     tiles = -(-plan.space.rows // plan.rows)
-    rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= _WEIGHTS_STAY
+    rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= stay
     if rows_outside:
         outer = plan.space.blocks * tiles
         part = frame.axis("r", outer)
@@ -79,27 +99,78 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile) -> Body:
             statements.append(_row_tile(make_tile, plan, frame, block, tile, tiles, const(full), left))
         return Body(frame.part_loop(part, sequence(statements)), outer)
 
-    outer = full + (1 if left else 0)
-    part = frame.axis("c", outer)
+    if plan.space.batched(plan.contraction):
+        return _batched(plan, frame, make_tile, tiles, (full, left))
+    blocks = plan.space.blocks
+    each = blocks if blocks > 1 else tiles
 
-    def all_rows(panel: Expr, width: int) -> Any:
-        block = frame.axis("o", plan.space.blocks)
+    def rows(panel: Expr, within: Expr, width: int) -> Any:
+        if blocks == 1:
+            return _row_tile(make_tile, plan, frame, const(0), within, tiles, panel, width)
         tile = frame.axis("r", tiles)
-        return loop(
-            block,
-            plan.space.blocks,
-            loop(tile, tiles, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, width)),
-        )
+        return loop(tile, tiles, _row_tile(make_tile, plan, frame, within, tile, tiles, panel, width))
 
-    if not left:
-        return Body(frame.part_loop(part, all_rows(part, plan.panel)), outer)
-    if not full:
-        return Body(frame.part_loop(part, all_rows(const(0), left)), outer)
-    inside = frame.axis("c", full)
-    whole = tirx.For(inside, frame.begin, tirx.min(frame.end, const(full)) - frame.begin, tirx.ForKind.SERIAL,
-                     all_rows(inside, plan.panel))  # fmt: skip
-    rest = tirx.IfThenElse(tirx.EQ(frame.end, const(outer)), all_rows(const(full), left), None)
-    return Body(sequence([whole, rest]), outer)
+    if bytes_of(plan.contraction.row) > bytes_of_columns:
+        return _parts_of_rows(plan, frame, rows, each, (full, left))
+    return _parts_of_panels(plan, frame, rows, each, (full, left))
+
+
+Rows = Callable[[Expr, Expr, int], Any]  # (panel, position along the rows, columns) → statement
+
+
+def _parts_of_rows(plan: Plan, frame: Frame, rows: Rows, each: int, panels: tuple[int, int]) -> Body:
+    """Every part passes over all columns, so that a thread reads the rows that it wrote in the kernel before."""
+    full, left = panels
+    count = full + (1 if left else 0)
+
+    def column(panel: Expr, width: int) -> Any:
+        low, high = frame.part_rows(count, panel)
+        within = frame.axis("w", each)
+        return tirx.For(within, low, high - low, tirx.ForKind.SERIAL, rows(panel, within, width))
+
+    statements = []
+    if full:
+        panel = frame.axis("c", full)
+        statements.append(loop(panel, full, column(panel, plan.panel)))
+    if left:
+        statements.append(column(const(full), left))
+    return Body(sequence(statements), count * each)
+
+
+def _parts_of_panels(plan: Plan, frame: Frame, rows: Rows, each: int, panels: tuple[int, int]) -> Body:
+    """Every part has panels of its own, and a share of the rows of one: few panels would not come out even.
+
+    Tiles of the narrow last panel count for less, so several share a position.
+    """
+    full, left = panels
+    together = plan.panel // max(left, plan.lanes)
+    statements, extent = [], full * each
+    if full:
+        statements.append(frame.part_grid(full, each, lambda panel, within: rows(panel, within, plan.panel)))
+    if left:
+        last = const(full)
+        statements.append(frame.part_row(extent, each, together, lambda within: rows(last, within, left)))
+        extent += -(-each // together)
+    return Body(sequence(statements), extent)
+
+
+def _batched(plan: Plan, frame: Frame, make_tile: Tile, tiles: int, panels: tuple[int, int]) -> Body:
+    """Each trip of the outer loop has columns of its own, so that its panels come one after another."""
+    full, left = panels
+    outer = full + (1 if left else 0)
+    part = frame.axis("c", plan.space.blocks * outer)
+    block = frame.simplify(tirx.floordiv(part, const(outer)))
+    panel = frame.axis("c", outer)
+
+    def all_rows(width: int) -> Any:
+        tile = frame.axis("r", tiles)
+        return loop(tile, tiles, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, width))
+
+    body = all_rows(plan.panel) if full else all_rows(left)
+    if full and left:
+        body = tirx.IfThenElse(tirx.LT(panel, const(full)), body, all_rows(left))
+    bound = tirx.Bind(panel, frame.simplify(tirx.floormod(part, const(outer))))
+    return Body(frame.part_loop(part, sequence([bound, body])), plan.space.blocks * outer)
 
 
 def _row_tile(
