@@ -1,0 +1,207 @@
+"""The loop: batches, gradients, schedules, scores, checkpoints; the same numbers for the same seed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgepress.errors import DataError
+from edgepress.progress import Progress, silent
+from edgepress.training import checkpoint
+from edgepress.training.examples import Batch, Examples
+from edgepress.training.plan import Plan
+
+Loss = Callable[[nn.Module, Batch], Tensor]  # a number to make small
+Score = Callable[[nn.Module], float]  # the higher the better
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was noted at a step: ``loss`` is the mean since the record before; ``score`` is None without one."""
+
+    step: int
+    loss: float
+    score: float | None
+    rate: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class History:
+    """A finished run.
+
+    Attributes:
+        records: one an interval, in order.
+        steps: steps done; fewer than planned where the run ended early.
+        best: the best record by score; the last where nothing was scored.
+    """
+
+    records: tuple[Record, ...]
+    steps: int
+    best: Record
+
+
+def fit(
+    module: nn.Module,
+    examples: Examples,
+    loss: Loss,
+    plan: Plan,
+    *,
+    score: Score | None = None,
+    folder: Path | None = None,
+    before_step: Callable[[int], None] | None = None,
+    device: str | torch.device = "cpu",
+    progress: Progress = silent,
+) -> History:
+    """Train a module in place; it ends with the weights of the best score, in evaluation mode.
+
+    Args:
+        examples: batches come from them by ``plan.seed`` alone.
+        loss: ``loss(module, batch)``.
+        score: ``score(module)`` in evaluation mode, without gradients, at each interval.
+        folder: keeps a checkpoint; a run found there goes on where it was.
+        before_step: told the number of each step, to set λ or the like.
+
+    Raises:
+        DataError: the loss is NaN or infinite, or the folder's checkpoint is damaged or of another run.
+        StorageError: a checkpoint cannot be written.
+    """
+    torch.manual_seed(plan.seed)
+    module.to(device).train()
+    optimiser = _optimiser(module, plan)
+    identity = _identity(module, examples, plan)
+    records: list[Record] = []
+    best: tuple[Record, dict[str, Tensor]] | None = None
+    start, spent = 0, 0.0
+    state = checkpoint.read(folder, identity) if folder is not None else None
+    if state is not None:
+        start, spent, records, best = _resume(state, module, optimiser)
+    total, counted = 0.0, 0
+    began = time.monotonic() - spent
+    for step in range(start, plan.steps):
+        if _patience_is_over(records, plan):
+            break
+        for group in optimiser.param_groups:
+            group["lr"] = plan.rate_at(step)
+            group["weight_decay"] = plan.decay_at(step) if group["decays"] else 0.0
+        if before_step is not None:
+            before_step(step)
+        batch = tuple(part.to(device) for part in examples.batch(step, plan.batch, plan.seed))
+        with _precision(plan, device):
+            value = loss(module, batch)
+        if not bool(torch.isfinite(value)):
+            raise DataError(
+                f"the loss is {float(value.detach())} at step {step}; lower the learning rate or look at the examples"
+            )
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        if plan.clip:
+            torch.nn.utils.clip_grad_norm_(module.parameters(), plan.clip)
+        optimiser.step()
+        total, counted = total + float(value.detach()), counted + 1
+        if (step + 1) % plan.interval and step + 1 < plan.steps:
+            progress(step + 1, plan.steps, f"loss {total / counted:.4f}")
+            continue
+        with _evaluating(module):
+            found = score(module) if score is not None else None
+        record = Record(step + 1, total / counted, found, plan.rate_at(step), time.monotonic() - began)
+        records.append(record)
+        if best is None or found is None or best[0].score is None or found > best[0].score:
+            best = (record, {name: value.clone() for name, value in module.state_dict().items()})
+        progress(step + 1, plan.steps, _told(record))
+        total, counted = 0.0, 0
+        if folder is not None:
+            checkpoint.write(folder, _state(identity, module, optimiser, records, best))
+    assert best is not None
+    module.load_state_dict(best[1])
+    module.eval()
+    return History(tuple(records), records[-1].step, best[0])
+
+
+def _optimiser(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
+    parameters = [each for each in module.parameters() if each.requires_grad]
+    groups = [
+        {"params": [each for each in parameters if (each.dim() >= 2) == decays], "decays": decays}
+        for decays in (True, False)
+    ]
+    groups = [group for group in groups if group["params"]]
+    if plan.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=plan.rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))
+
+
+def _identity(module: nn.Module, examples: Examples, plan: Plan) -> str:
+    digest = hashlib.sha256(repr((asdict(plan), examples.count, examples.digest)).encode())
+    for name, value in module.state_dict().items():
+        digest.update(
+            name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()
+
+
+def _state(
+    identity: str,
+    module: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    records: list[Record],
+    best: tuple[Record, dict[str, Tensor]],
+) -> checkpoint.State:
+    facts: dict[str, Any] = {"records": [asdict(record) for record in records], "best": asdict(best[0])}
+    return checkpoint.State(
+        records[-1].step, identity, module.state_dict(), checkpoint.optimiser_tensors(optimiser), best[1], facts,
+        torch.get_rng_state(),
+    )  # fmt: skip
+
+
+def _resume(
+    state: checkpoint.State, module: nn.Module, optimiser: torch.optim.Optimizer
+) -> tuple[int, float, list[Record], tuple[Record, dict[str, Tensor]]]:
+    try:
+        module.load_state_dict(state.module)
+        checkpoint.load_optimiser(optimiser, state.optimiser)
+        if state.random is not None:
+            torch.set_rng_state(state.random)
+        records = [Record(**each) for each in state.facts["records"]]
+        return state.step, records[-1].seconds, records, (Record(**state.facts["best"]), state.best)
+    except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise DataError(
+            f"the checkpoint does not hold what its run needs ({type(error).__name__}); remove it to begin again"
+        ) from None
+
+
+def _patience_is_over(records: list[Record], plan: Plan) -> bool:
+    scores = [record.score for record in records if record.score is not None]
+    if not plan.patience or not scores:
+        return False
+    return len(scores) - 1 - scores.index(max(scores)) >= plan.patience
+
+
+def _precision(plan: Plan, device: str | torch.device) -> Any:
+    if plan.precision == "float32":
+        return contextlib.nullcontext()
+    return torch.autocast(torch.device(device).type, torch.bfloat16)
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    state = torch.get_rng_state()
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        module.train()
+        torch.set_rng_state(state)
+
+
+def _told(record: Record) -> str:
+    score = "" if record.score is None else f", score {record.score:.4f}"
+    return f"loss {record.loss:.4f}{score}"
