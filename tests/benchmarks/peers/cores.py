@@ -79,16 +79,16 @@ class CoreProbe:
         return 1e9 * min(times) / _BOUNCES
 
     def _work(self, cores: Sequence[int]) -> float:
-        """Seconds until all of these cores have done the same work, at once."""
-        times = [0.0] * len(cores)
+        """Seconds from when the first of these cores begins until all have done the same work."""
+        begins, ends = [0.0] * len(cores), [0.0] * len(cores)
 
         def work(place: int) -> None:
-            begin = time.perf_counter()
+            begins[place] = time.perf_counter()
             self.library.cores_work(self.rounds)
-            times[place] = time.perf_counter() - begin
+            ends[place] = time.perf_counter()
 
         _at_once(work, cores)
-        return max(times)
+        return max(ends) - min(begins)
 
 
 def _at_once(task: Callable[[int], None], cores: Sequence[int]) -> None:
