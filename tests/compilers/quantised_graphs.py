@@ -117,7 +117,7 @@ class Operator:
                 for t, p in zip(tap, places, strict=True)
             )
             seen, taps = x[(slice(None), slice(None), *cut)], weight[(slice(None), slice(None), *tap)]
-            apart = seen.reshape(2, case.group, -1, *places)
+            apart = seen.reshape(case.batch, case.group, -1, *places)
             each = np.einsum("ngi...,goi->ngo...", apart, taps.reshape(case.group, -1, taps.shape[1]))
             total += each.reshape(total.shape)
         return np.asarray(total + self.bias.reshape(1, -1, *[1] * dims))
