@@ -77,7 +77,7 @@ def fit(
     torch.manual_seed(plan.seed)
     module.to(device).train()
     optimiser = _optimiser(module, plan)
-    identity = _identity(module, examples, plan)
+    identity = _identity(module, examples, plan) if folder is not None else ""
     records: list[Record] = []
     best: tuple[Record, dict[str, Tensor]] | None = None
     start, spent = 0, 0.0

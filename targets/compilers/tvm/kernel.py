@@ -44,8 +44,26 @@ class Body:
     family: str = ""
 
 
+class LoopVariables:
+    """The loop variables of one kernel, and the arithmetic over their ranges."""
+
+    _arith: Any
+    _count: int
+
+    def axis(self, name: str, extent: int) -> Any:
+        """A new ``int32`` loop variable that runs over ``[0, extent)``."""
+        var = tirx.Var(f"{name}{self._count}", INDEX)
+        self._count += 1
+        self._arith.bind(var, ir.Range(const(0), const(extent)))
+        return var
+
+    def simplify(self, expr: Expr) -> Expr:
+        """An expression simplified with the ranges of the loop variables."""
+        return self._arith.simplify(expr)
+
+
 @dataclass
-class Frame:
+class Frame(LoopVariables):
     """The parameters of one kernel and the arithmetic over its loop variables.
 
     Attributes:
@@ -89,17 +107,6 @@ class Frame:
         self._data.append(data)
         self._flat[buffer] = tirx.decl_buffer((max(count, 1),), stored, f"b{number}")
         self.buffers.append(buffer)
-
-    def axis(self, name: str, extent: int) -> Any:
-        """A new ``int32`` loop variable that runs over ``[0, extent)``."""
-        var = tirx.Var(f"{name}{self._count}", INDEX)
-        self._count += 1
-        self._arith.bind(var, ir.Range(const(0), const(extent)))
-        return var
-
-    def simplify(self, expr: Expr) -> Expr:
-        """An expression simplified with the ranges of the loop variables."""
-        return self._arith.simplify(expr)
 
     def offset(self, buffer: Any, indices: list[Expr]) -> Expr:
         """The flat, simplified offset of an element; an index that is data is held inside its extent."""

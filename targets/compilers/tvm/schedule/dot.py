@@ -13,6 +13,7 @@ from tvm import tirx
 
 from edgepress.targets.compilers.tvm.expressions import Expr, const
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.registers import pieces
 
 Load = Callable[[int, int], Expr]  # (distance, elements) → a vector of activations
 Bound = Callable[[Expr], Expr]  # gives a value a name
@@ -77,15 +78,12 @@ def _quads(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> Spre
 def _lanes(load: Load, count: int, depth: int, flip: bool, bound: Bound) -> Callable[[int], Expr]:
     """Inputs read in registers of 16, 8 or 4; a group of ``depth`` is one lane of them."""
     held: dict[int, tuple[Expr, int]] = {}
-    at = 0
-    while at < count:
-        size = min(16, 1 << ((count - at).bit_length() - 1))
+    for at, size in pieces(count, 16):
         lanes = size // depth
         kind = f"int{8 * depth}" + (f"x{lanes}" if lanes > 1 else "")
         value = bound(tirx.reinterpret(kind, flipped(load(at, size), flip)))
         for lane in range(lanes):
             held[at // depth + lane] = (value, lane)
-        at += size
 
     def lane_of(group: int) -> Expr:
         value, lane = held[group]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from tvm import ir, tirx
+from tvm import tirx
 from tvm.ir import PointerType, PrimType
 
 from edgepress.targets.compilers.tvm.expressions import INDEX, Expr, analyzer, const, dtype_of, shape_of
-from edgepress.targets.compilers.tvm.kernel import Body
+from edgepress.targets.compilers.tvm.kernel import Body, LoopVariables
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.registers import pieces
 
 # The function, its buffers (numbers and temporaries last), its body, the buffers' types, the numbers.
 Made = tuple[Any, list[Any], Body, tuple[str, ...], dict[Any, np.ndarray]]
@@ -19,7 +20,7 @@ Made = tuple[Any, list[Any], Body, tuple[str, ...], dict[Any, np.ndarray]]
 _MOST_NUMBERS = 48
 
 
-class RawFrame:
+class RawFrame(LoopVariables):
     """Buffers and loop variables of one kernel.
 
     Attributes:
@@ -73,17 +74,6 @@ class RawFrame:
         slot, _ = self._slots.setdefault(name, (len(self._slots), value))
         return tirx.BufferLoad(self._flat[self._numbers], [const(slot)])
 
-    def axis(self, name: str, extent: int) -> Any:
-        """A new loop variable over ``[0, extent)``."""
-        var = tirx.Var(f"{name}{self._count}", INDEX)
-        self._count += 1
-        self._arith.bind(var, ir.Range(const(0), const(extent)))
-        return var
-
-    def simplify(self, expr: Expr) -> Expr:
-        """An expression simplified with the ranges of the loop variables."""
-        return self._arith.simplify(expr)
-
     def read(self, number: int, offset: Expr, lanes: int) -> Expr:
         """Neighbouring elements of a buffer."""
         where = self.simplify(offset)
@@ -100,12 +90,9 @@ class RawFrame:
         """The statements that store the first ``count`` lanes of a register."""
         var = tirx.Var("o", value.ty)
         done: list[Any] = [tirx.Bind(var, value)]
-        at = 0
-        while at < count:
-            size = 1 << ((count - at).bit_length() - 1)
+        for at, size in pieces(count, int(value.ty.dtype.lanes)):
             piece = var if size == self.lanes else tirx.Shuffle([var], [const(at + i) for i in range(size)])
             done.append(self.write(number, offset + const(at), piece))
-            at += size
         return done
 
     def made(self, statements: list[Any], family: str, tile: str = "") -> Made:

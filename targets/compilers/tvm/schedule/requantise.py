@@ -17,6 +17,7 @@ from tvm import ir, tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, is_load
 from edgepress.targets.compilers.tvm.kernel import Frame
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.registers import pieces
 from edgepress.targets.compilers.tvm.stages import BOUNDED, GROUPS, Nest
 
 _MAGIC = 0x4B400000
@@ -110,11 +111,10 @@ def gathered(
     """
     if offset is None:
         offset = frame.load_offset(load, where)
-    runs, at = [], 0
-    while at < count:
-        length = 1 << ((count - at).bit_length() - 1)
-        runs.append((frame.vector(load.source, frame.simplify(offset + const(at)), length), at, length))
-        at += length
+    runs = [
+        (frame.vector(load.source, frame.simplify(offset + const(at)), length), at, length)
+        for at, length in pieces(count, lanes)
+    ]
     if count == lanes and len(runs) == 1:
         return runs[0][0]
     whole: Expr = None

@@ -20,6 +20,7 @@ from edgepress.targets.compilers.tvm.schedule.contraction import (
     row_space,
     sum_axis,
 )
+from edgepress.targets.compilers.tvm.schedule.registers import pieces
 from edgepress.targets.compilers.tvm.schedule.start import start_of, started
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, contiguous_columns, tiled
 from edgepress.targets.compilers.tvm.stages import Nest, Stage
@@ -55,17 +56,6 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     return tiled(plan, frame, columns, _tile, machine)
 
 
-def chunks_of(width: int, lanes: int) -> list[tuple[int, int]]:
-    """Vectors that cover ``width`` columns: (first column, lanes), whole ones first."""
-    chunks, at = [], 0
-    while at < width:
-        while lanes > width - at:
-            lanes //= 2
-        chunks.append((at, lanes))
-        at += lanes
-    return chunks
-
-
 @dataclass(frozen=True)
 class _Slot:
     """Where the sums of a row and a vector of columns lie: from lane ``first`` on."""
@@ -82,7 +72,7 @@ class _Slot:
 def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int) -> Any:
     stage = plan.contraction.stage
     column = stage.spatial[-1].var
-    chunks = chunks_of(width, plan.lanes)
+    chunks = pieces(width, plan.lanes)
     places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
     halves = _halves(plan, chunks)
     slots = [

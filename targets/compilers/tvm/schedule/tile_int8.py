@@ -14,7 +14,8 @@ from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space, steps_by_one
-from edgepress.targets.compilers.tvm.schedule.tile import chunks_of, panel_width, spread
+from edgepress.targets.compilers.tvm.schedule.registers import pieces
+from edgepress.targets.compilers.tvm.schedule.tile import panel_width, spread
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, contiguous_columns, tiled
 from edgepress.targets.compilers.tvm.stages import Nest
 
@@ -57,7 +58,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
     stage = plan.contraction.stage
     column = stage.spatial[-1].var
     # Scalar code keeps one sum a column; vector code lets one sum span the panel.
-    chunks = chunks_of(width, plan.panel if plan.lanes > 1 else 1)
+    chunks = pieces(width, plan.panel if plan.lanes > 1 else 1)
     places = [plan.space.place(frame, block, frame.simplify(row + const(r))) for r in range(rows)]
     sums = [[local(f"s{r}_{c}", lanes, "int32") for c, (_, lanes) in enumerate(chunks)] for r in range(rows)]
     statements: list[Any] = []

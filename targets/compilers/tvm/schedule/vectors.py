@@ -8,6 +8,7 @@ from typing import Any
 from tvm import tirx
 
 from edgepress.targets.compilers.tvm.expressions import Expr, const
+from edgepress.targets.compilers.tvm.schedule.registers import pieces
 
 Join = Callable[[Expr, Expr], Expr]
 Bound = Callable[[Expr], Expr]  # gives a value a name
@@ -84,9 +85,7 @@ def padded(read: Callable[[int, int], Expr], count: int, lanes: int) -> Expr:
         lanes: the register's.
     """
     whole: Expr = None
-    at = 0
-    while at < count:
-        size = 1 << ((count - at).bit_length() - 1)
+    for at, size in pieces(count, lanes):
         value = read(at, size)
         if size == lanes:
             return value
@@ -103,5 +102,4 @@ def padded(read: Callable[[int, int], Expr], count: int, lanes: int) -> Expr:
         else:
             mine = [const(lanes + i if i in inside else i) for i in range(lanes)]
             whole = tirx.Shuffle([whole, part], mine)
-        at += size
     return whole
