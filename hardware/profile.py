@@ -215,8 +215,8 @@ def time_layers(
     files = record.engines.get(engine) or record.engines.get("ort")
     timed = native_layers(running, example_inputs(bundle, part), runs)
     if not timed:
-        graph = files.graph if files is not None and files.graph is not None else record.graph
-        graph = record.graph if engine == PORTABLE else graph
+        own = files.graph if files is not None and engine != PORTABLE else None
+        graph = own if own is not None else record.graph
         timed = ort_layers(bundle, graph, example_inputs(bundle, part), runs, threads)
     costs = layers_of(bundle, files) if files is not None else ()
     peaks = kept_peaks()

@@ -239,7 +239,7 @@ class ChannelsLast(GraphEditor):
         each = weight.reshape(group, -1, *weight.shape[1:])
         least = -(-each.shape[1] // self.machine.lanes) * self.machine.lanes
         packing = replace(packing, panel=min(packing.panel, least) if group > 1 else packing.panel)
-        extra |= {"terms": int(weight.shape[1]), "dot": packing.dot, "offset": 0}
+        extra |= {"dot": packing.dot, "offset": 0}
         if packing.depth > 1:
             bias, extra["offset"] = self._offset8(weight, bias, attrs)
         packed = [
@@ -318,7 +318,7 @@ class ChannelsLast(GraphEditor):
             rest = list(node.input[2:])
             extra = {key: attrs[key] for key in _KEPT if key in attrs}
             value, rest[0] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs, extra)
-            packed = self.constant(value, node.input[1])
+            packed, extra["terms"] = self.constant(value, node.input[1]), int(weight.shape[0])
             self.node(
                 "EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra
             )
