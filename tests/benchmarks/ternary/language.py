@@ -14,7 +14,7 @@ import argparse
 import json
 import math
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -103,8 +103,22 @@ def stored_bytes(module: nn.Module) -> int:
     return -(-ternary // 4) + 2 * (whole - ternary)
 
 
-def run(text: Text, variant: str, width: int, depth: int, plan: Plan, work: Path | None) -> dict[str, object]:
-    """Train one network and say what it came to."""
+@dataclass(frozen=True)
+class Row:
+    """What one network came to; ``training_bits`` are those of the last quarter of its steps."""
+
+    variant: str
+    width: int
+    seed: int
+    bits_per_byte: float
+    training_bits: float
+    parameters: int
+    stored_bytes: int
+    seconds: float
+
+
+def run(text: Text, variant: str, width: int, depth: int, plan: Plan, work: Path | None) -> Row:
+    """Train one network."""
     torch.manual_seed(plan.seed)
     network = Decoder(width, depth)
     if variant != "float":
@@ -116,19 +130,21 @@ def run(text: Text, variant: str, width: int, depth: int, plan: Plan, work: Path
 
     def say(done: int, total: int, what: str = "") -> None:
         if done % 100 == 0:
-            print(f"[{variant} {width} seed {plan.seed}: {done} of {total}, {what}]", file=sys.stderr, flush=True)
+            print(
+                f"[{variant} {width} seed {plan.seed}: {done} of {total}, {what}]",
+                file=sys.stderr,
+                flush=True,
+            )
 
     folder = None if work is None else work / f"{variant}-{width}-{plan.seed}"
     history = fit(
         network, windows(text.train, text.digest), loss, plan, folder=folder, before_step=before, progress=say
     )
-    return {
-        "variant": variant, "width": width, "seed": plan.seed,
-        "bits_per_byte": bits(network, windows(text.held, text.digest)),
-        "last_training_bits": history.records[-1].loss / math.log(2),
-        "parameters": sum(each.numel() for each in network.parameters()), "stored_bytes": stored_bytes(network),
-        "seconds": round(history.records[-1].seconds, 1),
-    }  # fmt: skip
+    last = history.records[-1]
+    return Row(
+        variant, width, plan.seed, bits(network, windows(text.held, text.digest)), last.loss / math.log(2),
+        sum(each.numel() for each in network.parameters()), stored_bytes(network), round(last.seconds, 1),
+    )  # fmt: skip
 
 
 def main() -> int:
@@ -137,7 +153,7 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     text = read_text()
     print(f"{text.origin}: {len(text.train)} bytes to train on, {len(text.held)} held out", flush=True)
-    rows = []
+    rows: list[Row] = []
     for seed in arguments.seeds:
         plan = Plan(
             steps=arguments.steps, batch=arguments.batch, rate=arguments.rate, warmup=0.05, decay=0.1,
@@ -147,17 +163,21 @@ def main() -> int:
             for variant in VARIANTS:
                 row = run(text, variant, width, arguments.depth, plan, arguments.work)
                 rows.append(row)
-                print(f"{variant:7} width {width} seed {seed}: {row['bits_per_byte']:.4f} bits a byte", flush=True)
+                print(
+                    f"{variant:7} width {width} seed {seed}: {row.bits_per_byte:.4f} bits a byte",
+                    flush=True,
+                )
                 if arguments.out is not None:
                     facts = {
                         "text": {"origin": text.origin, "digest": text.digest},
-                        "plan": asdict(plan), "depth": arguments.depth, "torch": torch.__version__, "runs": rows,
+                        "plan": asdict(plan), "depth": arguments.depth, "torch": torch.__version__,
+                        "runs": [asdict(row) for row in rows],
                     }  # fmt: skip
                     arguments.out.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     if arguments.plot is not None:
         columns: dict[str, list[tuple[str, float]]] = {}
         for row in rows:
-            columns.setdefault(f"width {row['width']}", []).append((str(row["variant"]), row["bits_per_byte"]))  # type: ignore[arg-type]
+            columns.setdefault(f"width {row.width}", []).append((row.variant, row.bits_per_byte))
         draw_points(columns, "bits for each held-out byte", arguments.plot)
     return 0
 
@@ -170,10 +190,10 @@ def _arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--seeds", type=lambda text: [int(n) for n in text.split(",")], default=[0], metavar="N,M")
     add("--steps", type=int, default=1000, help="of each run (1000)")
-    add("--batch", type=int, default=32, help=f"pieces of {CONTEXT} bytes a step (32)")
+    add("--batch", type=int, default=16, help=f"pieces of {CONTEXT} bytes a step (16)")
     add("--rate", type=float, default=3e-3, help="highest learning rate (0.003)")
     add("--width", type=int, default=64, help="features of a byte; the wide networks have twice as many (64)")
-    add("--depth", type=int, default=3, help="blocks (3)")
+    add("--depth", type=int, default=2, help="blocks (2)")
     add("--threads", type=int, default=2)
     add("--work", type=Path, metavar="DIR", help="keeps checkpoints")
     add("--out", type=Path, metavar="FILE", help="figures as JSON, written after each run")
