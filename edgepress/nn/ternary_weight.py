@@ -46,10 +46,7 @@ def weight_scale(weight: Tensor, measure: str = "median", per_channel: bool = Fa
         ``[outputs, 1, ...]`` with ``per_channel``, else a single element of the same number of axes.
     """
     magnitudes = weight.detach().abs().reshape(len(weight) if per_channel else 1, -1)
-    if measure == "mean":
-        middle = magnitudes.mean(1)
-    else:
-        middle = _medians(magnitudes)
+    middle = magnitudes.mean(1) if measure == "mean" else _medians(magnitudes)
     return (1 / middle.clamp(min=_SMALLEST)).reshape(-1, *[1] * (weight.dim() - 1))
 
 

@@ -61,7 +61,7 @@ def _shifted(batch: Batch, generator: torch.Generator) -> Batch:
 
 
 class Network(nn.Module):
-    """Seven 3×3 convolutions with two residual pairs, and a linear layer (after Page's ResNet-9 of 2018).
+    """Eight 3×3 convolutions with two residual pairs, and a linear layer (after Page's ResNet-9 of 2018).
 
     Args:
         width: channels of the first convolution; 32 gives 1.65 M weights and 66 M multiply-adds.

@@ -6,6 +6,7 @@ import ast
 import hashlib
 import sys
 import sysconfig
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -34,22 +35,23 @@ class Text:
 
 
 def read_text() -> Text:
-    """This Python's text: every tenth document is held out."""
+    """This Python's text, some two million bytes."""
     root = Path(sysconfig.get_path("stdlib"))
     documents = [topics[name] for name in sorted(topics)]
     for path in sorted(root.rglob("*.py")):
         if not _LEFT.intersection(path.relative_to(root).parts):
             documents += _docstrings(path)
-    documents = [text.strip() + "\n\n" for text in dict.fromkeys(documents)]
-    parts = [
-        "".join(text for place, text in enumerate(documents) if (place % _HELD == _HELD - 1) == held).encode(
-            "utf-8", "replace"
-        )
-        for held in (False, True)
-    ]
+    return split(documents, f"Python {sys.version.split()[0]}")
+
+
+def split(documents: Iterable[str], origin: str) -> Text:
+    """Every tenth document held out, of those that differ."""
+    parts = [b"", b""]
+    for place, text in enumerate(dict.fromkeys(documents)):
+        parts[place % _HELD == _HELD - 1] += text.strip().encode("utf-8", "replace") + b"\n\n"
     train, held = (torch.frombuffer(bytearray(part), dtype=torch.uint8) for part in parts)
     digest = hashlib.sha256(parts[0] + b"\0" + parts[1]).hexdigest()
-    return Text(train, held, digest, f"Python {sys.version.split()[0]}")
+    return Text(train, held, digest, origin)
 
 
 def _docstrings(path: Path) -> list[str]:

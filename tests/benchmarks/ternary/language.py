@@ -14,6 +14,7 @@ import argparse
 import json
 import math
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -117,12 +118,18 @@ class Row:
     seconds: float
 
 
-def run(text: Text, variant: str, width: int, depth: int, plan: Plan, work: Path | None) -> Row:
-    """Train one network."""
-    torch.manual_seed(plan.seed)
+def begun(variant: str, width: int, depth: int, seed: int) -> Decoder:
+    """A network with its first weights, the same for every variant."""
+    torch.manual_seed(seed)
     network = Decoder(width, depth)
     if variant != "float":
         ternarise(network, Ternary(measure=variant), skip_first=False)  # type: ignore[arg-type]
+    return network
+
+
+def run(network: Decoder, text: Text, variant: str, plan: Plan, work: Path | None) -> Row:
+    """Train one network."""
+    width = network.bytes.embedding_dim
 
     def before(step: int) -> None:
         # Quantisation is whole from half the steps on.
@@ -153,27 +160,34 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     text = read_text()
     print(f"{text.origin}: {len(text.train)} bytes to train on, {len(text.held)} held out", flush=True)
-    rows: list[Row] = []
-    for seed in arguments.seeds:
-        plan = Plan(
+    plans = [
+        Plan(
             steps=arguments.steps, batch=arguments.batch, rate=arguments.rate, warmup=0.05, decay=0.1,
             decay_until=0.5, precision="bfloat16", every=max(1, arguments.steps // 4), seed=seed,
-        )  # fmt: skip
-        for width in (arguments.width, 2 * arguments.width):
-            for variant in VARIANTS:
-                row = run(text, variant, width, arguments.depth, plan, arguments.work)
-                rows.append(row)
-                print(
-                    f"{variant:7} width {width} seed {seed}: {row.bits_per_byte:.4f} bits a byte",
-                    flush=True,
-                )
-                if arguments.out is not None:
-                    facts = {
-                        "text": {"origin": text.origin, "digest": text.digest},
-                        "plan": asdict(plan), "depth": arguments.depth, "torch": torch.__version__,
-                        "runs": [asdict(row) for row in rows],
-                    }  # fmt: skip
-                    arguments.out.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
+        )
+        for seed in arguments.seeds
+    ]  # fmt: skip
+    cases = [
+        (begun(variant, width, arguments.depth, plan.seed), variant, plan)
+        for plan in plans
+        for width in (arguments.width, 2 * arguments.width)
+        for variant in VARIANTS
+    ]
+    rows: list[Row] = []
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        for row in pool.map(lambda case: run(case[0], text, case[1], case[2], arguments.work), cases):
+            rows.append(row)
+            print(
+                f"{row.variant:7} width {row.width} seed {row.seed}: {row.bits_per_byte:.4f} bits a byte",
+                flush=True,
+            )
+            if arguments.out is not None:
+                facts = {
+                    "text": {"origin": text.origin, "digest": text.digest, "bytes": len(text.train) + len(text.held)},
+                    "plan": asdict(plans[0]), "depth": arguments.depth, "torch": torch.__version__,
+                    "runs": [asdict(row) for row in rows],
+                }  # fmt: skip
+                arguments.out.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
     if arguments.plot is not None:
         columns: dict[str, list[tuple[str, float]]] = {}
         for row in rows:
@@ -194,7 +208,8 @@ def _arguments() -> argparse.Namespace:
     add("--rate", type=float, default=3e-3, help="highest learning rate (0.003)")
     add("--width", type=int, default=64, help="features of a byte; the wide networks have twice as many (64)")
     add("--depth", type=int, default=2, help="blocks (2)")
-    add("--threads", type=int, default=2)
+    add("--jobs", type=int, default=2, help="runs at a time (2)")
+    add("--threads", type=int, default=1, help="of each run (1)")
     add("--work", type=Path, metavar="DIR", help="keeps checkpoints")
     add("--out", type=Path, metavar="FILE", help="figures as JSON, written after each run")
     add("--plot", type=Path, metavar="FILE", help="a picture, by matplotlib")

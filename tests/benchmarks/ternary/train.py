@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import threading
 from pathlib import Path
 
 import torch
@@ -24,19 +25,24 @@ _SOFTER = 4.0  # the temperature at which a teacher's scores are learned
 class Trainer:
     """Trains runs, each after those that it begins from or learns from; a run is trained once.
 
+    Several threads may ask for runs at a time: all first weights are drawn when the trainer is made.
+
     Args:
         work: keeps a checkpoint of each run; a run that was stopped goes on where it was.
     """
 
     def __init__(self, runs: list[Run], train: Examples, work: Path | None) -> None:
         self.runs, self.train, self.work = runs, train, work
+        self._first = {run: _first_weights(run) for run in runs if not run.start}
         self._done: dict[Run, tuple[Network, History]] = {}
+        self._turns = {run: threading.Lock() for run in runs}
 
     def trained(self, run: Run) -> tuple[Network, History]:
         """The network as its last step left it, in evaluation mode; it is the trainer's own."""
-        if run not in self._done:
-            self._done[run] = self._train(run)
-        return self._done[run]
+        with self._turns[run]:
+            if run not in self._done:
+                self._done[run] = self._train(run)
+            return self._done[run]
 
     def _train(self, run: Run) -> tuple[Network, History]:
         ternary = run.variant != "float"
@@ -55,21 +61,25 @@ class Trainer:
             set_phase(network, min(1.0, 2 * (step + 1) / plan.steps))
 
         history = fit(
-            network, self.train, loss if teacher is None else _learning_from(teacher), plan,
+            network, self.train, loss if teacher is None else learning_from(teacher), plan,
             folder=None if self.work is None else self.work / run.name, before_step=before, progress=_say(run),
         )  # fmt: skip
         return network, history
 
     def _begun(self, run: Run) -> Network:
-        if run.start:
-            return copy.deepcopy(self.trained(float_run(self.runs, run.start, run.seed))[0])
-        torch.manual_seed(run.seed)
-        network = Network(run.width)
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
+        if not run.start:
+            return self._first[run]
+        return copy.deepcopy(self.trained(float_run(self.runs, run.start, run.seed))[0])
 
 
-def _learning_from(teacher: nn.Module) -> Loss:
+def _first_weights(run: Run) -> Network:
+    torch.manual_seed(run.seed)
+    network = Network(run.width)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def learning_from(teacher: nn.Module) -> Loss:
     """Half the labels' loss, half the distance from the teacher's softened choices (Hinton's, of 2015)."""
 
     def distance(module: nn.Module, batch: Batch) -> Tensor:
