@@ -65,10 +65,12 @@ class Network(nn.Module):
 
     Args:
         width: channels of the first convolution; 32 gives 1.65 M weights and 66 M multiply-adds.
+        shrink: pictures are averaged over squares of so many pixels first.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 32, shrink: int = 1) -> None:
         super().__init__()
+        self.shrink = shrink
         w = width
         self.start = _block(3, w)
         self.first = nn.Sequential(_block(w, 2 * w), nn.MaxPool2d(2))
@@ -80,6 +82,8 @@ class Network(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``[batch, 3, 32, 32]`` to ``[batch, 10]`` class scores."""
+        if self.shrink > 1:
+            x = nn.functional.avg_pool2d(x, self.shrink)
         x = self.first(self.start(x))
         x = x + self.pair1(x)
         x = self.third(self.second(x))

@@ -20,6 +20,7 @@ class Run:
         variant: ``float``, or how a ternary weight's scale is measured: ``mean`` or ``median``.
         seed: of first weights, order and augmentation.
         width: channels of the network's first convolution.
+        shrink: pictures are averaged over squares of so many pixels.
         steps, batch: as :class:`edgepress.training.Plan` has them.
         rate: the highest learning rate.
         decay: weight decay; ternary runs lose it half-way.
@@ -31,6 +32,7 @@ class Run:
     variant: str = "float"
     seed: int = 0
     width: int = 32
+    shrink: int = 1
     steps: int = 5865
     batch: int = 128
     rate: float = 0.1

@@ -74,7 +74,7 @@ class Trainer:
 
 def _first_weights(run: Run) -> Network:
     torch.manual_seed(run.seed)
-    network = Network(run.width)
+    network = Network(run.width, run.shrink)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
