@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -18,46 +19,40 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import torch
-from torch import nn
 
 from edgepress.build import build
-from edgepress.exporters.torch_onnx import export_module
 from edgepress.hardware.measure import Protocol, take_turns
 from edgepress.inputs import ImageInput
 from edgepress.metrics.accuracy import wilson_interval
-from edgepress.nn import ternary_frozen
 from edgepress.outputs import ScoresOutput
 from edgepress.recipe import GateLimits, InputRecipe, Recipe
 from edgepress.runtimes.session import load
-from edgepress.tensor import TensorSpec
 from edgepress.training.examples import Examples
+from tests.benchmarks.ternary import kept
 from tests.benchmarks.ternary.cifar import DEVIATION, MEAN, normalised, read_cifar
+from tests.benchmarks.ternary.kept import keep
 from tests.benchmarks.ternary.runs import read_runs
 from tests.benchmarks.ternary.train import Trainer
 
-_INPUT, _OUTPUT = "image", "scores"
-_METHODS = {"float": "none", "int8": "int8", "ternary": "none"}
+_INPUT, _OUTPUT = "x", "output"
+_SAMPLES = 256
+_BUILDS: dict[str, tuple[str, str, dict[str, Any]]] = {  # the model, the method and its options
+    "float": ("float_network", "none", {}),
+    "int8": ("float_network", "int8", {}),
+    "ternary": ("ternary_network", "ternary", {"steps": 0}),
+}
 
 
-def networks(runs_file: Path, variant: str, seed: int, work: Path, train: Examples) -> dict[str, nn.Module]:
-    """The float network and the frozen ternary one that a work folder holds; what is missing is trained."""
+def keep_networks(
+    runs_file: Path, variant: str, seed: int, work: Path, train: Examples, folder: Path
+) -> None:
+    """Put the float network of a work folder and the ternary one where builds find them; missing ones are trained."""
     runs = read_runs(runs_file)
     trainer = Trainer(runs, train, work)
-    found = {}
-    for kind in ("float", variant):
+    for name, kind in (("float", "float"), ("ternary", variant)):
         run = next(run for run in runs if (run.variant, run.seed) == (kind, seed))
-        found[kind] = trainer.trained(run)[0]
-    return {"float": found["float"], "ternary": ternary_frozen.freeze(found[variant])}
-
-
-def write_graph(module: nn.Module, path: Path) -> None:
-    """A network as an ONNX file that takes one picture."""
-    module = module.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    specs = (TensorSpec(_INPUT, (1, 3, 32, 32), "float32"),)
-    made = export_module(module, specs, max_opset=21, max_ir=10, output_names=[_OUTPUT])
-    onnx.save(made.model, path)
+        keep(trainer.trained(run)[0], run, folder / f"{name}.safetensors")
 
 
 def write_pictures(archive: Path, folder: Path, count: int) -> None:
@@ -70,14 +65,15 @@ def write_pictures(archive: Path, folder: Path, count: int) -> None:
         (folder / f"{labels[number]:03}_{number}.jpg").write_bytes(content)
 
 
-def make_bundle(kind: str, graph: Path, pictures: Path, folder: Path) -> Path:
-    """Build one bundle for this machine."""
+def make_bundle(kind: str, pictures: Path, folder: Path) -> Path:
+    """Build one bundle for this machine; ternary layers are as they were trained, all others become int8."""
+    model, method, options = _BUILDS[kind]
     means, deviations = (tuple(255 * each for each in figures) for figures in (MEAN, DEVIATION))
     recipe = Recipe(
-        str(graph), method=_METHODS[kind], name=f"cifar10-{kind}", data=str(pictures), samples=256,
-        output=str(folder / f"{kind}.edge"), engines=("aot",), gate=GateLimits(accuracy_drop=0.03),
-        inputs={_INPUT: InputRecipe(prepare=ImageInput(mean=means, std=deviations))},
-        outputs={_OUTPUT: ScoresOutput()},
+        f"{kept.__name__}:{model}", method=method, options=options, name=f"cifar10-{kind}", data=str(pictures),
+        samples=_SAMPLES, output=str(folder / f"{kind}.edge"), engines=("aot",),
+        gate=GateLimits(accuracy_drop=0.03), outputs={_OUTPUT: ScoresOutput()},
+        inputs={_INPUT: InputRecipe((1, 3, 32, 32), prepare=ImageInput(mean=means, std=deviations))},
     )  # fmt: skip
     return build(recipe).path
 
@@ -118,19 +114,14 @@ def main() -> int:
     torch.set_num_threads(1)
     train = read_cifar(arguments.data / "cifar10-train.npz", augmented=True)
     test = read_cifar(arguments.data / "cifar10-test.npz", augmented=False)
-    modules = networks(arguments.runs, arguments.variant, arguments.seed, arguments.work, train)
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)
-        write_pictures(arguments.data / "cifar10-train.npz", here / "pictures", 2 * 256)
-        for kind, module in modules.items():
-            write_graph(module, here / f"{kind}.onnx")
-        graphs = {"float": "float", "int8": "float", "ternary": "ternary"}
+        write_pictures(arguments.data / "cifar10-train.npz", here / "pictures", 2 * _SAMPLES)
         folder = arguments.keep or here
         folder.mkdir(parents=True, exist_ok=True)
-        paths = {
-            kind: make_bundle(kind, here / f"{graph}.onnx", here / "pictures", folder)
-            for kind, graph in graphs.items()
-        }
+        keep_networks(arguments.runs, arguments.variant, arguments.seed, arguments.work, train, folder)
+        os.environ[kept.FOLDER] = str(folder)
+        paths = {kind: make_bundle(kind, here / "pictures", folder) for kind in _BUILDS}
         times = latencies(paths, arguments.rounds)
         rows: dict[str, dict[str, Any]] = {}
         for kind, path in paths.items():
@@ -168,7 +159,7 @@ def _arguments() -> argparse.Namespace:
     add("--variant", choices=("median", "mean"), default="median")
     add("--seed", type=int, default=0)
     add("--rounds", type=int, default=100, help="of five runs of each bundle")
-    add("--keep", type=Path, metavar="DIR", help="leaves the bundles there")
+    add("--keep", type=Path, metavar="DIR", help="leaves the bundles and the networks there")
     add("--out", type=Path, metavar="FILE", help="figures as JSON")
     return parser.parse_args()
 
