@@ -12,6 +12,7 @@ plain graph. (Shifts and masks in place of the table load three times slower and
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx
@@ -30,13 +31,13 @@ def pack_codes(codes: np.ndarray) -> np.ndarray:
     """Codes of −1, 0 and 1, of any shape, as uint8 ``[ceil(size / 4)]``; the last byte is filled with zeros."""
     filled = np.ones(-(-codes.size // _A_BYTE) * _A_BYTE, np.uint8)
     filled[: codes.size] = (codes.reshape(-1) + 1).astype(np.uint8)
-    return np.bitwise_or.reduce(filled.reshape(-1, _A_BYTE) << _PLACES, axis=1).astype(np.uint8)
+    return np.asarray(np.bitwise_or.reduce(filled.reshape(-1, _A_BYTE) << _PLACES, axis=1), np.uint8)
 
 
 def code_table() -> np.ndarray:
     """The four codes of each byte, int8 ``[256, 4]``; the field 3, which no weight has, is 0."""
     fields = (np.arange(256, dtype=np.uint8)[:, None] >> _PLACES) & 3
-    return np.array([-1, 0, 1, 0], np.int8)[fields]
+    return np.asarray(np.array([-1, 0, 1, 0], np.int8)[fields])
 
 
 def pack_ternary(model: onnx.ModelProto, smallest: int = SMALLEST) -> onnx.ModelProto:
@@ -93,7 +94,7 @@ def _ternary(codes: np.ndarray) -> bool:
 
 
 def _unpacking(name: str, cut: bool) -> list[onnx.NodeProto]:
-    def step(op: str, given: list[str], part: str, **attributes: object) -> onnx.NodeProto:
+    def step(op: str, given: list[str], part: str, **attributes: Any) -> onnx.NodeProto:
         made = f"{name}.{part}" if part else name
         return helper.make_node(op, given, [made], name=f"{made}/{op}", **attributes)
 

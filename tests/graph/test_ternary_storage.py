@@ -43,7 +43,7 @@ def network(inputs: int = 33) -> onnx.ModelProto:
         make("DequantizeLinear", ["wide", "s"], ["k"]),
         make("Add", ["n", "k"], ["y"]),
     ]
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "s": np.array(0.05, np.float32), "z": np.array(128, np.uint8), "w": codes(32, 9, 3, 3),
         "step": RNG.uniform(0.1, 1, 32).astype(np.float32), "zeros": np.zeros(32, np.int8), "u": codes(inputs, 67),
         "wide": RNG.integers(-5, 5, (32, 1, 67)).astype(np.int8),
