@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgepress.errors import StorageError
+from edgepress.errors import StorageError, UsageError
 from edgepress.paths import cache_dir
 
 LOCK = "building.lock"
+UNFINISHED = "training"
 _INDEX = ".index.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -107,6 +108,38 @@ class StepCache:
                 f"the cache {self.root} does not keep what is written to it; set EDGEPRESS_CACHE to another folder"
             )
         return folder
+
+    @contextlib.contextmanager
+    def unfinished(self, name: str) -> Iterator[Path]:
+        """The folder in which a long step keeps how far it is, until :meth:`forget`; nobody else has it meanwhile.
+
+        Raises:
+            StorageError: the cache cannot be written.
+            UsageError: another build is in the same step.
+        """
+        folder = self._unfinished(name)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(
+                    "another build is training this very network; wait until it has ended, and take its result"
+                ) from None
+            yield folder
+        finally:
+            os.close(lock)
+
+    def forget(self, name: str) -> None:
+        """Remove what :meth:`unfinished` kept: the step is finished."""
+        shutil.rmtree(self._unfinished(name), ignore_errors=True)
+
+    def _unfinished(self, name: str) -> Path:
+        return self.root.parent / UNFINISHED / name
 
     def _partial(self, folder: Path) -> Path:
         try:

@@ -25,21 +25,24 @@ if TYPE_CHECKING:
 
 GRAPH = "graph.onnx"
 FACTS = "facts.json"
+ROUNDED = 1e-5  # how near a graph that rounds activations comes to torch where none rounds the other way
 
 
 def export(source: Source, target: Target, example: Feed | None, folder: Path, progress: Progress) -> None:
     """Source → a clean float graph that the target's runtime takes, and how it compares with the original."""
     progress(0, 1, "loading the model")
     model = source.load()
-    limits = {"max_opset": target.runtime.max_opset, "max_ir": target.runtime.max_ir}
     if source.kind == "torch":
         need("onnxscript", "exporting a torch module")
         from edgepress.exporters.torch_onnx import export_module
+        from edgepress.nn.ternary_frozen import freeze, has_ternary
 
         progress(0, 1, "torch to ONNX")
+        rounds = has_ternary(model)  # trained by the user's own script
         exported = export_module(
-            model, source.inputs, example_inputs=example, output_names=source.outputs or None, **limits
-        )
+            freeze(model) if rounds else model, source.inputs, example_inputs=example,
+            output_names=source.outputs or None, rounds=rounds, **limits(target),
+        )  # fmt: skip
         graph = exported.model
         facts: dict[str, Any] = {"comparison": encode(exported.comparison), "against": "torch"}
     else:
@@ -49,11 +52,16 @@ def export(source: Source, target: Target, example: Feed | None, folder: Path, p
 
         progress(0, 1, "reading the graph")
         original = fix_shapes(read_onnx(model), source.inputs)
-        graph = lower_ir_opset(tidy(original), **limits)
+        graph = lower_ir_opset(tidy(original), **limits(target))
         facts = {"comparison": _compare_graphs(original, graph), "against": "the ONNX file"}
     inputs, outputs = graph_specs(graph)
     write_graph(folder / GRAPH, graph)
     write_facts(folder, {**facts, "inputs": encode(inputs), "outputs": encode(outputs)})
+
+
+def limits(target: Target) -> dict[str, int]:
+    """The newest graphs that the target's runtime reads, as exporters take them."""
+    return {"max_opset": target.runtime.max_opset, "max_ir": target.runtime.max_ir}
 
 
 def press(
@@ -69,6 +77,7 @@ def press(
     from edgepress.methods import find_method
 
     method = find_method(method_name)
+    assert method.press is not None
     feeds = calibration.load() if method.needs_data else []
     pressed = method.press(read_graph(graph_path), feeds, config, target.activations, progress)
     graph = pressed.graph

@@ -21,6 +21,7 @@ from edgepress.paths import cache_dir
 # ("tuning") only in minutes.
 _KINDS = {
     "steps": "finished steps of builds",
+    "training": "checkpoints of trainings that were stopped",
     "zig": "the cross compiler's own cache",
     "hwbench": "this machine's peaks",
     "layers": "times of bundles' layers on this machine",

@@ -11,6 +11,7 @@ import click
 
 _WIDTH = 24
 _CLEAR = "\r\x1b[2K"
+KEPT = "kept: "  # before what is told of a step that can go on from somewhere
 
 
 class Drawing:
@@ -18,7 +19,7 @@ class Drawing:
 
     Args:
         quiet: draw nothing but notes.
-        tell: told of every step that is finished.
+        tell: told of every step that is finished, and, after :data:`KEPT`, from where the running one can go on.
     """
 
     def __init__(self, quiet: bool = False, tell: Callable[[str], None] = lambda step: None) -> None:
@@ -45,6 +46,9 @@ class Drawing:
             return
         spent = "cached" if cached else f"{seconds:.1f} s"
         click.echo(f"{_CLEAR if self._live else ''}{step:12} {spent:>8}  {figure}".rstrip(), err=True)
+
+    def kept(self, step: str, what: str) -> None:
+        self._tell(f"{KEPT}{what}")
 
     def note(self, sentence: str) -> None:
         click.echo(f"{_CLEAR if self._live else ''}note: {sentence}", err=True)

@@ -46,7 +46,8 @@ def ternarise(
         The layers left, each with the reason; they can still be quantised to eight bits.
 
     Raises:
-        SourceError: a weight is NaN or infinite, or no layer can be replaced.
+        SourceError: a weight is NaN, infinite or all zero, more than half of it is zero and its median is the
+            measure, or no layer can be replaced.
         UsageError: a pattern of ``skip`` fits no layer.
     """
     how = how or Ternary()
@@ -76,6 +77,7 @@ def ternarise(
         if why:
             kept.append(Kept(name, why))
             continue
+        _refuse_zeros(name, layer.weight, how)
         parent, _, own = name.rpartition(".")
         if not own:
             raise SourceError("the network is a single layer; put it into a module of yours")
@@ -88,6 +90,17 @@ def ternarise(
             + (f" ({kept[0].name}: {kept[0].why})" if kept else "; it has no linear or convolutional layer")
         )
     return tuple(kept)
+
+
+def _refuse_zeros(name: str, weight: torch.Tensor, how: Ternary) -> None:
+    if not bool(weight.any()):
+        raise SourceError(
+            f"the weight of {name} is all zero, which has no ternary form; train it first, or leave it by name"
+        )
+    if how.measure == "median" and int((weight == 0).sum()) * 2 > weight.numel():
+        raise SourceError(
+            f"more than half of the weight of {name} is zero, so that its median gives no scale; take the mean"
+        )
 
 
 def _unfit(layer: nn.Linear | nn.Conv1d | nn.Conv2d, smallest: int) -> str:

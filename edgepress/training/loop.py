@@ -60,6 +60,7 @@ def fit(
     before_step: Callable[[int], None] | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
+    kept: Callable[[int], None] | None = None,
 ) -> History:
     """Train a module in place; it ends with the weights of the best score, in evaluation mode.
 
@@ -69,6 +70,7 @@ def fit(
         score: ``score(module)`` in evaluation mode, without gradients, at each interval.
         folder: keeps a checkpoint; a run found there goes on where it was.
         before_step: told the number of each step, to set λ or the like.
+        kept: told the number of steps done whenever a checkpoint is kept.
 
     Raises:
         DataError: the loss is NaN or infinite, or the folder's checkpoint is damaged or of another run.
@@ -120,6 +122,8 @@ def fit(
         total, counted = 0.0, 0
         if folder is not None:
             checkpoint.write(folder, _state(identity, module, optimiser, records, best))
+            if kept is not None:
+                kept(step + 1)
     assert best is not None
     module.load_state_dict(best[1])
     module.eval()
