@@ -69,8 +69,19 @@ def training_sets(
     if job.sets is None:
         method = find_method(job.recipe.method)
         config = configure(method, job.recipe.options)
-        job.sets = _load(job, inputs, kinds, scores, config)
+        sets = _load(job, inputs, kinds, scores, config)
+        _check_fit(sets, inputs)
+        job.sets = sets
     return job.sets  # type: ignore[no-any-return]
+
+
+def _check_fit(sets: Sets, inputs: tuple[TensorSpec, ...]) -> None:
+    import torch
+
+    from edgepress.training.tasks import fitted
+
+    for examples in (sets.train, sets.held_out):
+        fitted(examples.take(torch.arange(1)), inputs)
 
 
 def _load(

@@ -41,6 +41,7 @@ _ABOUT = {
     "data": "decode the examples",
     "train": "train the network",
     "press": "compress the network",
+    "rest": "press the layers left to int8",
     "gate": "hold it against the float network",
     "speed": "see whether it is slower",
     "golden": "make the golden examples",
@@ -110,7 +111,9 @@ def plan(recipe: Recipe, cache: StepCache | None = None) -> tuple[Path, list[Pla
     names = ["export"]
     if training_method(recipe.method) is not None:
         names += [*(["data"] if Path(recipe.data).is_dir() and recipe.data else []), "train"]
-    names += ["press"]
+        names += ["press", "rest"]
+    else:
+        names += ["press"]
     names += (
         ["press", "gate", "speed"] if recipe.method == "auto" else ["gate"] if recipe.method != "none" else []
     )

@@ -6,7 +6,7 @@ Heavy libraries are imported inside the step that needs them: a build whose step
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,11 +80,15 @@ def press(
     assert method.press is not None
     feeds = calibration.load() if method.needs_data else []
     pressed = method.press(read_graph(graph_path), feeds, config, target.activations, progress)
-    graph = pressed.graph
+    write_pressed(folder, pressed.graph, pressed.facts)
+
+
+def write_pressed(folder: Path, graph: onnx.ModelProto, facts: Mapping[str, Any], **more: Any) -> None:
+    """Write a pressed graph, what its method has to say, its tensors, and more facts."""
     inputs, outputs = graph_specs(graph)
     write_graph(folder / GRAPH, graph)
-    facts = {"facts": dict(pressed.facts), "inputs": encode(inputs), "outputs": encode(outputs)}
-    write_facts(folder, {**facts, "steps": output_steps(graph)})
+    told = {"facts": dict(facts), "inputs": encode(inputs), "outputs": encode(outputs), **more}
+    write_facts(folder, {**told, "steps": output_steps(graph)})
 
 
 def golden(

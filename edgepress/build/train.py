@@ -9,13 +9,21 @@ from typing import Any
 from edgepress.build import steps
 from edgepress.build.data import held_out_samples, training_sets
 from edgepress.build.job import Done, Job
-from edgepress.build.press import PressedNetwork, calibration_samples, gate_samples, gated, specs
+from edgepress.build.press import (
+    PressedNetwork,
+    calibration_samples,
+    gate_samples,
+    gated,
+    specs,
+    target_defaults,
+)
 from edgepress.bundle import Check
 from edgepress.errors import SourceError, StorageError
 from edgepress.inputs import InputKind
 from edgepress.methods import Course, Method, Tensors, configure
 from edgepress.progress import Progress
 from edgepress.records import encode
+from edgepress.samples import Samples
 from edgepress.tensor import TensorSpec
 
 _MORE = "train for more steps, or leave more layers with skip (what was trained is kept)"
@@ -149,12 +157,7 @@ def _export_pressed(
             ready, inputs, example_inputs=feeds[0], output_names=job.source.outputs or None,
             tolerance=steps.ROUNDED, rounds=True, cases=8, **steps.limits(job.target),
         )  # fmt: skip
-        graph = exported.model
-        given, gives = steps.graph_specs(graph)
-        steps.write_graph(folder / steps.GRAPH, graph)
-        facts = {"facts": dict(pressed.facts), "comparison": encode(exported.comparison)}
-        facts |= {"inputs": encode(given), "outputs": encode(gives), "steps": steps.output_steps(graph)}
-        steps.write_facts(folder, facts)
+        steps.write_pressed(folder, exported.model, pressed.facts, comparison=encode(exported.comparison))
 
     pressed = job.step(
         "press",
@@ -163,7 +166,6 @@ def _export_pressed(
             "train": done.key,
             "config": encode(config),
             "samples": samples.digest,
-            "activations": job.target.activations,
             **steps.limits(job.target),
         },
         work,
@@ -171,11 +173,55 @@ def _export_pressed(
     )
     facts = steps.read_facts(pressed.folder)
     job.checks.append(_check(facts["comparison"]))
+    rest = _press_rest(job, pressed, config, samples)
     told = {**facts["facts"], "training": steps.read_facts(done.folder)}
-    described = {"name": method.name, "config": encode(config), "facts": told}
+    facts = steps.read_facts(rest.folder)
+    described = {"name": method.name, "config": encode(config), "facts": {**told, **facts["facts"]}}
+    if config.rest == "int8":
+        described["calibrated on"] = samples.origin
     return PressedNetwork(
-        method.name, pressed, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described
+        method.name, rest, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described
     )
+
+
+def _press_rest(job: Job, pressed: Done, config: Any, samples: Samples) -> Done:
+    """The layers that the method left, to int8 where the options say so; which precision each layer has, and why."""
+    bits = target_defaults("int8", job.target)
+
+    def work(folder: Path, progress: Progress) -> None:
+        from edgepress.graph.precision import precisions
+        from edgepress.methods.int8 import Int8Config, quantise_rest
+
+        graph = steps.read_graph(pressed.folder / steps.GRAPH)
+        kept = {
+            each["layer"]: each["why"] for each in steps.read_facts(pressed.folder)["facts"].get("left", [])
+        }
+        if config.rest == "int8":
+            done = quantise_rest(
+                graph, samples.load(), Int8Config(**bits), job.target.activations, progress, kept
+            )
+            steps.write_pressed(folder, done.graph, done.facts)
+        else:
+            steps.write_pressed(folder, graph, {"precisions": precisions(graph, kept)})
+
+    return job.step(
+        "rest",
+        "pressing the layers left to int8" if config.rest == "int8" else "keeping the layers left",
+        {
+            "graph": pressed.key,
+            "rest": config.rest,
+            "bits": bits,
+            "samples": samples.digest,
+            "activations": job.target.activations,
+        },
+        work,
+        lambda folder: _rest_figure(steps.read_facts(folder)["facts"]["precisions"]),
+    )
+
+
+def _rest_figure(precisions: dict[str, dict[str, str]]) -> str:
+    counts = {name: len(layers) for name, layers in precisions.items() if layers}
+    return ", ".join(f"{count} in {name}" for name, count in counts.items())
 
 
 def _check(comparison: dict[str, Any]) -> Check:

@@ -9,6 +9,11 @@ from edgepress.cli.table import columns, printable
 
 FACTS = ("training", "left")
 _POINTS = 8  # of the history
+_WORDS = {
+    "start": "start", "task": "task", "data": "data", "float_steps": "float steps", "steps": "steps",
+    "score_name": "score is", "score": "score", "best_step": "best at step", "float_score": "score in float",
+    "seed": "seed", "device": "device", "data_digest": "digest of data",
+}  # fmt: skip
 
 
 def trained_pages(facts: Mapping[str, Any]) -> list[str]:
@@ -16,7 +21,7 @@ def trained_pages(facts: Mapping[str, Any]) -> list[str]:
     pages = []
     training, left = facts.get("training"), facts.get("left")
     if isinstance(training, Mapping) and training:
-        rows = [[_words(name), _value(value)] for name, value in training.items() if name != "history"]
+        rows = [[words, _value(training[name])] for name, words in _WORDS.items() if name in training]
         page = f"training\n{columns(rows, indent='  ')}"
         curve = _curve(training.get("history"))
         pages.append(f"{page}\n{columns(curve, right=(0, 1, 2), indent='  ')}" if curve else page)
@@ -39,10 +44,6 @@ def _curve(history: object) -> list[list[str]]:
     every = -(-len(points) // _POINTS)
     shown = [each for number, each in enumerate(points) if (len(points) - 1 - number) % every == 0]
     return [["step", "loss", "score"], *[[_value(item) for item in each] for each in shown]]
-
-
-def _words(name: object) -> str:
-    return printable(str(name).replace("_", " "))
 
 
 def _value(value: object) -> str:

@@ -120,8 +120,9 @@ class Training:
         press: ``press(module, config, tensors)`` gives the module to export, as the part ``main``, and facts on it.
         key: ``key(config)`` is what the trained weights depend on, JSON-ready: options, the user's code that they name.
 
-    Its configuration has the fields ``held_out`` (the share of examples to score on) and ``augment`` (how pictures of
-    a folder are changed at random: ``none``, ``shift`` or ``shift and mirror``).
+    Its configuration has the fields ``held_out`` (the share of examples to score on), ``augment`` (how pictures of a
+    folder are changed at random: ``none``, ``shift`` or ``shift and mirror``) and ``rest`` (what becomes of the layers
+    that it leaves: ``int8`` or ``float``); its facts list these as ``left``, each a ``layer`` and ``why``.
     """
 
     check: Callable[[torch.nn.Module, Any], bool]

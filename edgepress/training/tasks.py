@@ -62,12 +62,12 @@ class Task:
         given = tensors_of(outputs)[0]
         if self.kind == "classification":
             return functional.cross_entropy(*_class_scores(given, targets[0]))
-        if given.shape != targets[0].shape:
+        if len(given) != len(targets[0]) or given.numel() != targets[0].numel():
             raise DataError(
                 f"the targets have the shape {_shape(targets[0])} and the network gives {_shape(given)} for one "
                 "example; give targets of that shape"
             )
-        return functional.mse_loss(given.float(), targets[0].float())
+        return functional.mse_loss(given.float(), targets[0].float().reshape(given.shape))
 
     def distance(self, outputs: Any, teacher: Any, temperature: float) -> Tensor:
         """How far outputs lie from the teacher's."""
@@ -106,23 +106,36 @@ class Task:
         Raises:
             DataError: it does not fit the network's inputs.
         """
-        wanted = len(self.inputs)
-        if len(batch) < wanted:
-            raise DataError(f"an example holds {len(batch)} tensors, and the network takes {wanted} inputs")
-        x = []
-        for given, spec in zip(batch, self.inputs, strict=False):
-            kind = getattr(torch, "bool" if spec.dtype.startswith("bool") else spec.dtype)
-            if (
-                tuple(given.shape[1:]) != spec.shape[1:]
-                or given.is_floating_point() != kind.is_floating_point
-            ):
-                raise DataError(
-                    f"the examples hold {str(given.dtype).removeprefix('torch.')} {_shape(given)} for the input "
-                    f"{spec.name}, and the network takes {spec.dtype} {_extents(spec.shape[1:])}; convert them where "
-                    "they are loaded"
-                )
-            x.append(given.to(kind))
-        return x, list(batch[wanted:])
+        return fitted(batch, self.inputs), list(batch[len(self.inputs) :])
+
+
+def fitted(batch: Batch, inputs: tuple[TensorSpec, ...]) -> list[Tensor]:
+    """A batch's inputs in the types that the network takes.
+
+    Raises:
+        DataError: they do not fit the network's inputs.
+        UsageError: an input has no axis for the batch.
+    """
+    if len(batch) < len(inputs):
+        raise DataError(
+            f"an example holds {len(batch)} tensors, and the network takes {len(inputs)} inputs; give all"
+        )
+    x = []
+    for given, spec in zip(batch, inputs, strict=False):
+        if not spec.shape or spec.shape[0] != 1:
+            raise UsageError(
+                f"training counts examples along the first axis, and {spec.name} has the shape {spec.shape}; "
+                f"give --input {spec.name}:1x… for one example"
+            )
+        kind = getattr(torch, "bool" if spec.dtype.startswith("bool") else spec.dtype)
+        if tuple(given.shape[1:]) != spec.shape[1:] or given.is_floating_point() != kind.is_floating_point:
+            raise DataError(
+                f"the examples hold {str(given.dtype).removeprefix('torch.')} {_shape(given)} for the input "
+                f"{spec.name}, and the network takes {spec.dtype} {_extents(spec.shape[1:])}; convert them where "
+                "they are loaded"
+            )
+        x.append(given.to(kind))
+    return x
 
 
 def find_task(
@@ -138,16 +151,10 @@ def find_task(
 
     Raises:
         DataError: the examples do not fit the network's inputs.
-        UsageError: an input has no axis for the batch, or the task needs targets that are not there.
+        UsageError: the task needs targets that are not there.
     """
-    for spec in inputs:
-        if not spec.shape or spec.shape[0] != 1:
-            raise UsageError(
-                f"training counts examples along the first axis, and {spec.name} has the shape {spec.shape}; "
-                f"give --input {spec.name}:1x… for one example"
-            )
     batch = examples.take(torch.arange(1))
-    Task("regression", inputs).parts(batch)
+    fitted(batch, inputs)
     targets = batch[len(inputs) :]
     if own is not None:
         return Task("own loss", inputs, own, scores)
