@@ -77,7 +77,6 @@ def press(
     from edgepress.methods import find_method
 
     method = find_method(method_name)
-    assert method.press is not None
     feeds = calibration.load() if method.needs_data else []
     pressed = method.press(read_graph(graph_path), feeds, config, target.activations, progress)
     write_pressed(folder, pressed.graph, pressed.facts)

@@ -92,6 +92,10 @@ def trained_network(
     done = job.step("train", about, wanted, work, _train_figure)
     job.cache.forget(done.key)
     reference = _export_reference(job, exported, done, inputs)
+    if reference is exported and steps.read_facts(done.folder).get("start") == "scratch":
+        job.listener.note(
+            "no float network was trained, so that the gate compares with the model's own, untrained weights"
+        )
     network = _export_pressed(job, method, config, module, done, inputs, kinds)
     if sets is None:
         return reference, gated(

@@ -131,6 +131,12 @@ class Training:
     key: Callable[[Any], Any]
 
 
+def _press_no_graph(
+    graph: onnx.ModelProto, calibration: Sequence[Feeds], config: Any, activations: str, progress: Progress
+) -> Pressed:
+    raise UsageError("the method trains torch modules, and presses no graph; give torch code")
+
+
 @dataclass(frozen=True)
 class Method:
     """A way to press a graph, or to train a module.
@@ -142,7 +148,7 @@ class Method:
         press: ``press(graph, calibration, config, activations, progress)``: a float graph with known shapes,
             inputs to calibrate on (may be empty where ``needs_data`` is false), the configuration, the
             integer type of activations on the target (``uint8`` or ``int8``), and who is told of progress.
-            None where the method trains.
+            Refuses every graph where the method trains.
         needs_data: whether ``press`` looks at the calibration inputs.
         training: what it does instead of ``press`` where it trains a torch module.
     """
@@ -150,7 +156,7 @@ class Method:
     name: str
     summary: str
     config: type[Any]
-    press: Press | None = None
+    press: Press = _press_no_graph
     needs_data: bool = False
     training: Training | None = None
 

@@ -11,7 +11,7 @@ from edgepress.training.digits import digits as drawn_digits
 from edgepress.training.examples import Batch
 
 
-def small() -> nn.Module:
+def small() -> nn.Sequential:
     """Three convolutions and a linear layer for digits of 8×8; the middle ones can become ternary."""
     return nn.Sequential(
         nn.Conv2d(1, 12, 3, padding=1), nn.BatchNorm2d(12), nn.ReLU(),
@@ -63,7 +63,7 @@ def holed() -> nn.Module:
 def empty_layer() -> nn.Module:
     """A layer of zeros."""
     module = small()
-    nn.init.zeros_(module[6].weight)  # type: ignore[arg-type]
+    nn.init.zeros_(module[6].weight)
     return module
 
 
