@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from edgepress.bundle import open_bundle
 from edgepress.errors import SourceError
 from edgepress.nn.ternary_frozen import FrozenTernary
 from edgepress.recipe import read_recipe
@@ -19,6 +21,7 @@ from edgepress.source import resolve
 from edgepress.tensor import TensorSpec
 from tests.build import decoder
 from tests.build.conftest import Edgepress
+from tests.graph.graphs import ops
 
 FILE = Path(decoder.__file__)
 MODEL = f"{FILE}:decoder"
@@ -99,6 +102,27 @@ def test_the_bundle_gives_what_torch_gives_at_two_bits_a_weight(edgepress: Edgep
     # An activation may round the other way, which is one step of 127 in one product.
     assert float(np.abs(found - expected).max()) < 0.02 * float(np.abs(expected).max())
     assert "tiny" in edgepress("inspect", "t.edge").stdout
+
+
+def test_onnx_runtimes_own_products_where_they_are_asked_for(edgepress: Edgepress, tmp_path: Path) -> None:
+    decoder.write_folder(tmp_path / "tiny", decoder.packed())
+    asked = (
+        "--method",
+        "ternary",
+        *(f"--option={each}" for each in ("steps=0", "rest=float", "onnxruntime=two-bit")),
+    )
+    done = edgepress(
+        "build", MODEL, "--weights", "tiny", "--input", f"ids:1x{decoder.LENGTH}:int64", *asked,
+        "--target", "rpi5", "--engines", "ort", "-o", "t.edge", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with open_bundle(tmp_path / "t.edge") as bundle:
+        part = bundle.manifest.parts["main"]
+        graph = part.engines["ort"].graph
+        assert graph is not None
+        found = ops(onnx.load_from_string(bytes(bundle.member(graph.member))))
+        plain = ops(onnx.load_from_string(bytes(bundle.member(part.graph.member))))
+    assert "MatMulNBits" in found and "MatMulNBits" not in plain and plain.count("MatMulInteger") == 12
 
 
 def test_a_recipe_names_the_checkpoint_beside_it(tmp_path: Path) -> None:
