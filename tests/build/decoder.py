@@ -35,7 +35,7 @@ class Decoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.embed_tokens = nn.Embedding(WORDS, WIDTH)
-        self.layers = nn.ModuleList([Block(), Block()])
+        self.layers = nn.ModuleList([Block()])
         self.lm_head = nn.Linear(WIDTH, WORDS, bias=False)
         self.lm_head.weight = self.embed_tokens.weight
 

@@ -74,7 +74,7 @@ def test_the_network_computes_as_the_library_says(
     tensors = decoder.packed(kind, norms)
     source = resolve(MODEL, IDS, str(decoder.write_folder(tmp_path / "tiny", tensors, kind, shards)))
     module = source.load()
-    assert sum(isinstance(layer, FrozenTernary) for layer in module.modules()) == 12
+    assert sum(isinstance(layer, FrozenTernary) for layer in module.modules()) == 6
     assert source.origin["weights"] == "tiny"
     ids = torch.randint(0, decoder.WORDS, (1, decoder.LENGTH), generator=torch.Generator().manual_seed(2))
     expected = reference(tensors, kind, ids)
@@ -87,42 +87,29 @@ def test_the_network_computes_as_the_library_says(
     assert again.digest != source.digest
 
 
-def test_the_bundle_gives_what_torch_gives_at_two_bits_a_weight(edgepress: Edgepress, tmp_path: Path) -> None:
+def test_the_bundle_gives_what_torch_gives(edgepress: Edgepress, tmp_path: Path) -> None:
+    """The portable graph exactly; ONNX Runtime's own products, which were asked for, are in its engine's alone."""
     tensors = decoder.packed()
     decoder.write_folder(tmp_path / "tiny", tensors, shards=2)
     done = edgepress(
-        "build", MODEL, "--weights", "tiny", "--input", f"ids:1x{decoder.LENGTH}:int64", "--method", "none",
-        "--engines", "ort", "-o", "t.edge",
+        "build", MODEL, "--weights", "tiny", "--input", f"ids:1x{decoder.LENGTH}:int64", "--method", "ternary",
+        *(f"--option={each}" for each in ("steps=0", "rest=float", "onnxruntime=two-bit")),
+        "--target", "rpi5", "--engines", "ort", "-o", "t.edge",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     ids = torch.randint(0, decoder.WORDS, (1, decoder.LENGTH), generator=torch.Generator().manual_seed(2))
     expected = reference(tensors, "bitlinear", ids).numpy()
-    with load(tmp_path / "t.edge") as session:
+    with load(tmp_path / "t.edge") as session:  # this machine is not the target: the portable graph
         found = session.run({"ids": ids.numpy()})["output"]
     # An activation may round the other way, which is one step of 127 in one product.
     assert float(np.abs(found - expected).max()) < 0.02 * float(np.abs(expected).max())
-    assert "tiny" in edgepress("inspect", "t.edge").stdout
-
-
-def test_onnx_runtimes_own_products_where_they_are_asked_for(edgepress: Edgepress, tmp_path: Path) -> None:
-    decoder.write_folder(tmp_path / "tiny", decoder.packed())
-    asked = (
-        "--method",
-        "ternary",
-        *(f"--option={each}" for each in ("steps=0", "rest=float", "onnxruntime=two-bit")),
-    )
-    done = edgepress(
-        "build", MODEL, "--weights", "tiny", "--input", f"ids:1x{decoder.LENGTH}:int64", *asked,
-        "--target", "rpi5", "--engines", "ort", "-o", "t.edge", "--json",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
     with open_bundle(tmp_path / "t.edge") as bundle:
         part = bundle.manifest.parts["main"]
         graph = part.engines["ort"].graph
-        assert graph is not None
-        found = ops(onnx.load_from_string(bytes(bundle.member(graph.member))))
+        assert graph is not None and bundle.manifest.source["weights"] == "tiny"
+        own = ops(onnx.load_from_string(bytes(bundle.member(graph.member))))
         plain = ops(onnx.load_from_string(bytes(bundle.member(part.graph.member))))
-    assert "MatMulNBits" in found and "MatMulNBits" not in plain and plain.count("MatMulInteger") == 12
+    assert own.count("MatMulNBits") == 5 and "MatMulNBits" not in plain and plain.count("MatMulInteger") == 6
 
 
 def test_a_recipe_names_the_checkpoint_beside_it(tmp_path: Path) -> None:
@@ -170,13 +157,13 @@ def test_another_architecture_is_named(tmp_path: Path) -> None:
     assert "no linear layer 'model.layers.0." in said and "another architecture (TinyForCausalLM)?" in said
     more = {**tensors, "layers.0.gate": torch.zeros(3)}
     assert "has 'layers.0.gate' beside" in refusal(decoder.write_folder(tmp_path / "more", more))
-    less = {name: value for name, value in tensors.items() if name != "layers.1.norm.weight"}
-    assert "lacks 'layers.1.norm.weight'" in refusal(decoder.write_folder(tmp_path / "less", less))
+    less = {name: value for name, value in tensors.items() if name != "layers.0.norm.weight"}
+    assert "lacks 'layers.0.norm.weight'" in refusal(decoder.write_folder(tmp_path / "less", less))
     floats = {
         name: value.float() for name, value in decoder.Decoder().state_dict().items() if "head" not in name
     }
     assert "online mode" in refusal(decoder.write_folder(tmp_path / "online", floats))
-    broken = {**tensors, "layers.1.norm.weight": torch.full((decoder.WIDTH,), float("nan"))}
+    broken = {**tensors, "layers.0.norm.weight": torch.full((decoder.WIDTH,), float("nan"))}
     assert "NaN or infinity" in refusal(decoder.write_folder(tmp_path / "nan", broken))
 
 
