@@ -86,7 +86,7 @@ def _settings(checkpoint: Checkpoint) -> tuple[Kind, float]:
     kind, epsilon = quantised.get("linear_class", "bitlinear"), quantised.get("rms_norm_eps", 1e-6)
     if kind not in get_args(Kind) or not isinstance(epsilon, float | int) or not 0 <= epsilon < 1:
         raise SourceError(
-            f"{checkpoint.name} has layers of the class {str(kind)[:40]!r} (ε {str(epsilon)[:20]}); known are "
+            f"{checkpoint.name} has layers of the class {str(kind)[:40]!r} (ε {str(epsilon)[:20]!r}); known are "
             f"{' and '.join(get_args(Kind))}"
         )
     return kind, float(epsilon)
@@ -111,7 +111,7 @@ def _put_packed(
         try:
             codes = unpack_codes(found.pop(weight), layer.out_features)
         except ValueError as error:
-            raise SourceError(f"{weight} in {checkpoint.name} does not fit: {error}") from None
+            raise SourceError(f"{weight!r} in {checkpoint.name} does not fit: {error}") from None
         scale = found.pop(f"{name}.weight_scale", torch.ones(1)).float()
         bias = found.pop(f"{name}.bias", None)
         if (
@@ -120,12 +120,14 @@ def _put_packed(
             or not bool(torch.isfinite(scale) & (scale > 0))
         ):
             raise SourceError(
-                f"{weight} in {checkpoint.name} has {codes.shape[1]} inputs and the scale "
+                f"{weight!r} in {checkpoint.name} has {codes.shape[1]} inputs and the scale "
                 f"{scale.flatten().tolist()[:3]}; the network has {layer.in_features} inputs there, and a scale is "
                 "one positive number"
             )
         if bias is not None and bias.shape != (layer.out_features,):
-            raise SourceError(f"{name}.bias in {checkpoint.name} does not fit {layer.out_features} outputs")
+            raise SourceError(
+                f"the bias of {name!r} in {checkpoint.name} does not fit {layer.out_features} outputs"
+            )
         step = 1 / scale if kind == "bitlinear" else scale
         if bias is not None:
             bias = bias.float() * (1 if kind == "bitlinear" else scale)
@@ -145,7 +147,7 @@ class _Normed(nn.Sequential):
 
 def _norm(weight: Tensor, inputs: int, epsilon: float, name: str) -> nn.RMSNorm:
     if weight.shape != (inputs,):
-        raise SourceError(f"{name} has the shape {tuple(weight.shape)}, not that of {inputs} inputs")
+        raise SourceError(f"{name!r} has the shape {tuple(weight.shape)}, not that of {inputs} inputs")
     norm = nn.RMSNorm(inputs, eps=epsilon)
     norm.weight = nn.Parameter(weight.float())
     return norm
@@ -167,7 +169,7 @@ def _put_rest(module: nn.Module, checkpoint: Checkpoint, found: Mapping[str, Ten
         "",
     )
     if broken:
-        raise SourceError(f"{broken} in {checkpoint.name} holds NaN or infinity; download it again")
+        raise SourceError(f"{broken!r} in {checkpoint.name} holds NaN or infinity; download it again")
     try:
         module.load_state_dict(dict(found), strict=False)
     except RuntimeError as error:

@@ -43,7 +43,8 @@ class Checkpoint:
     def architecture(self) -> str:
         """The network that the checkpoint says it is of, or an empty text."""
         named = self.config.get("architectures")
-        return str(named[0])[:80] if isinstance(named, list) and named else ""
+        text = str(named[0])[:80] if isinstance(named, list) and named else ""
+        return "".join(character for character in text if character.isprintable())
 
 
 def is_checkpoint(folder: Path) -> bool:

@@ -139,7 +139,7 @@ def refusal(folder: Path, model: str = MODEL) -> str:
     [
         ({"quant_method": "gptq"}, "in another way than BitNet's"),
         ({"linear_class": "odd"}, "layers of the class 'odd'"),
-        ({"rms_norm_eps": "much"}, "ε much"),
+        ({"rms_norm_eps": "much"}, "ε 'much'"),
     ],
 )
 def test_another_quantisation_is_named(tmp_path: Path, change: dict[str, Any], message: str) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from edgepress.graph.index import Index
-from edgepress.graph.two_bit_products import MOST_ROWS, two_bit_weights, use_two_bit_products
+from edgepress.graph.two_bit_products import two_bit_weights, use_two_bit_products
 from edgepress.nn import Ternary
 from edgepress.targets import load_target
 from edgepress.targets.features import takes_two_bits
@@ -27,7 +27,7 @@ def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
 
 
 def layers(inputs: int, rows: int, *, norm: bool = True, bias: bool = True) -> onnx.ModelProto:
-    """Three linear layers of dynamic rows, steps of each output, the second of an odd size."""
+    """Two ternary layers of dynamic rows, the second of 130 inputs, and a float one; steps of each output."""
     torch.manual_seed(4)
     net = nn.Sequential(
         nn.Linear(inputs, 130, bias=bias),
@@ -49,12 +49,12 @@ def test_codes_lie_as_the_operator_reads_them() -> None:
 @pytest.mark.parametrize(("norm", "bias"), [(True, True), (False, False)])
 def test_it_comes_within_two_per_cent(norm: bool, bias: bool) -> None:
     model = layers(256, 3, norm=norm, bias=bias)
+    assert use_two_bit_products(model, most_rows=2) is model  # more rows are faster as they are
     made = use_two_bit_products(model)
     onnx.checker.check_model(made)
-    assert (
-        ops(made).count("MatMulNBits") == 1
-        and ops(made).count("MatMulInteger") == ops(model).count("MatMulInteger") - 1
-    )
+    # Of three layers one has a multiple of 128 inputs; blocks of other sizes are slower.
+    assert ops(made).count("MatMulNBits") == 1 and ops(made).count("MatMulInteger") == 1
+    assert ops(model).count("MatMulInteger") == 2
     assert "MatMulNBits" not in ops(model)
     x = RNG.standard_normal((1, 3, 256)).astype(np.float32)
     exact, near = run(model, x), run(made, x)
@@ -63,12 +63,6 @@ def test_it_comes_within_two_per_cent(norm: bool, bias: bool) -> None:
     node = next(node for node in made.graph.node if node.op_type == "MatMulNBits")
     weight = Index.of(made.graph).value(node.input[1])
     assert weight is not None and weight.nbytes == 256 * 130 // 4
-
-
-@pytest.mark.parametrize(("inputs", "rows"), [(192, 1), (256, MOST_ROWS + 1)])
-def test_layers_that_would_be_slower_stay(inputs: int, rows: int) -> None:
-    model = layers(inputs, rows)
-    assert use_two_bit_products(model) is model
 
 
 def test_only_runtimes_that_compute_so_in_integers_are_given_them() -> None:
