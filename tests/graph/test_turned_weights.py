@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -15,7 +17,7 @@ RNG = np.random.default_rng(3)
 
 def product(axis: int | None, scales: int, *, twice: bool = False) -> onnx.ModelProto:
     """x · transpose(dequantised [5, 7]), with so many scales along an axis."""
-    attributes = {} if axis is None else {"axis": axis}
+    attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
     nodes = [
         helper.make_node("DequantizeLinear", ["w", "s", "z"], ["v"], **attributes),
         helper.make_node("Transpose", ["v"], ["t"], perm=[1, 0]),
@@ -23,7 +25,7 @@ def product(axis: int | None, scales: int, *, twice: bool = False) -> onnx.Model
         *([helper.make_node("ReduceSum", ["v"], ["u"], keepdims=0)] if twice else []),
     ]
     shape = () if axis is None else (scales,)
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "w": RNG.integers(-1, 2, (5, 7)).astype(np.int8),
         "s": RNG.uniform(0.1, 1, shape).astype(np.float32),
         "z": RNG.integers(-3, 4, shape).astype(np.int8),
