@@ -56,14 +56,14 @@ def holed() -> nn.Module:
     """A NaN in a layer's weight."""
     module = small()
     with torch.no_grad():
-        module[3].weight[0] = float("nan")
+        module.get_parameter("3.weight")[0] = float("nan")
     return module
 
 
 def empty_layer() -> nn.Module:
     """A layer of zeros."""
     module = small()
-    nn.init.zeros_(module[6].weight)
+    nn.init.zeros_(module.get_parameter("6.weight"))
     return module
 
 
@@ -71,7 +71,7 @@ def pruned() -> nn.Module:
     """A layer that is mostly zeros."""
     module = small()
     with torch.no_grad():
-        module[6].weight[3:] = 0
+        module.get_parameter("6.weight")[3:] = 0
     return module
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from edgepress import load
@@ -24,10 +25,13 @@ from edgepress.build import build
 from edgepress.build.cache import UNFINISHED
 from edgepress.build.listener import Silent
 from edgepress.bundle import open_bundle
+from edgepress.cli.init import command as init
 from edgepress.cli.inspect import describe
 from edgepress.errors import EdgepressError
+from edgepress.methods import configure, find_method
+from edgepress.methods.ternary import TernaryConfig
 from edgepress.paths import cache_dir
-from edgepress.recipe import GateLimits, InputRecipe, Recipe
+from edgepress.recipe import GateLimits, InputRecipe, Recipe, read_recipe
 from tests.build import ternary_nets
 from tests.build.conftest import NETS, Edgepress
 
@@ -244,6 +248,21 @@ def test_a_graph_cannot_be_trained(edgepress: Edgepress, tmp_path: Path) -> None
     done = edgepress("build", "net.onnx", "--method", "ternary", "--data", "digits", "--option", "steps=5")
     assert done.returncode == 3 and "net is an ONNX graph, which has no gradients" in done.stderr
     assert "Traceback" not in done.stderr and [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_the_recipe_that_init_writes_is_that_of_the_method(tmp_path: Path) -> None:
+    done = CliRunner().invoke(init, [str(tmp_path / "r.toml"), "--method", "ternary", "--model", "n.py:m"])
+    assert done.exit_code == 0, done.output
+    written = read_recipe(tmp_path / "r.toml")
+    assert (written.method, written.data, written.model) == ("ternary", "digits", str(tmp_path / "n.py:m"))
+    assert configure(find_method("ternary"), written.options) == TernaryConfig()
+    (tmp_path / "r.toml").write_text(
+        'method = "ternary"\ndata = "d.py:pairs"\n[options]\nloss = "l.py:mine"\nskip = ["a.*"]'
+    )
+    written = read_recipe(tmp_path / "r.toml")
+    assert written.data == str(tmp_path / "d.py:pairs") and written.options["loss"] == str(
+        tmp_path / "l.py:mine"
+    )
 
 
 def test_control_c_says_where_the_training_goes_on(
