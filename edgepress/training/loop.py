@@ -60,7 +60,7 @@ def fit(
     before_step: Callable[[int], None] | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
-    kept: Callable[[int], None] | None = None,
+    kept: Callable[[Record], None] | None = None,
 ) -> History:
     """Train a module in place; it ends with the weights of the best score, in evaluation mode.
 
@@ -70,7 +70,7 @@ def fit(
         score: ``score(module)`` in evaluation mode, without gradients, at each interval.
         folder: keeps a checkpoint; a run found there goes on where it was.
         before_step: told the number of each step, to set λ or the like.
-        kept: told the number of steps done whenever a checkpoint is kept.
+        kept: told the record of each step whose checkpoint is kept.
 
     Raises:
         DataError: the loss is NaN or infinite, or the folder's checkpoint is damaged or of another run.
@@ -118,12 +118,12 @@ def fit(
         records.append(record)
         if best is None or found is None or best[0].score is None or found > best[0].score:
             best = (record, {name: value.clone() for name, value in module.state_dict().items()})
-        progress(step + 1, plan.steps, _told(record))
+        progress(step + 1, plan.steps, told(record))
         total, counted = 0.0, 0
         if folder is not None:
             checkpoint.write(folder, _state(identity, module, optimiser, records, best))
             if kept is not None:
-                kept(step + 1)
+                kept(record)
     assert best is not None
     module.load_state_dict(best[1])
     module.eval()
@@ -206,6 +206,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def _told(record: Record) -> str:
+def told(record: Record) -> str:
+    """A record in words."""
     score = "" if record.score is None else f", score {record.score:.4f}"
     return f"loss {record.loss:.4f}{score}"

@@ -110,6 +110,22 @@ def single() -> nn.Module:
     return _Single()
 
 
+class _Uncalled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.taken, self.last = nn.Linear(64, 40), nn.Linear(40, 40), nn.Linear(40, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.first(x.flatten(1)))
+        z: Tensor = self.last(torch.relu(nn.functional.linear(y, self.taken.weight)))
+        return z
+
+
+def uncalled() -> nn.Module:
+    """Computes with a layer's weight without calling the layer."""
+    return _Uncalled()
+
+
 def digit_pairs() -> tuple[Tensor, Tensor]:
     """Pictures and their classes."""
     x, y = drawn_digits(TensorSpec("x", (1, 1, 8, 8)), 600).take(torch.arange(600))

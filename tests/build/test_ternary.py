@@ -82,7 +82,7 @@ class Watched(Silent):
         self.said.append(sentence)
 
     def kept(self, step: str, what: str) -> None:
-        if what == self.stop_at:
+        if self.stop_at and what.startswith(f"{self.stop_at},"):
             raise KeyboardInterrupt
 
 
@@ -201,6 +201,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"net": "two_layers"}, 3, "no layer of Sequential can become ternary"),
     ({"net": "choosing"}, 3, "depends on"),
     ({"net": "single"}, 3, "its first axis must take any number"),
+    ({"net": "uncalled"}, 3, "the network does not call its layer taken"),
     ({"data": ""}, 2, "there are no examples; give --data"),
     ({"data": "nothing"}, 4, "nothing holds no examples"),
     ({"data": "of_another_shape"}, 4, "the examples hold float32 1x7x7 for the input x"),
