@@ -56,6 +56,7 @@ class Recipe:
 
     Attributes:
         model: see :func:`edgepress.source.resolve`.
+        weights: a checkpoint for a model that is torch code; empty takes the weights that it has.
         target: a board's name, or a path to its TOML file.
         method: ``auto``, or the name of a compression method.
         options: the method's own configuration.
@@ -74,6 +75,7 @@ class Recipe:
     """
 
     model: str = DEFAULT
+    weights: str = ""
     target: str = "host"
     method: str = "auto"
     options: dict[str, Any] = field(default_factory=dict)
@@ -132,6 +134,7 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     code = _is_code(recipe.model)
     changes = {
         "model": root(recipe.model, recipe.model.endswith(".onnx") or code),
+        "weights": root(recipe.weights, True),
         "target": root(recipe.target, recipe.target.endswith(".toml")),
         "output": root(recipe.output, True),
         "labels": root(recipe.labels, True),

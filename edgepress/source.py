@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,24 +48,34 @@ class Source:
     labels: tuple[str, ...] = ()
 
 
-def resolve(model: str, inputs: tuple[TensorSpec, ...] = ()) -> Source:
+def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "") -> Source:
     """Find the model that a text means.
 
     Args:
         model: a name of the zoo, ``path.onnx``, ``package.module:callable`` or ``file.py:callable``.
             The callable is a ``torch.nn.Module`` object, or a function or class that gives one when called.
         inputs: the tensors that the model takes, where it cannot say so itself.
+        weights: a checkpoint for torch code: a safetensors file, or a folder as Hugging Face's libraries write it.
 
     Raises:
-        SourceError: there is no such model; the message says what was tried.
+        SourceError: there is no such model; the message says what was tried. Or the checkpoint does not fit it.
         MissingExtraError: the model needs a package that is not installed.
     """
+    if weights and (model in zoo.names() or ":" not in model):
+        raise SourceError(
+            f"{model} has its weights with it; a checkpoint goes with torch code, file.py:callable"
+        )
     if model in zoo.names():
         return _from_zoo(model)
     if model.endswith(".onnx"):
         return _from_onnx(Path(model), inputs)
     if ":" in model:
-        return _from_callable(model, inputs)
+        return _from_callable(model, inputs, weights)
+    if Path(model).is_dir():
+        raise SourceError(
+            f"{model} is a folder: a checkpoint holds weights and no network; give the network's code beside it, as "
+            f"file.py:callable --weights {model}"
+        )
     if Path(model).exists():
         raise SourceError(
             f"{model} is no model that can be read; give an .onnx file, or file.py:callable for torch code"
@@ -114,7 +125,7 @@ def _from_onnx(path: Path, inputs: tuple[TensorSpec, ...]) -> Source:
     )
 
 
-def _from_callable(model: str, inputs: tuple[TensorSpec, ...]) -> Source:
+def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str) -> Source:
     place, _, attribute = model.rpartition(":")
     with beside(place):
         found, home = look_up(model, "name a module or a function that gives one")
@@ -123,9 +134,16 @@ def _from_callable(model: str, inputs: tuple[TensorSpec, ...]) -> Source:
         raise SourceError(
             f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224"
         )
+    origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
+    if weights:
+        from edgepress.nn.bitnet_checkpoint import load_checkpoint
+
+        with user_code(f"{model} cannot be copied", "give a function that makes it"):
+            network = copy.deepcopy(network)  # of the user's, which may be asked for again
+        load_checkpoint(network, Path(weights))
+        origin["weights"] = Path(weights).resolve().name
     with user_code(f"the weights of {model} cannot be read", "give a module whose weights are set"):
         digest = fingerprint(network, home.__name__)
-    origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
     stem = Path(place).stem if place.endswith(".py") else attribute.split(".")[-1]
     return Source(stem.lower().replace("_", "-"), "torch", digest, origin, lambda: network, inputs)
 

@@ -99,7 +99,7 @@ def assemble(
         engine=chosen[0],
         why=chosen[1],
         golden=_golden(golden, network, members),
-        tolerance=tolerances([outputs for _, outputs in examples], network.steps),
+        tolerance=tolerances([outputs for _, outputs in examples], network),
     )
     manifest = Manifest(
         name=name,

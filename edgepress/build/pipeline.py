@@ -149,7 +149,7 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     given = tuple(
         TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape
     )
-    source = _described(resolve(recipe.model, given), recipe)
+    source = _described(resolve(recipe.model, given, recipe.weights), recipe)
     name = recipe.name or source.name
     output = Path(recipe.output or f"{name}-{target.name}.edge")
     if output.exists() and not output.is_file():

@@ -31,6 +31,7 @@ class PressedNetwork:
         inputs, outputs: its tensors.
         steps: the size of one step of each quantised output.
         facts: what the method says of its work, and why it was chosen.
+        rounds: whether activations are rounded to integers somewhere.
     """
 
     method: str
@@ -39,6 +40,12 @@ class PressedNetwork:
     outputs: tuple[TensorSpec, ...]
     steps: dict[str, float]
     facts: dict[str, Any]
+    rounds: bool = False
+
+    @property
+    def two_bit(self) -> bool:
+        """Whether ONNX Runtime may take its own products of two-bit weights."""
+        return bool(self.facts.get("config", {}).get("onnxruntime") == "two-bit")
 
 
 def calibration_samples(
@@ -134,7 +141,13 @@ def _press(
     calibration = {"calibrated on": samples.origin} if method.needs_data else {}
     described = {"name": name, "config": encode(config), "facts": facts["facts"], **calibration}
     return PressedNetwork(
-        name, done, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described
+        name,
+        done,
+        specs(facts["inputs"]),
+        specs(facts["outputs"]),
+        facts["steps"],
+        described,
+        facts["rounds"],
     )
 
 

@@ -87,7 +87,7 @@ def write_pressed(folder: Path, graph: onnx.ModelProto, facts: Mapping[str, Any]
     inputs, outputs = graph_specs(graph)
     write_graph(folder / GRAPH, graph)
     told = {"facts": dict(facts), "inputs": encode(inputs), "outputs": encode(outputs), **more}
-    write_facts(folder, {**told, "steps": output_steps(graph)})
+    write_facts(folder, {**told, "steps": output_steps(graph), "rounds": rounds(graph)})
 
 
 def golden(
@@ -151,6 +151,13 @@ def output_steps(graph: onnx.ModelProto) -> dict[str, float]:
         if node is not None and node.op_type == "DequantizeLinear" and node.input[1] in constants:
             steps[output.name] = float(np.max(numpy_helper.to_array(constants[node.input[1]])))
     return steps
+
+
+def rounds(graph: onnx.ModelProto) -> bool:
+    """Whether a graph rounds activations to integers: engines may then round one the other way."""
+    return any(
+        node.op_type in ("QuantizeLinear", "MatMulInteger", "ConvInteger") for node in graph.graph.node
+    )
 
 
 def graph_specs(graph: onnx.ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

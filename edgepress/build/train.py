@@ -184,7 +184,13 @@ def _export_pressed(
     if config.rest == "int8":
         described["calibrated on"] = samples.origin
     return PressedNetwork(
-        method.name, rest, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described
+        method.name,
+        rest,
+        specs(facts["inputs"]),
+        specs(facts["outputs"]),
+        facts["steps"],
+        described,
+        facts["rounds"],
     )
 
 

@@ -27,6 +27,11 @@ _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
 @click.option(
     "--target", help="A board (edgepress targets lists them) or a path to its .toml; host by default."
 )
+@click.option(
+    "--weights",
+    type=click.Path(),
+    help="A checkpoint for torch code: a .safetensors file, or a folder as Hugging Face's libraries write it.",
+)
 @click.option("-o", "--output", type=click.Path(), help="The bundle to write; NAME-TARGET.edge by default.")
 @click.option("--method", help="auto (default), none, int8, ternary, or the name of another method.")
 @click.option(
@@ -166,7 +171,7 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
     changes: dict[str, Any] = {}
     if model and not model.endswith(".toml"):
         changes["model"] = model
-    for name in ("target", "output", "method", "data", "samples", "labels", "on"):
+    for name in ("weights", "target", "output", "method", "data", "samples", "labels", "on"):
         if given[name] is not None:
             changes[name] = given[name]
     if given["options"]:

@@ -6,7 +6,7 @@
 
 Byte i holds the codes 4i to 4i + 3 of the weight's own order, each plus one, the first in the lowest bits. Folding
 constants leaves the int8 codes before runtimes look for integer products: results and speed are those of the
-plain graph. (Shifts and masks in place of the table load three times slower and need twice the memory.)
+plain graph. (Shifts and masks in place of the table took 2.5 times as long to load, and twice the memory.)
 """
 
 from __future__ import annotations

@@ -91,6 +91,8 @@ def press(
         raise SourceError(
             "no convolution or matrix product of this network can be quantised; use --method none"
         )
+    if plan.standing.any:
+        return quantise_rest(graph, calibration, config, activations, progress)
     return _pressed(model, plan, calibration, config, activations, progress)
 
 

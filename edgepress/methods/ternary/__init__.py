@@ -53,7 +53,7 @@ def press(module: nn.Module, config: TernaryConfig, tensors: Tensors) -> Pressed
 
 def key(config: TernaryConfig) -> dict[str, Any]:
     """The options that training depends on, and a digest of the user's loss."""
-    options = encode(dataclasses.replace(config, rest="int8"))
+    options = encode(dataclasses.replace(config, rest="int8", onnxruntime="exact"))
     return {"options": options, "loss": own_loss(config.loss)[1] if config.loss else ""}
 
 

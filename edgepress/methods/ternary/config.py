@@ -23,6 +23,8 @@ class TernaryConfig:
         skip_first, skip_last: leave the first and the last layer as they are.
         smallest: layers of fewer weights stay as they are.
         rest: what becomes of the layers left: ``int8`` or ``float``.
+        onnxruntime: ``exact`` products of integers in the engine ort, or its own of two-bit weights, ``two-bit``:
+            faster for up to four rows, and about a per cent off in each layer.
         start: ``float`` begins with the module's own weights; ``scratch`` trains a float network first, then a
             ternary one from it; ``auto`` is ``float`` where the module's own weights do better than chance.
         task: ``auto`` finds it by the targets: whole numbers are classes, floats are numbers to meet, none is
@@ -52,6 +54,7 @@ class TernaryConfig:
     skip_last: bool = True
     smallest: int = SMALLEST
     rest: Literal["int8", "float"] = "int8"
+    onnxruntime: Literal["exact", "two-bit"] = "exact"
     start: Literal["auto", "float", "scratch"] = "auto"
     task: Literal["auto", "classification", "regression", "distillation"] = "auto"
     loss: str = ""
