@@ -12,6 +12,7 @@ import numpy as np
 from edgepress.build.job import Job
 from edgepress.errors import DataError, UsageError
 from edgepress.inputs import InputKind
+from edgepress.inputs.labelled import sub_folders
 from edgepress.methods import Method, configure, find_method
 from edgepress.records import encode
 from edgepress.samples import Feed, Samples
@@ -50,6 +51,20 @@ def check_data(data: str, method: Method | None, name: str) -> None:
         raise DataError(
             f"{data} is no folder; give one that holds examples, file.py:callable, package.module:callable or digits"
         )
+
+
+def folder_labels(job: Job, outputs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
+    """The source's labels; where it has none and learns the classes of a folder, the names of its sub-folders.
+
+    Args:
+        outputs: of the network; the first must score as many classes.
+    """
+    data, known = job.recipe.data, job.source.labels
+    if known or not data or not Path(data).is_dir() or training_method(job.recipe.method) is None:
+        return known
+    names = sub_folders(Path(data))
+    shape = outputs[0].shape
+    return names if len(shape) == 2 and len(names) == shape[-1] else ()
 
 
 def training_sets(

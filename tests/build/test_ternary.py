@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,19 @@ from PIL import Image
 
 from edgepress import load
 from edgepress.build import build
-from edgepress.build.cache import UNFINISHED
+from edgepress.build.cache import UNFINISHED, StepCache
 from edgepress.build.listener import Silent
 from edgepress.bundle import open_bundle
 from edgepress.cli.init import command as init
 from edgepress.cli.inspect import describe
-from edgepress.errors import EdgepressError
+from edgepress.errors import EdgepressError, UsageError
 from edgepress.methods import configure, find_method
 from edgepress.methods.ternary import TernaryConfig
 from edgepress.paths import cache_dir
 from edgepress.recipe import GateLimits, InputRecipe, Recipe, read_recipe
 from tests.build import ternary_nets
 from tests.build.conftest import NETS, Edgepress
+from tests.build.test_interruption import wait_for_line
 
 FILE = Path(ternary_nets.__file__)
 QUICK = {"steps": 40, "batch": 64, "rate": 0.01, "device": "cpu"}
@@ -192,6 +192,8 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
         "200 files of pictures (1 could not be read), classes by names of sub-folders"
     )
     assert training["task"] == "classification" and "data" in built.ran
+    with load(built.path) as session:
+        assert session.run({"x": x[0][None].numpy()}).labels[0].name.startswith("class ")
 
 
 BAD: list[tuple[dict[str, Any], int, str]] = [
@@ -236,6 +238,16 @@ def test_one_sentence(tmp_path: Path, wrong: dict[str, Any], code: int, words: s
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert caught.value.exit_code == code
     assert not list(tmp_path.iterdir())
+
+
+def test_two_builds_do_not_train_the_same_network_at_once() -> None:
+    cache = StepCache.default()
+    said = pytest.raises(UsageError, match="another build is training this very network")
+    with cache.unfinished("one"), cache.unfinished("another"), said, cache.unfinished("one"):
+        pytest.fail("both train")
+    cache.forget("one")
+    with cache.unfinished("one") as folder:
+        assert folder.is_dir()
 
 
 def test_a_graph_cannot_be_trained(edgepress: Edgepress, tmp_path: Path) -> None:
@@ -283,18 +295,24 @@ def test_control_c_says_where_the_training_goes_on(
     ]
     command += ["--data", "digits", "--input", "x:1x1x8x8", "--option", "steps=4000", "--option", "every=25"]
     environment = {**os.environ, "PYTHONPATH": str(NETS.parents[2]), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    while not list((cache_dir() / UNFINISHED).glob("*/float/checkpoint.safetensors")):
-        assert process.poll() is None
-        time.sleep(0.05)
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+
+    process = start()
+    wait_for_line(process, "float step 25 of 4000, loss")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
     assert "kept the finished steps export, and the training up to float step " in errors
     assert "of 4000; the next build goes on from there" in errors
-    assert not list(tmp_path.iterdir()) and list(
-        (cache_dir() / UNFINISHED).glob("*/float/checkpoint.safetensors")
-    )
+    assert not list(tmp_path.iterdir())
+    process = start()
+    seen = wait_for_line(process, "of 4000, loss")
+    assert "float step 25 of" not in seen
+    process.kill()
+    process.communicate()
+    assert list((own_cache / UNFINISHED).glob("*/float/checkpoint.safetensors"))
     plan = subprocess.run(
         [*command, "--dry-run", "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )
