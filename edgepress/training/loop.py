@@ -197,7 +197,8 @@ def _resume(
 
 
 def _patience_is_over(records: list[Record], plan: Plan) -> bool:
-    scores = [record.score for record in records if record.score is not None]
+    first = plan.patience_from * plan.steps
+    scores = [record.score for record in records if record.score is not None and record.step >= first]
     if not plan.patience or not scores:
         return False
     return len(scores) - 1 - scores.index(max(scores)) >= plan.patience

@@ -52,6 +52,26 @@ class TwoInputs(nn.Module):
         return y
 
 
+class Reader(nn.Module):
+    """Scores what follows each of 12 tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 32)
+        self.layer = nn.TransformerEncoderLayer(32, 2, 64, dropout=0.0, batch_first=True)
+        self.last = nn.Linear(32, 9)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        scores: Tensor = self.last(self.layer(self.table(tokens)))
+        return scores
+
+
+def sentences() -> tuple[Tensor, Tensor]:
+    """Tokens, and for each the class that follows from it."""
+    tokens = torch.randint(0, 9, (400, 12), generator=torch.Generator().manual_seed(4))
+    return tokens, (4 * tokens + 2) % 9
+
+
 def holed() -> nn.Module:
     """A NaN in a layer's weight."""
     module = small()

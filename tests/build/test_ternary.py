@@ -175,6 +175,15 @@ def test_other_tasks_inputs_and_losses(tmp_path: Path) -> None:
         assert training["score_name"] == name and training["score"] > training["float_score"]
 
 
+def test_a_class_for_each_token(tmp_path: Path) -> None:
+    inputs = {"tokens": InputRecipe((1, 12), "int64")}
+    built = build(recipe(tmp_path, "Reader", "sentences", inputs=inputs, gate=GateLimits()))
+    facts = built.manifest.method["facts"]
+    assert facts["training"]["task"] == "classification" and facts["training"]["score"] > 0.99
+    assert facts["precisions"]["int8"] and len(facts["precisions"]["ternary"]) == 2
+    assert "accuracy lost 0.0%" in built.manifest.method["gate"]
+
+
 def test_a_folder_of_pictures(tmp_path: Path) -> None:
     x, y = ternary_nets.digit_pairs()
     for number, (picture, label) in enumerate(zip(x[:200], y[:200], strict=True)):

@@ -114,6 +114,8 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
     plan = Plan(steps=400, batch=16, every=10, patience=3)
     history = fit(_network(), _examples(), _loss, plan, score=lambda module: 0.5)
     assert history.steps == 40 and history.best.step == 10
+    later = Plan(**{**plan.__dict__, "patience_from": 0.5})
+    assert fit(_network(), _examples(), _loss, later, score=lambda module: 0.5).steps == 230
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path: Path) -> None:
