@@ -118,21 +118,14 @@ class StepCache:
             UsageError: another build is in the same step.
         """
         folder = self._unfinished(name)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise self._unwritable(error) from None
-        try:
+        busy = "another build is training this very network; wait until it has ended, and take its result"
+        with contextlib.ExitStack() as held:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UsageError(
-                    "another build is training this very network; wait until it has ended, and take its result"
-                ) from None
+                folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(alone(folder / LOCK, busy))
+            except OSError as error:
+                raise self._unwritable(error) from None
             yield folder
-        finally:
-            os.close(lock)
 
     def forget(self, name: str) -> None:
         """Remove what :meth:`unfinished` kept: the step is finished."""
@@ -153,6 +146,25 @@ class StepCache:
             f"the cache {self.root} cannot be written ({error.strerror or error}); free some space, "
             "or set EDGEPRESS_CACHE to another folder"
         )
+
+
+@contextlib.contextmanager
+def alone(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file that nobody else holds.
+
+    Raises:
+        UsageError: somebody does; the message is ``busy``.
+        OSError: it cannot be opened.
+    """
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(busy) from None
+        yield
+    finally:
+        os.close(file)
 
 
 def _seal(folder: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from edgepress.build.job import Job
 from edgepress.errors import DataError, UsageError
 from edgepress.inputs import InputKind
+from edgepress.inputs.labelled import sub_folders
 from edgepress.methods import Method, configure, find_method
 from edgepress.records import encode
 from edgepress.samples import Feed, Samples
@@ -50,6 +51,20 @@ def check_data(data: str, method: Method | None, name: str) -> None:
         raise DataError(
             f"{data} is no folder; give one that holds examples, file.py:callable, package.module:callable or digits"
         )
+
+
+def folder_labels(job: Job, outputs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
+    """The source's labels; where it has none and learns the classes of a folder, the names of its sub-folders.
+
+    Args:
+        outputs: of the network; the first must score as many classes.
+    """
+    data, known = job.recipe.data, job.source.labels
+    if known or not data or not Path(data).is_dir() or training_method(job.recipe.method) is None:
+        return known
+    names = sub_folders(Path(data))
+    shape = outputs[0].shape
+    return names if len(shape) == 2 and len(names) == shape[-1] else ()
 
 
 def training_sets(
@@ -134,18 +149,26 @@ def _load(
     )
 
 
-def samples_of(examples: Examples, inputs: tuple[TensorSpec, ...], count: int) -> Samples:
+def samples_of(
+    examples: Examples, inputs: tuple[TensorSpec, ...], count: int, scores: TensorSpec | None = None
+) -> Samples:
     """Examples for the steps that look at graphs: evenly spread, one at a time, with their classes where they have one.
 
     Args:
         count: how many, at most.
+        scores: the output with class scores, which tells how many classes an example has: one for each row of scores.
     """
     import torch
 
     at = torch.linspace(0, examples.count - 1, min(count, examples.count)).long()
     batch = examples.take(at)
     targets = batch[len(inputs) :]
-    labelled = len(targets) == 1 and targets[0].dim() == 1 and not targets[0].is_floating_point()
+    labelled = (
+        scores is not None
+        and len(targets) == 1
+        and not targets[0].is_floating_point()
+        and targets[0].shape[1:] == scores.shape[1:-1]
+    )
 
     def load() -> list[Feed]:
         arrays = [part.numpy().astype(spec.dtype) for part, spec in zip(batch, inputs, strict=False)]
@@ -162,8 +185,8 @@ def samples_of(examples: Examples, inputs: tuple[TensorSpec, ...], count: int) -
     return Samples(digest, f"{len(at)} of {examples.origin}", len(at), load, classes)
 
 
-def held_out_samples(job: Job, sets: Sets, inputs: tuple[TensorSpec, ...]) -> Samples:
+def held_out_samples(job: Job, sets: Sets, inputs: tuple[TensorSpec, ...], scores: TensorSpec) -> Samples:
     """What was held out of the training, as many as serve to tell a difference of a per cent or so."""
     each = sum(int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize for spec in inputs)
     count = max(job.recipe.samples, min(_GATED, _GATED_BYTES // max(each, 1)))
-    return samples_of(sets.held_out, inputs, count)
+    return samples_of(sets.held_out, inputs, count, scores)

@@ -15,7 +15,7 @@ class Listener(Protocol):
         """The running step is ``done`` of ``total``."""
 
     def kept(self, step: str, what: str) -> None:
-        """The running step can go on from here: ``what`` is how far it is, such as ``ternary step 400 of 2000``."""
+        """The running step can go on from here: ``what`` says where that is, as in ``step 400 of 2000, loss 0.31``."""
 
     def finished(self, step: str, seconds: float, cached: bool, figure: str) -> None:
         """A step is done; ``figure`` is its result in a few words."""

@@ -15,7 +15,7 @@ from edgepress.build import steps
 from edgepress.build.assemble import assemble, pool
 from edgepress.build.cache import StepCache
 from edgepress.build.choice import choose_engine
-from edgepress.build.data import check_data, training_method
+from edgepress.build.data import check_data, folder_labels, training_method
 from edgepress.build.engines import compile_all, wanted_engines
 from edgepress.build.job import PART, Done, Job, Planned
 from edgepress.build.listener import Listener, Silent
@@ -188,6 +188,7 @@ def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("building a bundle", package, "build")
     exported, inputs, outputs = _export(job)
+    job.source = dataclasses.replace(job.source, labels=folder_labels(job, outputs))
     kinds, meaning = _meaning(job, inputs, outputs)
     scores = next((name for name, kind in meaning.items() if isinstance(kind, ScoresOutput)), "")
     method = training_method(job.recipe.method)

@@ -101,7 +101,7 @@ def trained_network(
         return reference, gated(
             job, reference, network, gate_samples(job, network, kinds, scores), scores, _MORE
         )
-    samples = held_out_samples(job, sets, inputs)
+    samples = held_out_samples(job, sets, inputs, scored)
     scores = scores or (scored.name if samples.classes else "")
     return reference, gated(job, reference, network, samples, scores, _MORE)
 

@@ -126,7 +126,7 @@ def _told(lines: list[str]) -> str:
     finished = [line for line in lines if not line.startswith(KEPT)]
     said = f"kept the finished steps {', '.join(finished)}" if finished else "no step was finished"
     if lines and lines[-1].startswith(KEPT):
-        said += f", and the training up to {lines[-1].removeprefix(KEPT)}"
+        said += f", and the training up to {lines[-1].removeprefix(KEPT).partition(',')[0]}"
     return said
 
 

@@ -13,9 +13,11 @@ _RECIPE = """# A recipe: `edgepress build {file}` builds what it says. Every key
 
 model = "{model}"        # a name of the zoo, path.onnx, package.module:callable or file.py:callable
 target = "{target}"                    # edgepress targets lists the boards; or a path to your own .toml
-{method}# name = "my-net"                  # what the model is called; the source's own name by default
+method = {method:26}{about}
+# name = "my-net"                  # what the model is called; the source's own name by default
 # output = "my-net-{target}.edge"    # the bundle to write
-{data}samples = 64                       # how many of them are used, at most
+{data}
+samples = 64                       # how many of them are used, at most
 golden = 2                         # how many golden examples the bundle carries
 # engines = ["aot", "ort"]         # compilers to use; all that the target takes by default
 # labels = "labels.txt"            # one class name a line, for the first output
@@ -46,18 +48,12 @@ sqnr_db = 15.0                     # without labels: signal-to-quantisation-nois
 """
 
 _METHOD = {
-    "auto": """method = "auto"                    # auto, none, int8, ternary: auto keeps int8 where it passes the gate and \
-is not slower
-""",
-    "ternary": """method = "ternary"                 # weights of -1, 0 and +1, by training on examples (docs/ternary.md)
-""",
+    "auto": "# auto, none, int8, ternary: auto keeps int8 where it passes the gate and is not slower",
+    "ternary": "# weights of -1, 0 and +1, by training on examples: docs/ternary.md",
 }
 _DATA = {
-    "auto": """# data = "photos"                  # a folder of examples to calibrate and check with
-""",
-    "ternary": """data = "digits"                    # examples to train on: a folder with a sub-folder a class, file.py:callable, \
-or digits
-""",
+    "auto": '# data = "photos"                  # a folder of examples to calibrate and check with',
+    "ternary": 'data = "digits"                    # examples to train on: a folder, file.py:callable, or digits',
 }
 _OPTIONS = {
     "auto": """# Options of a method chosen by name, such as int8:
@@ -105,8 +101,10 @@ def command(file: Path, model: str, target: str, method: str, force: bool) -> No
         raise UsageError(f"{file} is there already; choose another name, or replace it with --force")
     partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
     try:
-        parts = {"method": _METHOD[method], "data": _DATA[method], "options": _OPTIONS[method]}
-        text = _RECIPE.format(file=file.name, model=model, target=target, **parts)
+        text = _RECIPE.format(
+            file=file.name, model=model, target=target, method=f'"{method}"', about=_METHOD[method],
+            data=_DATA[method], options=_OPTIONS[method],
+        )  # fmt: skip
         partial.write_text(text, encoding="utf-8")
         partial.replace(file)
     except OSError as error:

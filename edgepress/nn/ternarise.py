@@ -60,6 +60,7 @@ def ternarise(
     for pattern in skip:
         if not any(fnmatch.fnmatchcase(name, pattern) for name, _ in layers):
             raise UsageError(f"no layer to leave is called {pattern!r}; use names that named_modules() lists")
+    uncalled = {id(m.out_proj) for m in module.modules() if isinstance(m, nn.MultiheadAttention)}
     embeddings = {id(m.weight): m for m in module.modules() if isinstance(m, nn.Embedding)}
     kept: list[Kept] = []
     for place, (name, layer) in enumerate(layers):
@@ -72,6 +73,8 @@ def ternarise(
             why = "the first layer"
         elif skip_last and place == len(layers) - 1:
             why = "the last layer"
+        elif id(layer) in uncalled:
+            why = "torch's attention takes its weight without calling it"
         else:
             why = _unfit(layer, smallest)
         if why:
@@ -89,7 +92,15 @@ def ternarise(
             f"no layer of {type(module).__name__} can become ternary"
             + (f" ({kept[0].name}: {kept[0].why})" if kept else "; it has no linear or convolutional layer")
         )
+    _leave_fast_paths(module)
     return tuple(kept)
+
+
+def _leave_fast_paths(module: nn.Module) -> None:
+    """Let torch's encoder layers call the layers in them: in evaluation they would compute with the float weights."""
+    for layer in module.modules():
+        if isinstance(layer, nn.TransformerEncoderLayer):
+            layer.activation_relu_or_gelu = 0  # what its fast path asks for, and nothing else
 
 
 def _refuse_zeros(name: str, weight: torch.Tensor, how: Ternary) -> None:

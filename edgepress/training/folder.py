@@ -17,7 +17,7 @@ from torch import Tensor
 
 from edgepress.errors import DataError
 from edgepress.inputs import ImageInput, InputKind, prepare
-from edgepress.inputs.labelled import LabelledFiles, find_labelled
+from edgepress.inputs.labelled import LabelledFiles, find_labelled, sub_folders
 from edgepress.progress import Progress
 from edgepress.tensor import TensorSpec
 from edgepress.training.augment import PAD, shifted
@@ -38,9 +38,7 @@ def find_examples(folder: Path, kind: str, names: Sequence[str], classes: int) -
         DataError: there are no such files, or more sub-folders than classes.
     """
     if not names and folder.is_dir():
-        names = sorted(
-            path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")
-        )
+        names = sub_folders(folder)
         if len(names) > max(classes, 1):
             raise DataError(
                 f"{folder} has {len(names)} sub-folders, one a class, and the network scores {classes} classes; "

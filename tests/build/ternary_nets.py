@@ -52,18 +52,38 @@ class TwoInputs(nn.Module):
         return y
 
 
+class Reader(nn.Module):
+    """Scores what follows each of 12 tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 32)
+        self.layer = nn.TransformerEncoderLayer(32, 2, 64, dropout=0.0, batch_first=True)
+        self.last = nn.Linear(32, 9)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        scores: Tensor = self.last(self.layer(self.table(tokens)))
+        return scores
+
+
+def sentences() -> tuple[Tensor, Tensor]:
+    """Tokens, and for each the class that follows from it."""
+    tokens = torch.randint(0, 9, (400, 12), generator=torch.Generator().manual_seed(4))
+    return tokens, (4 * tokens + 2) % 9
+
+
 def holed() -> nn.Module:
     """A NaN in a layer's weight."""
     module = small()
     with torch.no_grad():
-        module[3].weight[0] = float("nan")
+        module.get_parameter("3.weight")[0] = float("nan")
     return module
 
 
 def empty_layer() -> nn.Module:
     """A layer of zeros."""
     module = small()
-    nn.init.zeros_(module[6].weight)
+    nn.init.zeros_(module.get_parameter("6.weight"))
     return module
 
 
@@ -71,7 +91,7 @@ def pruned() -> nn.Module:
     """A layer that is mostly zeros."""
     module = small()
     with torch.no_grad():
-        module[6].weight[3:] = 0
+        module.get_parameter("6.weight")[3:] = 0
     return module
 
 
@@ -108,6 +128,22 @@ class _Single(nn.Module):
 def single() -> nn.Module:
     """Takes one example at a time."""
     return _Single()
+
+
+class _Uncalled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.taken, self.last = nn.Linear(64, 40), nn.Linear(40, 40), nn.Linear(40, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.first(x.flatten(1)))
+        z: Tensor = self.last(torch.relu(nn.functional.linear(y, self.taken.weight)))
+        return z
+
+
+def uncalled() -> nn.Module:
+    """Computes with a layer's weight without calling the layer."""
+    return _Uncalled()
 
 
 def digit_pairs() -> tuple[Tensor, Tensor]:

@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,24 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from edgepress import load
 from edgepress.build import build
-from edgepress.build.cache import UNFINISHED
+from edgepress.build.cache import UNFINISHED, StepCache
 from edgepress.build.listener import Silent
 from edgepress.bundle import open_bundle
+from edgepress.cli.init import command as init
 from edgepress.cli.inspect import describe
-from edgepress.errors import EdgepressError
+from edgepress.errors import EdgepressError, UsageError
+from edgepress.methods import configure, find_method
+from edgepress.methods.ternary import TernaryConfig
 from edgepress.paths import cache_dir
-from edgepress.recipe import GateLimits, InputRecipe, Recipe
+from edgepress.recipe import GateLimits, InputRecipe, Recipe, read_recipe
 from tests.build import ternary_nets
 from tests.build.conftest import NETS, Edgepress
+from tests.build.test_interruption import wait_for_line
 
 FILE = Path(ternary_nets.__file__)
 QUICK = {"steps": 40, "batch": 64, "rate": 0.01, "device": "cpu"}
@@ -78,7 +82,7 @@ class Watched(Silent):
         self.said.append(sentence)
 
     def kept(self, step: str, what: str) -> None:
-        if what == self.stop_at:
+        if self.stop_at and what.startswith(f"{self.stop_at},"):
             raise KeyboardInterrupt
 
 
@@ -171,6 +175,15 @@ def test_other_tasks_inputs_and_losses(tmp_path: Path) -> None:
         assert training["score_name"] == name and training["score"] > training["float_score"]
 
 
+def test_a_class_for_each_token(tmp_path: Path) -> None:
+    inputs = {"tokens": InputRecipe((1, 12), "int64")}
+    built = build(recipe(tmp_path, "Reader", "sentences", inputs=inputs, gate=GateLimits()))
+    facts = built.manifest.method["facts"]
+    assert facts["training"]["task"] == "classification" and facts["training"]["score"] > 0.99
+    assert facts["precisions"]["int8"] and len(facts["precisions"]["ternary"]) == 2
+    assert "accuracy lost 0.0%" in built.manifest.method["gate"]
+
+
 def test_a_folder_of_pictures(tmp_path: Path) -> None:
     x, y = ternary_nets.digit_pairs()
     for number, (picture, label) in enumerate(zip(x[:200], y[:200], strict=True)):
@@ -188,6 +201,8 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
         "200 files of pictures (1 could not be read), classes by names of sub-folders"
     )
     assert training["task"] == "classification" and "data" in built.ran
+    with load(built.path) as session:
+        assert session.run({"x": x[0][None].numpy()}).labels[0].name.startswith("class ")
 
 
 BAD: list[tuple[dict[str, Any], int, str]] = [
@@ -197,6 +212,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"net": "two_layers"}, 3, "no layer of Sequential can become ternary"),
     ({"net": "choosing"}, 3, "depends on"),
     ({"net": "single"}, 3, "its first axis must take any number"),
+    ({"net": "uncalled"}, 3, "the network does not call its layer taken"),
     ({"data": ""}, 2, "there are no examples; give --data"),
     ({"data": "nothing"}, 4, "nothing holds no examples"),
     ({"data": "of_another_shape"}, 4, "the examples hold float32 1x7x7 for the input x"),
@@ -233,6 +249,16 @@ def test_one_sentence(tmp_path: Path, wrong: dict[str, Any], code: int, words: s
     assert not list(tmp_path.iterdir())
 
 
+def test_two_builds_do_not_train_the_same_network_at_once() -> None:
+    cache = StepCache.default()
+    said = pytest.raises(UsageError, match="another build is training this very network")
+    with cache.unfinished("one"), cache.unfinished("another"), said, cache.unfinished("one"):
+        pytest.fail("both train")
+    cache.forget("one")
+    with cache.unfinished("one") as folder:
+        assert folder.is_dir()
+
+
 def test_a_graph_cannot_be_trained(edgepress: Edgepress, tmp_path: Path) -> None:
     value = onnx.helper.make_tensor_value_info
     graph = onnx.helper.make_graph(
@@ -244,6 +270,21 @@ def test_a_graph_cannot_be_trained(edgepress: Edgepress, tmp_path: Path) -> None
     done = edgepress("build", "net.onnx", "--method", "ternary", "--data", "digits", "--option", "steps=5")
     assert done.returncode == 3 and "net is an ONNX graph, which has no gradients" in done.stderr
     assert "Traceback" not in done.stderr and [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+def test_the_recipe_that_init_writes_is_that_of_the_method(tmp_path: Path) -> None:
+    done = CliRunner().invoke(init, [str(tmp_path / "r.toml"), "--method", "ternary", "--model", "n.py:m"])
+    assert done.exit_code == 0, done.output
+    written = read_recipe(tmp_path / "r.toml")
+    assert (written.method, written.data, written.model) == ("ternary", "digits", str(tmp_path / "n.py:m"))
+    assert configure(find_method("ternary"), written.options) == TernaryConfig()
+    (tmp_path / "r.toml").write_text(
+        'method = "ternary"\ndata = "d.py:pairs"\n[options]\nloss = "l.py:mine"\nskip = ["a.*"]'
+    )
+    written = read_recipe(tmp_path / "r.toml")
+    assert written.data == str(tmp_path / "d.py:pairs") and written.options["loss"] == str(
+        tmp_path / "l.py:mine"
+    )
 
 
 def test_control_c_says_where_the_training_goes_on(
@@ -263,18 +304,24 @@ def test_control_c_says_where_the_training_goes_on(
     ]
     command += ["--data", "digits", "--input", "x:1x1x8x8", "--option", "steps=4000", "--option", "every=25"]
     environment = {**os.environ, "PYTHONPATH": str(NETS.parents[2]), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
-    while not list((cache_dir() / UNFINISHED).glob("*/float/checkpoint.safetensors")):
-        assert process.poll() is None
-        time.sleep(0.05)
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+
+    process = start()
+    wait_for_line(process, "float step 25 of 4000, loss")
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130 and "Traceback" not in errors
     assert "kept the finished steps export, and the training up to float step " in errors
     assert "of 4000; the next build goes on from there" in errors
-    assert not list(tmp_path.iterdir()) and list(
-        (cache_dir() / UNFINISHED).glob("*/float/checkpoint.safetensors")
-    )
+    assert not list(tmp_path.iterdir())
+    process = start()
+    seen = wait_for_line(process, "of 4000, loss")
+    assert "float step 25 of" not in seen
+    process.kill()
+    process.communicate()
+    assert list((own_cache / UNFINISHED).glob("*/float/checkpoint.safetensors"))
     plan = subprocess.run(
         [*command, "--dry-run", "--json"], cwd=tmp_path, env=environment, capture_output=True, text=True
     )

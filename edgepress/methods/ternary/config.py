@@ -106,11 +106,12 @@ class TernaryConfig:
         """The plan of the ternary training, or of the float one, on so many examples."""
         steps = self.steps
         if self.rounds:
-            steps = round(self.rounds * max(1, count // min(self.batch, count)))
+            steps = round(self.rounds * max(1, count // max(1, min(self.batch, count))))
         if is_float and self.float_steps >= 0:
             steps = self.float_steps
         return Plan(
             steps=max(1, steps), batch=self.batch, rate=self.rate, warmup=self.warmup, decay=self.decay,
             decay_until=1.0 if is_float else self.decay_until, optimiser=self.optimiser, clip=self.clip,
             precision=self.precision, every=self.every, patience=self.patience, seed=self.seed,
+            patience_from=0.0 if is_float else self.phase,  # until then scores tell little
         )  # fmt: skip

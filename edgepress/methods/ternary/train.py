@@ -7,13 +7,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from edgepress.errors import DataError, UsageError
+from edgepress.errors import DataError, SourceError, UsageError
 from edgepress.methods import Course, Trained
 from edgepress.methods.ternary.config import TernaryConfig
 from edgepress.methods.ternary.layers import copied, made_ternary
 from edgepress.nn import set_phase
 from edgepress.nn.ternary_frozen import freeze, has_ternary
-from edgepress.training import History, Plan, fit
+from edgepress.nn.ternary_layers import each_layer
+from edgepress.training import History, Plan, fit, told
 from edgepress.training.examples import Batch, Examples
 from edgepress.training.sets import Sets
 from edgepress.training.tasks import Task, find_task, run
@@ -52,6 +53,7 @@ def train(module: nn.Module, sets: Sets | None, config: TernaryConfig, course: C
     teacher = None if has_ternary(module) or (start == "scratch" and reference is None) else base
     network, _ = made_ternary(base, config)
     network.to(device)
+    _check_called(network, task, sets)
     if task.kind == "distillation" and teacher is None:
         raise UsageError(
             "there is neither a target nor a float network to learn from; give targets with the inputs"
@@ -110,12 +112,16 @@ def _fit(
         return task.score(module, sets.held_out, teacher)
 
     def progress(done: int, total: int, what: str = "") -> None:
-        course.progress(done, total, f"{stage}, {what.replace('score', task.score_name)}")
+        course.progress(done, total, f"{stage}, {named(what)}")
+
+    def named(what: str) -> str:
+        return what.replace("score", task.score_name)
 
     examples = Examples(sets.train.count, sets.train.take, sets.train.augment, sets.train.origin, sets.digest)
     return fit(
         network, examples, loss, plan, score=score, folder=course.folder / stage, before_step=before, device=device,
-        progress=progress, kept=lambda step: course.kept(f"{stage} step {step} of {plan.steps}"),
+        progress=progress,
+        kept=lambda record: course.kept(f"{stage} step {record.step} of {plan.steps}, {named(told(record))}"),
     )  # fmt: skip
 
 
@@ -162,6 +168,37 @@ def _device(wanted: str) -> torch.device:
 
 def _tensors(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
+
+
+def _check_called(network: nn.Module, task: Task, sets: Sets) -> None:
+    """Refuse a layer that the network does not call: it would compute with the float weight.
+
+    Raises:
+        SourceError: there is one.
+    """
+    called: set[str] = set()
+    layers: list[str] = []
+    hooks = []
+
+    def watch(name: str, layer: nn.Module) -> None:
+        layers.append(name)
+        hooks.append(layer.register_forward_hook(lambda *_: called.add(name)))
+
+    each_layer(network, watch)
+    try:
+        with torch.no_grad():
+            device = next(network.parameters()).device
+            batch = tuple(part.to(device) for part in sets.train.take(torch.arange(1)))
+            run(network.eval(), task.parts(batch)[0])
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name in layers:
+        if name not in called:
+            raise SourceError(
+                f"the network does not call its layer {name} (it may take the weight alone), so that it cannot become "
+                "ternary; leave it with skip"
+            )
 
 
 def _check_ranges(network: nn.Module) -> None:
