@@ -45,7 +45,7 @@ def pack_ternary(model: onnx.ModelProto, smallest: int = SMALLEST) -> onnx.Model
 
     Args:
         model: a graph of opset 13 or newer.
-        smallest: weights of fewer elements stay.
+        smallest: weights of fewer elements stay, and so do vectors, such as zero points.
     """
     new = copy_of(model)
     taken = {item.name for item in (*model.graph.input, *model.graph.output)}
@@ -53,7 +53,13 @@ def pack_ternary(model: onnx.ModelProto, smallest: int = SMALLEST) -> onnx.Model
     extra: list[onnx.NodeProto] = []
     for tensor in new.graph.initializer:
         codes = numpy_helper.to_array(tensor) if tensor.data_type == onnx.TensorProto.INT8 else None
-        if codes is None or codes.size < smallest or tensor.name in taken or not _ternary(codes):
+        if (
+            codes is None
+            or codes.ndim < 2
+            or codes.size < smallest
+            or tensor.name in taken
+            or not _ternary(codes)
+        ):
             kept.append(tensor)
             continue
         cut = codes.size % _A_BYTE != 0
