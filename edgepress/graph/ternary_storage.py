@@ -24,6 +24,15 @@ from edgepress.graph.index import Index, attribute, copy_of, put_constant, repla
 SMALLEST = 2048  # weights; below, the nodes take more than they save
 _A_BYTE = 4
 _PLACES = np.array([0, 2, 4, 6], np.uint8)
+_PARTS = (
+    "packed",
+    "shape",
+    "size",
+    "index",
+    "fours",
+    "filled",
+    "flat",
+)  # names of what is added for a weight
 _TABLE, _FLAT, _FIRST = "ternary.table", "ternary.flat", "ternary.first"
 
 
@@ -48,18 +57,14 @@ def pack_ternary(model: onnx.ModelProto, smallest: int = SMALLEST) -> onnx.Model
         smallest: weights of fewer elements stay, and so do vectors, such as zero points.
     """
     new = copy_of(model)
-    taken = {item.name for item in (*model.graph.input, *model.graph.output)}
+    index = Index.of(model.graph)
+    if not index.constants.keys().isdisjoint((_TABLE, _FLAT, _FIRST)):
+        return new  # packed already, or somebody else's names
     kept: list[onnx.TensorProto] = []
     extra: list[onnx.NodeProto] = []
     for tensor in new.graph.initializer:
-        codes = numpy_helper.to_array(tensor) if tensor.data_type == onnx.TensorProto.INT8 else None
-        if (
-            codes is None
-            or codes.ndim < 2
-            or codes.size < smallest
-            or tensor.name in taken
-            or not _ternary(codes)
-        ):
+        codes = _to_pack(tensor, index, smallest)
+        if codes is None:
             kept.append(tensor)
             continue
         cut = codes.size % _A_BYTE != 0
@@ -95,8 +100,16 @@ def unpack_ternary(model: onnx.ModelProto) -> onnx.ModelProto:
     return remove_dead_ends(new)
 
 
-def _ternary(codes: np.ndarray) -> bool:
-    return bool(((codes >= -1) & (codes <= 1)).all())
+def _to_pack(tensor: onnx.TensorProto, index: Index, smallest: int) -> np.ndarray | None:
+    """A weight's codes where it is one to pack."""
+    if tensor.data_type != onnx.TensorProto.INT8 or len(tensor.dims) < 2 or math.prod(tensor.dims) < smallest:
+        return None
+    if tensor.name not in index.constants or tensor.name in index.outputs:
+        return None
+    if any(f"{tensor.name}.{part}" in names for part in _PARTS for names in (index.producer, index.types)):
+        return None
+    codes = numpy_helper.to_array(tensor)
+    return codes if bool(((codes >= -1) & (codes <= 1)).all()) else None
 
 
 def _unpacking(name: str, cut: bool) -> list[onnx.NodeProto]:

@@ -99,6 +99,18 @@ def test_two_bits_a_weight_and_the_rest_stays() -> None:
     )
 
 
+def test_names_in_use_are_left_alone() -> None:
+    packed = pack_ternary(network(), 1024)
+    assert pack_ternary(packed, 1024) == packed
+    model = network()
+    for node in model.graph.node:
+        for fields in (node.input, node.output):
+            for place, name in enumerate(fields):
+                fields[place] = "w.packed" if name == "c" else name
+    index = Index.of(pack_ternary(model, 1024).graph)
+    assert "w" in index.constants and "u.packed" in index.constants
+
+
 def test_it_is_unpacked_again_and_for_the_compiler() -> None:
     model = network()
     packed = pack_ternary(model, 1024)
