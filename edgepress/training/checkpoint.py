@@ -22,7 +22,7 @@ from torch import Tensor
 from edgepress.errors import DataError, StorageError
 
 FILE = "checkpoint.safetensors"
-_FORM = 1
+_FORM = 2
 
 
 @dataclass
@@ -34,7 +34,7 @@ class State:
         identity: what is trained, on what and how; a checkpoint of another run is refused.
         module, optimiser: their tensors, by name.
         best: the module's tensors at the best score so far; empty where nothing was scored.
-        facts: JSON-ready: the history so far, the best score.
+        facts: JSON-ready: the history so far, the best score, the losses since, the seconds spent.
         random: torch's generator.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -62,3 +63,27 @@ def test_examples_without_arguments_say_how_they_are_used() -> None:
         done = example(name)
         assert done.returncode == 1
         assert "usage: python" in done.stderr
+
+
+def test_train_ternary_gives_what_edgepress_builds(tmp_path: Path) -> None:
+    environment = {**os.environ, "WEIGHTS": str(tmp_path / "w.safetensors"), "PYTHONPATH": str(ROOT)}
+    environment |= {"OMP_NUM_THREADS": "1"}
+    script = EXAMPLES / "train_ternary.py"
+
+    def run(*command: str) -> str:
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "step 100: loss" in run(str(script), "100")
+    how = ("--method", "ternary", "--option", "steps=0", "--input", "picture:1x1x16x16", "--engines", "ort")
+    run("-m", "edgepress", "build", f"{script}:model", *how, "-o", "net.edge")
+    page = run("-m", "edgepress", "inspect", "net.edge")
+    assert "ternary_layers 2" in page and "left by the network's own code" in page
