@@ -31,8 +31,8 @@ def load(path: Path) -> Network:
     """A network that :func:`keep` wrote, in evaluation mode."""
     with safe_open(path, "pt") as file:
         facts = json.loads(file.metadata()["run"])
-    run = Run(**{field.name: facts[field.name] for field in fields(Run)})
-    network = Network(run.width, run.shrink)
+    run = Run(**{field.name: facts[field.name] for field in fields(Run) if field.name in facts})
+    network = Network(run.width, run.shrink, run.scale)
     if run.variant != "float":
         ternarise(network, Ternary(measure=run.variant))  # type: ignore[arg-type]
     network.load_state_dict(load_file(path))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from edgepress.training.augment import PAD
+
 VARIANTS = ("float", "mean", "median")
 
 
@@ -21,6 +23,9 @@ class Run:
         seed: of first weights, order and augmentation.
         width: channels of the network's first convolution.
         shrink: pictures are averaged over squares of so many pixels.
+        scale: class scores are multiplied by it.
+        prepared: begin with whitening filters and identities, see :meth:`Network.prepare`.
+        shift: by how many pixels pictures are moved at random.
         steps, batch: as :class:`edgepress.training.Plan` has them.
         rate: the highest learning rate.
         decay: weight decay; ternary runs lose it half-way.
@@ -33,6 +38,9 @@ class Run:
     seed: int = 0
     width: int = 32
     shrink: int = 1
+    scale: float = 1.0
+    prepared: bool = False
+    shift: int = PAD
     steps: int = 5865
     batch: int = 128
     rate: float = 0.1

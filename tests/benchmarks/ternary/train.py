@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import functools
 import sys
 import threading
 from pathlib import Path
@@ -10,16 +12,18 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from edgepress.distill import score_divergence
 from edgepress.nn import Ternary, set_phase, ternarise
 from edgepress.progress import Progress
 from edgepress.training import History, Plan, fit
+from edgepress.training.augment import PAD, shifted
 from edgepress.training.examples import Batch, Examples
 from edgepress.training.loop import Loss
 from tests.benchmarks.ternary.cifar import Network, loss, normalised
 from tests.benchmarks.ternary.runs import Run, float_run
 
 _ROUND = 391  # steps between checkpoints: a round of the pictures at a batch of 128
-_SOFTER = 4.0  # the temperature at which a teacher's scores are learned
+_WINDOWS_OF = 2000  # pictures that whitening filters come from
 
 
 class Trainer:
@@ -33,7 +37,7 @@ class Trainer:
 
     def __init__(self, runs: list[Run], train: Examples, work: Path | None) -> None:
         self.runs, self.train, self.work = runs, train, work
-        self._first = {run: _first_weights(run) for run in runs if not run.start}
+        self._first = {run: _first_weights(run, train) for run in runs if not run.start}
         self._done: dict[Run, tuple[Network, History]] = {}
         self._turns = {run: threading.Lock() for run in runs}
 
@@ -61,7 +65,7 @@ class Trainer:
             set_phase(network, min(1.0, 2 * (step + 1) / plan.steps))
 
         history = fit(
-            network, self.train, loss if teacher is None else learning_from(teacher), plan,
+            network, _shifted(self.train, run.shift), loss if teacher is None else learning_from(teacher), plan,
             folder=None if self.work is None else self.work / run.name, before_step=before, progress=_say(run),
         )  # fmt: skip
         return network, history
@@ -72,24 +76,31 @@ class Trainer:
         return copy.deepcopy(self.trained(float_run(self.runs, run.start, run.seed))[0])
 
 
-def _first_weights(run: Run) -> Network:
+def _first_weights(run: Run, train: Examples) -> Network:
     torch.manual_seed(run.seed)
-    network = Network(run.width, run.shrink)
+    network = Network(run.width, run.shrink, run.scale)
+    if run.prepared:
+        network.prepare(train.take(torch.arange(min(_WINDOWS_OF, train.count)))[0])
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
 
+def _shifted(train: Examples, pixels: int) -> Examples:
+    if pixels == PAD or train.augment is None:
+        return train
+    augment = functools.partial(shifted, pad=pixels)
+    return dataclasses.replace(train, augment=augment, digest=f"{train.digest} {pixels}")
+
+
 def learning_from(teacher: nn.Module) -> Loss:
-    """Half the labels' loss, half the distance from the teacher's softened choices (Hinton's, of 2015)."""
+    """Half the labels' loss, half the distance from the teacher's softened choices."""
 
     def distance(module: nn.Module, batch: Batch) -> Tensor:
         x = normalised(batch[0])
         with torch.no_grad():
-            wanted = nn.functional.log_softmax(teacher(x).float() / _SOFTER, 1)
+            wanted = teacher(x).float()
         scores = module(x).float()
-        given = nn.functional.log_softmax(scores / _SOFTER, 1)
-        apart = nn.functional.kl_div(given, wanted, reduction="batchmean", log_target=True)
-        return (nn.functional.cross_entropy(scores, batch[1]) + _SOFTER**2 * apart) / 2
+        return (nn.functional.cross_entropy(scores, batch[1]) + score_divergence(scores, wanted)) / 2
 
     return distance
 
