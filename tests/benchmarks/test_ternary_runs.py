@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from edgepress.nn import TernaryConv2d, TernaryLinear, ternarise
+from edgepress.training.augment import shifted
 from edgepress.training.examples import Examples, from_tensors
 from tests.benchmarks.ternary import english, language
+from tests.benchmarks.ternary.cifar import Network, normalised
 from tests.benchmarks.ternary.runs import Run, float_run, read_runs
 from tests.benchmarks.ternary.train import Trainer, learning_from
 
@@ -110,3 +113,27 @@ def test_a_text_holds_out_every_tenth_document_of_those_that_differ() -> None:
     train = bytes(text.train.tolist())
     assert train.count(b"<") == 18 and train.startswith(b"<0>\n\n<1>") and b"<9>" not in train
     assert text.digest != english.split(["<0>"] * 2 + [f"<{n}>" for n in range(2, 20)], "here").digest
+
+
+def test_first_filters_whiten_and_others_pass_on() -> None:
+    pictures = _pictures(32).take(torch.arange(32))[0]
+    pictures = (pictures // 4 + torch.arange(32, dtype=torch.uint8)[None, None, None] * 5).to(torch.uint8)
+    network = Network(32)
+    network.prepare(pictures)
+    begin, again = network.start[0], network.pair1[0][0]  # type: ignore[index]
+    with torch.no_grad():
+        found = begin(normalised(pictures))[:, :, 1:-1, 1:-1].permute(1, 0, 2, 3).flatten(1)
+        x = torch.randn(2, 64, 6, 6)
+        torch.testing.assert_close(again(x), x)
+    torch.testing.assert_close(found[:16], -found[16:])
+    second = found[:16] @ found[:16].T / found.shape[1]
+    torch.testing.assert_close(second - torch.diag(second.diag()), torch.zeros(16, 16), atol=1e-4, rtol=0)
+    assert bool((second.diag() <= 1).all()) and float(second.diag()[0]) > 0.9
+
+
+def test_pictures_move_as_far_as_a_run_says(tmp_path: Path) -> None:
+    still = Run("a", steps=1, batch=48, width=8, shift=0)
+    far = Run("b", steps=1, batch=48, width=8, shift=4)
+    examples = replace(_pictures(), augment=shifted)
+    losses = [Trainer([run], examples, None).trained(run)[1].best.loss for run in (still, still, far)]
+    assert losses[0] == losses[1] != losses[2]

@@ -92,7 +92,9 @@ class Network(nn.Module):
         windows = nn.functional.unfold(normalised(pictures), 3).permute(0, 2, 1).flatten(0, 1)
         values, vectors = torch.linalg.eigh(windows.T @ windows / len(windows))
         filters = (vectors / (values + _LEAST_VARIANCE).sqrt()).T.flip(0).reshape(-1, 3, 3, 3)
-        first = self.start[0].weight
+        begin = self.start[0]
+        assert isinstance(begin, nn.Conv2d)
+        first = begin.weight
         half = min(len(first) // 2, len(filters))
         first[: 2 * half] = torch.cat([filters[:half], -filters[:half]])
         for layer in self.modules():
