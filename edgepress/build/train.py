@@ -18,7 +18,7 @@ from edgepress.build.press import (
     target_defaults,
 )
 from edgepress.bundle import Check
-from edgepress.errors import SourceError, StorageError
+from edgepress.errors import SourceError, StorageError, UsageError
 from edgepress.inputs import InputKind
 from edgepress.methods import Course, Method, Tensors, configure
 from edgepress.progress import Progress
@@ -30,16 +30,26 @@ _MORE = "train for more steps, or leave more layers with skip (what was trained 
 _WEIGHTS, _REFERENCE = "weights.safetensors", "float.safetensors"
 
 
-def refuse_graphs(job: Job, method: Method) -> None:
-    """Refuse a source that cannot be trained.
+def check_training(job: Job, method: Method) -> None:
+    """Refuse at once what would be refused after the export, or after hours.
 
     Raises:
-        SourceError: it is no torch module.
+        SourceError: the source is no torch module, or the method finds nothing in it to press.
+        UsageError: the options do not fit it, or there is nothing to train on.
     """
+    training = method.training
+    assert training is not None
     if job.source.kind != "torch":
         raise SourceError(
             f"the method {method.name} trains, and {job.source.name} is an ONNX graph, which has no gradients; give "
             "its torch code as file.py:callable"
+        )
+    config = configure(method, job.recipe.options)
+    training.key(config)
+    if training.check(job.source.load(), config) and not job.recipe.data:
+        raise UsageError(
+            f"the method {method.name} trains, and there are no examples; give --data a folder, file.py:callable "
+            "or digits"
         )
 
 
