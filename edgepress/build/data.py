@@ -179,7 +179,9 @@ def samples_of(
     return Samples(digest, f"{len(at)} of {examples.origin}", len(at), load, classes)
 
 
-def held_out_samples(job: Job, sets: Sets, inputs: tuple[TensorSpec, ...], scores: TensorSpec) -> Samples:
+def held_out_samples(
+    job: Job, sets: Sets, inputs: tuple[TensorSpec, ...], scores: TensorSpec | None
+) -> Samples:
     """What was held out of the training, as many as serve to tell a difference of a per cent or so."""
     each = sum(int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize for spec in inputs)
     count = max(job.recipe.samples, min(_GATED, _GATED_BYTES // max(each, 1)))
