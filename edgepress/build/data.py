@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgepress.build.job import Job
-from edgepress.errors import DataError, UsageError
+from edgepress.errors import DataError
 from edgepress.inputs import InputKind
 from edgepress.inputs.labelled import sub_folders
 from edgepress.methods import Method, configure, find_method
@@ -78,7 +78,6 @@ def training_sets(
         scores: the output with class scores; None where they are not needed.
 
     Raises:
-        UsageError: none are given.
         DataError: there are none in what is given, or they do not fit.
     """
     if job.sets is None:
@@ -107,11 +106,6 @@ def _load(
     config: Any,
 ) -> Sets:
     data = job.recipe.data
-    if not data:
-        raise UsageError(
-            f"the method {job.recipe.method} trains, and there are no examples; give --data a folder, file.py:callable "
-            "or digits"
-        )
     if not Path(data).is_dir():
         from edgepress.training.user_data import sets_from
 
@@ -185,7 +179,9 @@ def samples_of(
     return Samples(digest, f"{len(at)} of {examples.origin}", len(at), load, classes)
 
 
-def held_out_samples(job: Job, sets: Sets, inputs: tuple[TensorSpec, ...], scores: TensorSpec) -> Samples:
+def held_out_samples(
+    job: Job, sets: Sets, inputs: tuple[TensorSpec, ...], scores: TensorSpec | None
+) -> Samples:
     """What was held out of the training, as many as serve to tell a difference of a per cent or so."""
     each = sum(int(np.prod(spec.shape)) * np.dtype(spec.dtype).itemsize for spec in inputs)
     count = max(job.recipe.samples, min(_GATED, _GATED_BYTES // max(each, 1)))

@@ -21,7 +21,7 @@ from edgepress.build.job import PART, Done, Job, Planned
 from edgepress.build.listener import Listener, Silent
 from edgepress.build.lock import lock_path, read_lock, write_lock
 from edgepress.build.press import calibration_samples, choose_network, specs
-from edgepress.build.train import refuse_graphs, trained_network
+from edgepress.build.train import check_training, trained_network
 from edgepress.bundle import Check, Manifest, verified
 from edgepress.bundle.writer import remove_partials, write_bundle
 from edgepress.errors import MissingExtraError, TargetError, UsageError
@@ -162,7 +162,7 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
         recipe, source, target, cache, listener, locked=read_lock(lock_path(output)) if recipe.on else {}
     )
     if method is not None:
-        refuse_graphs(job, method)
+        check_training(job, method)
     wanted_engines(job)  # a wrong name is said before an hour's work, not after
     return job, output
 

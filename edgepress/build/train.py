@@ -18,7 +18,7 @@ from edgepress.build.press import (
     target_defaults,
 )
 from edgepress.bundle import Check
-from edgepress.errors import SourceError, StorageError
+from edgepress.errors import SourceError, StorageError, UsageError
 from edgepress.inputs import InputKind
 from edgepress.methods import Course, Method, Tensors, configure
 from edgepress.progress import Progress
@@ -30,16 +30,26 @@ _MORE = "train for more steps, or leave more layers with skip (what was trained 
 _WEIGHTS, _REFERENCE = "weights.safetensors", "float.safetensors"
 
 
-def refuse_graphs(job: Job, method: Method) -> None:
-    """Refuse a source that cannot be trained.
+def check_training(job: Job, method: Method) -> None:
+    """Refuse at once what would be refused after the export, or after hours.
 
     Raises:
-        SourceError: it is no torch module.
+        SourceError: the source is no torch module, or the method finds nothing in it to press.
+        UsageError: the options do not fit it, or there is nothing to train on.
     """
+    training = method.training
+    assert training is not None
     if job.source.kind != "torch":
         raise SourceError(
             f"the method {method.name} trains, and {job.source.name} is an ONNX graph, which has no gradients; give "
             "its torch code as file.py:callable"
+        )
+    config = configure(method, job.recipe.options)
+    training.key(config)
+    if training.check(job.source.load(), config) and not job.recipe.data:
+        raise UsageError(
+            f"the method {method.name} trains, and there are no examples; give --data a folder, file.py:callable "
+            "or digits"
         )
 
 
@@ -67,14 +77,16 @@ def trained_network(
     facts = steps.read_facts(exported.folder)
     inputs, outputs = specs(facts["inputs"]), specs(facts["outputs"])
     scored = next((spec for spec in outputs if spec.name == scores), outputs[0])
-    sets = training_sets(job, inputs, kinds, scored) if training.check(module, config) else None
+    trains = training.check(module, config)
+    is_code = bool(job.recipe.data) and not Path(job.recipe.data).is_dir()
+    sets = training_sets(job, inputs, kinds, scored) if trains or is_code else None
 
     def work(folder: Path, progress: Progress) -> None:
         with job.cache.unfinished(job.key("train", wanted)) as checkpoints:
             course = Course(
                 inputs, bool(scores), checkpoints, progress, lambda what: job.listener.kept("train", what)
             )
-            trained = training.train(module, sets, config, course)
+            trained = training.train(module, sets if trains else None, config, course)
         _write_tensors(folder / _WEIGHTS, trained.tensors)
         if trained.reference is not None:
             _write_tensors(folder / _REFERENCE, trained.reference)
@@ -84,11 +96,11 @@ def trained_network(
         "source": job.source.digest,
         "method": method.name,
         "config": training.key(config),
-        "data": sets.digest if sets is not None else "",
+        "data": sets.digest if sets is not None and trains else "",
         "inputs": encode(inputs),
         "scores": bool(scores),
     }
-    about = f"training ({method.name})" if sets is not None else "taking the weights as they are"
+    about = f"training ({method.name})" if trains else "taking the weights as they are"
     done = job.step("train", about, wanted, work, _train_figure)
     job.cache.forget(done.key)
     reference = _export_reference(job, exported, done, inputs)
@@ -101,7 +113,8 @@ def trained_network(
         return reference, gated(
             job, reference, network, gate_samples(job, network, kinds, scores), scores, _MORE
         )
-    samples = held_out_samples(job, sets, inputs, scored)
+    is_class = steps.read_facts(done.folder).get("task", "classification") == "classification"
+    samples = held_out_samples(job, sets, inputs, scored if is_class else None)
     scores = scores or (scored.name if samples.classes else "")
     return reference, gated(job, reference, network, samples, scores, _MORE)
 
@@ -148,6 +161,8 @@ def _export_pressed(
     training = method.training
     assert training is not None
     samples = calibration_samples(job, inputs, kinds, half=0)
+    if config.rest == "int8" and not job.recipe.data:
+        job.listener.note(f"calibrating on {samples.origin}; --data takes your own")
 
     def work(folder: Path, progress: Progress) -> None:
         from edgepress.exporters.torch_onnx import export_module

@@ -175,7 +175,7 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
         if given[name] is not None:
             changes[name] = given[name]
     if given["options"]:
-        changes["options"] = {**recipe.options, **dict(map(_option, given["options"]))}
+        changes["options"] = {**recipe.options, **dict(map(read_option, given["options"]))}
     if given["engines"] is not None:
         changes["engines"] = tuple(name.strip() for name in given["engines"].split(",") if name.strip())
     inputs = dict(recipe.inputs)
@@ -199,7 +199,7 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
         raise UsageError(str(error)) from None
 
 
-def _option(text: str) -> tuple[str, Any]:
+def read_option(text: str) -> tuple[str, Any]:
     """``key=value`` with the value as TOML writes it; what is no TOML is a text."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
@@ -207,7 +207,7 @@ def _option(text: str) -> tuple[str, Any]:
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except (tomllib.TOMLDecodeError, RecursionError):
-        return key.strip(), value
+        return key.strip(), value.strip()
 
 
 def _kind(given: dict[str, Any]) -> InputKind | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgepress.errors import UsageError
+from edgepress.errors import MissingExtraError, UsageError
 from edgepress.progress import Progress
 from edgepress.records import RecordError, decode, near
 from edgepress.tensor import TensorSpec
@@ -32,6 +32,7 @@ BUILT_IN = {
     "ternary": "edgepress.methods.ternary:METHOD",
 }
 GROUP = "edgepress.methods"
+_EXTRAS = {"onnx": "build", "onnxruntime": "", "torch": "build", "safetensors": "train"}
 
 
 @dataclass(frozen=True)
@@ -171,10 +172,17 @@ def find_method(name: str) -> Method:
 
     Raises:
         UsageError: there is none, or what another package registered is no method.
+        MissingExtraError: it needs a package that is not installed.
     """
     if name in BUILT_IN:
         module, attribute = BUILT_IN[name].split(":")
-        found = getattr(import_module(module), attribute)
+        try:
+            found = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRAS:
+                raise
+            raise MissingExtraError(f"the method {name}", package, _EXTRAS[package]) from None
     else:
         points = [point for point in entry_points(group=GROUP) if point.name == name]
         if not points:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from edgepress.nn.bitnet_checkpoint import pack_codes
 
-WIDTH, WORDS, LENGTH = 128, 48, 4
+WIDTH, WORDS, LENGTH = 128, 48, 2
 
 
 class Block(nn.Module):

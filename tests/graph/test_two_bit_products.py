@@ -48,15 +48,15 @@ def test_codes_lie_as_the_operator_reads_them() -> None:
 
 @pytest.mark.parametrize(("norm", "bias"), [(True, True), (False, False)])
 def test_it_comes_within_two_per_cent(norm: bool, bias: bool) -> None:
-    model = layers(256, 3, norm=norm, bias=bias)
-    assert use_two_bit_products(model, most_rows=2) is model  # more rows are faster as they are
+    model = layers(256, 2, norm=norm, bias=bias)
+    assert use_two_bit_products(model, most_rows=1) is model  # more rows are faster as they are
     made = use_two_bit_products(model)
     onnx.checker.check_model(made)
     # Of three layers one has a multiple of 128 inputs; blocks of other sizes are slower.
     assert ops(made).count("MatMulNBits") == 1 and ops(made).count("MatMulInteger") == 1
     assert ops(model).count("MatMulInteger") == 2
     assert "MatMulNBits" not in ops(model)
-    x = RNG.standard_normal((1, 3, 256)).astype(np.float32)
+    x = RNG.standard_normal((1, 2, 256)).astype(np.float32)
     exact, near = run(model, x), run(made, x)
     assert near.shape == exact.shape
     assert 0 < float(np.linalg.norm(near - exact)) < 0.02 * float(np.linalg.norm(exact))

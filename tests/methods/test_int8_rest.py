@@ -9,15 +9,18 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from edgepress.cli.precision import precision_table
-from edgepress.errors import UsageError
+from edgepress.errors import SourceError, UsageError
 from edgepress.graph.index import Index
-from edgepress.methods.int8 import Int8Config, quantise_rest
+from edgepress.methods.int8 import Int8Config, press, quantise_rest
 from edgepress.methods.int8.standing import retyped
 from edgepress.nn import Ternary
 from edgepress.progress import silent
+from tests.compilers.graphs import random_graph
 from tests.compilers.running import compiled
 from tests.graph.graphs import ops
 from tests.methods.ternary_nets import PICTURE, exported, residual, rows
@@ -43,17 +46,17 @@ def feeds(model: onnx.ModelProto, count: int, seed: int = 0) -> Feeds:
 
 
 def run(
-    model: onnx.ModelProto, given: Feeds, level: Any = LEVELS[0], tensor: str = ""
+    model: onnx.ModelProto, inputs: Feeds, level: Any = LEVELS[0], tensor: str = ""
 ) -> np.ndarray[Any, Any]:
     options = ort.SessionOptions()
     options.graph_optimization_level = level
     options.log_severity_level = 4
     opened = onnx.ModelProto()
     opened.CopyFrom(model)
-    if tensor:
+    if tensor and all(item.name != tensor for item in model.graph.output):
         opened.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
     session = ort.InferenceSession(opened.SerializeToString(), options)
-    return np.stack([session.run([tensor or "output"], feed)[0] for feed in given])
+    return np.stack([session.run([tensor or "output"], feed)[0] for feed in inputs])
 
 
 def pressed(
@@ -99,9 +102,9 @@ def test_every_level_of_onnx_runtime_gives_the_same_and_near_the_float_layers(
     pictures: Any, activations: str
 ) -> None:
     model, _ = pressed(pictures[0], pictures[1], activations)
-    given = feeds(model, 8, seed=7)
-    expected = run(pictures[0], given)
-    results = [run(model, given, level) for level in LEVELS]
+    inputs = feeds(model, 8, seed=7)
+    expected = run(pictures[0], inputs)
+    results = [run(model, inputs, level) for level in LEVELS]
     step = output_step(model)
     assert max(float(np.abs(result - results[0]).max()) for result in results) < 2.01 * step
     assert float(np.abs(results[0] - expected).max()) < 0.05 * float(np.abs(expected).max())
@@ -124,10 +127,10 @@ def test_no_tensor_is_quantised_twice(pictures: Any) -> None:
 def test_the_compiled_engine_takes_it_whole(pictures: Any, tmp_path: Path) -> None:
     model, _ = pressed(*pictures)
     kernels, native = compiled(model, tmp_path)
-    given = feeds(model, 2, seed=3)
+    inputs = feeds(model, 2, seed=3)
     step = output_step(model)
-    found = np.stack([native.run(feed)["output"] for feed in given])
-    assert float(np.abs(found - run(model, given)).max()) < 1.01 * step
+    found = np.stack([native.run(feed)["output"] for feed in inputs])
+    assert float(np.abs(found - run(model, inputs)).max()) < 1.01 * step
     assert all(layer.integer for layer in kernels.layers if layer.macs)
 
 
@@ -135,9 +138,9 @@ def test_ternary_layers_before_a_float_one_keep_every_bit() -> None:
     layers = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3))
     model, kept = exported(layers, Ternary(), PICTURE, skip_first=False)
     done, facts = pressed(model, kept)
-    given = feeds(model, 6, seed=2)
+    inputs = feeds(model, 6, seed=2)
     assert list(facts["precisions"]["int8"]) == ["4/Conv"]
-    np.testing.assert_array_equal(run(model, given, tensor="2/Conv"), run(done, given, tensor="2/Conv"))
+    np.testing.assert_array_equal(run(model, inputs, tensor="2/Conv"), run(done, inputs, tensor="2/Conv"))
 
 
 def test_rows_scaled_as_they_come_stay_and_so_do_products_of_activations(attending: Any) -> None:
@@ -152,27 +155,27 @@ def test_rows_scaled_as_they_come_stay_and_so_do_products_of_activations(attendi
         if node.op_type == "MatMul" and index.producer[node.input[1]].op_type != "DequantizeLinear"
     ]
     assert len(floating) == 2
-    given = feeds(model, 6, seed=2)
-    expected = run(model, given)
+    inputs = feeds(model, 6, seed=2)
+    expected = run(model, inputs)
     for level in LEVELS:
-        assert float(np.abs(run(done, given, level) - expected).max()) < 0.05 * float(np.abs(expected).max())
+        assert float(np.abs(run(done, inputs, level) - expected).max()) < 0.05 * float(np.abs(expected).max())
 
 
 def test_signed_and_unsigned_steps_mean_the_same(pictures: Any) -> None:
     signed = retyped(pictures[0], "int8")
     onnx.checker.check_model(signed, full_check=True)
-    given = feeds(signed, 4)
-    np.testing.assert_array_equal(run(signed, given), run(pictures[0], given))
+    inputs = feeds(signed, 4)
+    np.testing.assert_array_equal(run(signed, inputs), run(pictures[0], inputs))
     back = retyped(signed, "uint8")
-    np.testing.assert_array_equal(run(back, given), run(pictures[0], given))
+    np.testing.assert_array_equal(run(back, inputs), run(pictures[0], inputs))
     assert retyped(pictures[0], "uint8") == pictures[0]
 
 
 def test_a_network_with_nothing_left_comes_back_as_it_is(pictures: Any) -> None:
     model, _ = pressed(*pictures)
     again = quantise_rest(model, [], Int8Config(), "uint8", silent)
-    given = feeds(model, 4)
-    np.testing.assert_array_equal(run(again.graph, given), run(model, given))
+    inputs = feeds(model, 4)
+    np.testing.assert_array_equal(run(again.graph, inputs), run(model, inputs))
     assert again.facts["integer_nodes"] == 0
 
 
@@ -188,3 +191,25 @@ def test_layers_named_stay_in_float_and_the_type_is_checked(pictures: Any) -> No
 def test_the_bytes_repeat(pictures: Any) -> None:
     first, second = (pressed(*pictures)[0].SerializeToString(deterministic=True) for _ in range(2))
     assert first == second
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), activations=st.sampled_from(["uint8", "int8"]))
+def test_a_graph_on_integers_keeps_its_numbers_in_either_type(seed: int, activations: str) -> None:
+    model = random_graph(seed)
+    rng = np.random.default_rng(seed)
+    shapes = {
+        item.name: tuple(d.dim_value for d in item.type.tensor_type.shape.dim) for item in model.graph.input
+    }
+    inputs = [
+        {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+        for _ in range(3)
+    ]
+    try:
+        once = press(model, inputs, Int8Config(rounding="nearest"), "uint8", silent).graph
+    except SourceError:
+        return
+    again = quantise_rest(once, inputs, Int8Config(), activations, silent)
+    assert again.facts["integer_nodes"] == 0
+    tensor = once.graph.output[0].name
+    np.testing.assert_array_equal(run(again.graph, inputs, tensor=tensor), run(once, inputs, tensor=tensor))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from edgepress.build import build
+from edgepress.recipe import InputRecipe, Recipe
 from tests.bundles import LABELS
 from tests.structure.house import ROOT
 
@@ -65,25 +67,17 @@ def test_examples_without_arguments_say_how_they_are_used() -> None:
         assert "usage: python" in done.stderr
 
 
-def test_train_ternary_gives_what_edgepress_builds(tmp_path: Path) -> None:
-    environment = {**os.environ, "WEIGHTS": str(tmp_path / "w.safetensors"), "PYTHONPATH": str(ROOT)}
-    environment |= {"OMP_NUM_THREADS": "1"}
-    script = EXAMPLES / "train_ternary.py"
-
-    def run(*command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert "step 100: loss" in run(str(script), "100")
-    how = ("--method", "ternary", "--option", "steps=0", "--input", "picture:1x1x16x16", "--engines", "ort")
-    run("-m", "edgepress", "build", f"{script}:model", *how, "-o", "net.edge")
-    page = run("-m", "edgepress", "inspect", "net.edge")
-    assert "ternary_layers 2" in page and "left by the network's own code" in page
+def test_train_ternary_gives_what_edgepress_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHTS", str(tmp_path / "w.safetensors"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = example("train_ternary.py", "100")
+    assert done.returncode == 0, done.stderr
+    assert "step 100: loss" in done.stdout
+    recipe = Recipe(
+        model=f"{EXAMPLES / 'train_ternary.py'}:model", method="ternary", options={"steps": 0}, engines=("ort",),
+        inputs={"picture": InputRecipe((1, 1, 16, 16))}, output=str(tmp_path / "net.edge"),
+    )  # fmt: skip
+    facts = build(recipe).manifest.method["facts"]
+    assert facts["ternary_layers"] == 2
+    assert {each["why"] for each in facts["left"]} == {"left by the network's own code"}

@@ -24,7 +24,7 @@ class TernaryConfig:
         smallest: layers of fewer weights stay as they are.
         rest: what becomes of the layers left: ``int8`` or ``float``.
         onnxruntime: ``exact`` products of integers in the engine ort, or its own of two-bit weights, ``two-bit``:
-            faster for up to four rows, and about a per cent off in each layer.
+            faster for one or two rows, and about a per cent off in each layer.
         start: ``float`` begins with the module's own weights; ``scratch`` trains a float network first, then a
             ternary one from it; ``auto`` is ``float`` where the module's own weights do better than chance.
         task: ``auto`` finds it by the targets: whole numbers are classes, floats are numbers to meet, none is

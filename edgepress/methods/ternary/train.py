@@ -14,7 +14,7 @@ from edgepress.methods.ternary.layers import copied, made_ternary
 from edgepress.nn import set_phase
 from edgepress.nn.ternary_frozen import freeze, has_ternary
 from edgepress.nn.ternary_layers import each_layer
-from edgepress.training import History, Plan, fit, told
+from edgepress.training import History, Plan, Record, fit, told
 from edgepress.training.examples import Batch, Examples
 from edgepress.training.sets import Sets
 from edgepress.training.tasks import Task, find_task, run
@@ -60,7 +60,7 @@ def train(module: nn.Module, sets: Sets | None, config: TernaryConfig, course: C
         )
     history = _fit(
         network, task, sets, plan, course, "ternary", device, _loss(task, teacher, config),
-        before=_phases(network, plan, config.phase), teacher=teacher,
+        phase=_phases(plan, config.phase), teacher=teacher,
     )  # fmt: skip
     set_phase(network, 1.0)
     _check_ranges(network)
@@ -103,25 +103,32 @@ def _fit(
     stage: str,
     device: torch.device,
     loss: Callable[[nn.Module, Batch], Tensor],
-    before: Callable[[int], None] | None = None,
+    phase: Callable[[int], float] | None = None,
     teacher: nn.Module | None = None,
 ) -> History:
+    def before(step: int) -> None:
+        if phase is not None:
+            set_phase(network, phase(step))
+
     def score(module: nn.Module) -> float:
-        if before is not None:
+        if phase is not None:
             set_phase(module, 1.0)
         return task.score(module, sets.held_out, teacher)
 
-    def progress(done: int, total: int, what: str = "") -> None:
-        course.progress(done, total, f"{stage}, {named(what)}")
+    def named(done: int, what: str) -> str:
+        share = "" if phase is None or phase(done - 1) == 1 else f" at λ {phase(done - 1):.2f}"
+        return f"{what.replace('score', task.score_name)}{share}"
 
-    def named(what: str) -> str:
-        return what.replace("score", task.score_name)
+    def progress(done: int, total: int, what: str = "") -> None:
+        course.progress(done, total, f"{stage}, {named(done, what)}")
+
+    def kept(record: Record) -> None:
+        course.kept(f"{stage} step {record.step} of {plan.steps}, {named(record.step, told(record))}")
 
     examples = Examples(sets.train.count, sets.train.take, sets.train.augment, sets.train.origin, sets.digest)
     return fit(
         network, examples, loss, plan, score=score, folder=course.folder / stage, before_step=before, device=device,
-        progress=progress,
-        kept=lambda record: course.kept(f"{stage} step {record.step} of {plan.steps}, {named(told(record))}"),
+        progress=progress, kept=kept,
     )  # fmt: skip
 
 
@@ -147,13 +154,9 @@ def _loss(
     return loss
 
 
-def _phases(network: nn.Module, plan: Plan, share: float) -> Callable[[int], None]:
-    """λ, rising from 0 to 1 over a share of the steps."""
-
-    def before(step: int) -> None:
-        set_phase(network, min(1.0, (step + 1) / (share * plan.steps)) if share else 1.0)
-
-    return before
+def _phases(plan: Plan, share: float) -> Callable[[int], float]:
+    """λ of a step, rising from 0 to 1 over a share of the steps."""
+    return lambda step: min(1.0, (step + 1) / (share * plan.steps)) if share else 1.0
 
 
 def _device(wanted: str) -> torch.device:
