@@ -203,7 +203,7 @@ def _arguments() -> argparse.Namespace:
     )  # fmt: skip
     add = parser.add_argument
     add("--seeds", type=lambda text: [int(n) for n in text.split(",")], default=[0], metavar="N,M")
-    add("--steps", type=int, default=1000, help="of each run (1000)")
+    add("--steps", type=int, default=3000, help="of each run (3000)")
     add("--batch", type=int, default=16, help=f"pieces of {CONTEXT} bytes a step (16)")
     add("--rate", type=float, default=3e-3, help="highest learning rate (0.003)")
     add("--width", type=int, default=64, help="features of a byte; the wide networks have twice as many (64)")
