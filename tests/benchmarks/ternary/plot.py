@@ -52,7 +52,7 @@ def draw_points(columns: Mapping[str, Sequence[tuple[str, float]]], axis: str, p
     panel.set_ylabel(axis, fontsize=9)
     panel.tick_params(labelsize=8)
     panel.grid(axis="y", linewidth=0.4)
-    panel.legend(fontsize=8)
+    panel.legend(fontsize=8, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
