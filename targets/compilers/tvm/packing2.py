@@ -1,0 +1,89 @@
+"""How ternary weights lie in memory: two bits each, or five in a byte, in registers of neighbouring outputs.
+
+Weights ``[outputs, inputs]`` are cut into panels of ``lanes`` outputs, a lane of 32 bits each, and runs of
+inputs that fill one register: ``[panels, runs, lanes, 4]`` bytes. Byte ``j`` of lane ``n`` holds, in field
+``s``, the weight of output ``n`` for input ``(fields · run + s) · 4 + j``: a multiply-add that sums four
+neighbouring products takes one field of a register and four neighbouring inputs, spread over all lanes.
+What fills the last panel and the last run means zero.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+BYTES = 4  # of a lane: inputs whose products are summed at once
+FIELDS = 4  # of a byte at two bits a weight
+RUN = FIELDS * BYTES  # inputs of a run at two bits a weight
+DIGITS = 5  # of a byte in base three
+LONG_RUN = DIGITS * BYTES  # inputs of a run at five weights a byte
+POWERS = 3 ** np.arange(DIGITS)
+
+
+def is_ternary(weight: np.ndarray) -> bool:
+    """Whether all weights are −1, 0 or 1."""
+    return bool(np.isin(weight, (-1, 0, 1)).all())
+
+
+def pack2(weight: np.ndarray, lanes: int, signed: bool = False) -> np.ndarray:
+    """Two bits a weight.
+
+    Args:
+        weight: ``[outputs, inputs]`` of −1, 0 and 1.
+        lanes: of 32 bits, in a register.
+        signed: fields of two's complement (3, 0, 1) instead of one more than the weight (0, 1, 2).
+
+    Returns:
+        uint8 ``[panels, runs, lanes, 4]``.
+    """
+    fields = _fields(weight, lanes, FIELDS).astype(np.uint8)
+    fields = fields & 3 if signed else fields + 1
+    return np.bitwise_or.reduce(fields << (2 * np.arange(FIELDS, dtype=np.uint8)), axis=-1)
+
+
+def unpack2(packed: np.ndarray, outputs: int, inputs: int, signed: bool = False) -> np.ndarray:
+    """What :func:`pack2` took: int8 ``[outputs, inputs]``."""
+    fields = (packed[..., None] >> (2 * np.arange(FIELDS, dtype=np.uint8))) & 3
+    weight = ((fields ^ 2).astype(np.int8) - 2) if signed else fields.astype(np.int8) - 1
+    return _weight(weight, outputs, inputs)
+
+
+def pack5(weight: np.ndarray, lanes: int) -> np.ndarray:
+    """Five weights a byte, 1.6 bits each: ``Σ (weight of field s + 1) · 3^s``, 0 … 242.
+
+    Args:
+        weight: ``[outputs, inputs]`` of −1, 0 and 1.
+        lanes: of 32 bits, in a register.
+
+    Returns:
+        uint8 ``[panels, long runs, lanes, 4]``.
+    """
+    return ((_fields(weight, lanes, DIGITS).astype(np.int64) + 1) @ POWERS).astype(np.uint8)
+
+
+def unpack5(packed: np.ndarray, outputs: int, inputs: int) -> np.ndarray:
+    """What :func:`pack5` took: int8 ``[outputs, inputs]``."""
+    return _weight((packed[..., None] // POWERS % 3).astype(np.int8) - 1, outputs, inputs)
+
+
+def four_of_five() -> np.ndarray:
+    """For each byte of five weights, the first four as :func:`pack2` has them: uint8 ``[256]``.
+
+    The fifth, plus one, is how many of 81 and 162 the byte reaches.
+    """
+    digits = np.arange(256)[:, None] // POWERS[:FIELDS] % 3
+    return (digits << (2 * np.arange(FIELDS))).sum(1).astype(np.uint8)
+
+
+def _fields(weight: np.ndarray, lanes: int, fields: int) -> np.ndarray:
+    """``[outputs, inputs]`` as ``[panels, runs, lanes, 4, fields]``, zeros after the last."""
+    outputs, inputs = weight.shape
+    panels, runs = -(-outputs // lanes), -(-inputs // (fields * BYTES))
+    full = np.zeros((panels * lanes, runs * fields * BYTES), np.int8)
+    full[:outputs, :inputs] = weight
+    return full.reshape(panels, lanes, runs, fields, BYTES).transpose(0, 2, 1, 4, 3)
+
+
+def _weight(fields: np.ndarray, outputs: int, inputs: int) -> np.ndarray:
+    panels, runs, lanes, _, count = fields.shape
+    full = fields.transpose(0, 2, 1, 4, 3).reshape(panels * lanes, runs * count * BYTES)
+    return np.ascontiguousarray(full[:outputs, :inputs])
