@@ -86,7 +86,10 @@ def _case(forms: dict[str, Loaded], asked: dict[str, float], rounds: int) -> dic
     seconds = in_turns({name: form.run for name, form in forms.items()}, rounds)
     rows: dict[str, Any] = {}
     for name, times in seconds.items():
-        row = {"microseconds": asdict(median((np.array(times) * 1e6).tolist())), "least": min(map(min, times)) * 1e6}
+        row = {
+            "microseconds": asdict(median((np.array(times) * 1e6).tolist())),
+            "least": min(map(min, times)) * 1e6,
+        }
         if name != "ternary":
             row["times_faster"] = asdict(ratio(times, seconds["ternary"]))
         if name in asked:

@@ -50,11 +50,14 @@ def ort(model: onnx.ModelProto, x: Array) -> Loaded:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
     value = onnxruntime.OrtValue.ortvalue_from_numpy(x)
     result = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(session.get_outputs()[0].shape, np.float32))
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", value)
     binding.bind_ortvalue_output("y", result)
-    run, inner, kept = session._sess.run_with_iobinding, binding._iobinding, (session, binding, value)
-    return Loaded(lambda: run(inner, None), lambda: result.numpy() if kept else result.numpy())
+    kept = (session, binding, value, result)
+    run, inner = session._sess.run_with_iobinding, binding._iobinding
+    return Loaded(lambda: run(inner, None), lambda: kept[-1].numpy())

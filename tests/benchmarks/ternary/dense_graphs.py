@@ -11,10 +11,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.compilers.dynamic_graphs import Part, dynamic_nodes
+
 Array = np.ndarray[Any, Any]
 
 BLOCK = 128  # inputs that share a scale in ONNX Runtime's kernels of few bits
-LEAST = 1e-5
 
 
 def ternary_weight(inputs: int, outputs: int, seed: int) -> tuple[Array, Array]:
@@ -24,38 +25,7 @@ def ternary_weight(inputs: int, outputs: int, seed: int) -> tuple[Array, Array]:
     return weight, np.full(outputs, 0.7 / inputs**0.5, np.float32)
 
 
-def dynamic_nodes(x: str, y: str, weight: Array, step: Array, name: str = "", levels: float = 128.0) -> _Part:
-    """A ternary layer as edgepress exports it: codes of rows, MatMulInteger, one scale a row and output."""
-    numbers = {
-        "axes": np.array([-1], np.int64), "least": np.float32(LEAST), "levels": np.float32(levels),
-        "low": np.float32(-128), "high": np.float32(127), "middle": np.float32(128), "zero": np.uint8(128),
-        "weight": weight, "step": step, "bias": np.linspace(-1, 1, len(step), dtype=np.float32),
-    }  # fmt: skip
-    chain = [
-        ("Abs", [x], "size"), ("ReduceMax", ["size", "axes"], "most"), ("Clip", ["most", "least"], "held"),
-        ("Reciprocal", ["held"], "turned"), ("Mul", ["turned", "levels"], "scale"), ("Mul", [x, "scale"], "steps"),
-        ("Round", ["steps"], "whole"), ("Clip", ["whole", "low", "high"], "inside"),
-        ("Add", ["inside", "middle"], "moved"), ("Cast", ["moved"], "codes"),
-        ("MatMulInteger", ["codes", "weight", "zero"], "sums"), ("Cast", ["sums"], "real"),
-        ("Div", ["step", "scale"], "share"), ("Mul", ["real", "share"], "scaled"), ("Add", ["scaled", "bias"], y),
-    ]  # fmt: skip
-
-    def own(value: str) -> str:
-        return value if value in (x, y) else f"{name}{value}"
-
-    kinds = {"codes": TensorProto.UINT8, "real": TensorProto.FLOAT}
-    nodes = []
-    for op, inputs, output in chain:
-        attrs: dict[str, Any] = {"to": kinds[output]} if op == "Cast" else {}
-        attrs |= {"keepdims": 1} if op == "ReduceMax" else {}
-        nodes.append(helper.make_node(op, [own(i) for i in inputs], [own(output)], own(output), **attrs))
-    return nodes, [numpy_helper.from_array(np.asarray(value), own(key)) for key, value in numbers.items()]
-
-
-_Part = tuple[list[onnx.NodeProto], list[onnx.TensorProto]]
-
-
-def model_of(part: _Part, inputs: int, outputs: int, rows: int) -> onnx.ModelProto:
+def model_of(part: Part, inputs: int, outputs: int, rows: int) -> onnx.ModelProto:
     """A model of one input ``x`` ``[rows, inputs]`` and one output ``y`` ``[rows, outputs]``."""
     nodes, constants = part
     ends = [
@@ -74,7 +44,7 @@ def ternary(rows: int, inputs: int, outputs: int, layers: int = 1) -> onnx.Model
     for i in range(layers):
         weight, step = ternary_weight(inputs if not i else outputs, outputs, i)
         names = ("x" if not i else f"y{i - 1}", "y" if i == layers - 1 else f"y{i}")
-        more = dynamic_nodes(*names, weight, step, f"l{i}.")
+        more = dynamic_nodes(*names, weight, step, np.linspace(-1, 1, outputs, dtype=np.float32), f"l{i}.")
         nodes, constants = nodes + more[0], constants + more[1]
     return model_of((nodes, constants), inputs, outputs, rows)
 
@@ -110,7 +80,9 @@ def few_bits(bits: int) -> Callable[[int, int, int], onnx.ModelProto]:
     def made(rows: int, inputs: int, outputs: int) -> onnx.ModelProto:
         weight, step = ternary_weight(inputs, outputs, 0)
         each, blocks = 8 // bits, inputs // BLOCK
-        codes = (weight.T.astype(np.int16) + (1 << bits - 1)).astype(np.uint8).reshape(outputs, blocks, -1, each)
+        codes = (
+            (weight.T.astype(np.int16) + (1 << bits - 1)).astype(np.uint8).reshape(outputs, blocks, -1, each)
+        )
         shifts = bits * np.arange(each, dtype=np.uint8)
         packed = np.bitwise_or.reduce(codes << shifts, axis=-1)
         constants = {
@@ -120,7 +92,9 @@ def few_bits(bits: int) -> Callable[[int, int, int], onnx.ModelProto]:
             "MatMulNBits", ["x", "w", "s", "", "", "b"], ["y"], domain="com.microsoft",
             K=inputs, N=outputs, bits=bits, block_size=BLOCK, accuracy_level=4,
         )  # fmt: skip
-        return model_of(([node], [numpy_helper.from_array(v, k) for k, v in constants.items()]), inputs, outputs, rows)
+        return model_of(
+            ([node], [numpy_helper.from_array(v, k) for k, v in constants.items()]), inputs, outputs, rows
+        )
 
     return made
 
@@ -145,4 +119,9 @@ def static_int8(rows: int, inputs: int, outputs: int) -> onnx.ModelProto:
         helper.make_node("QuantizeLinear", ["yf", "sy", "zx"], ["yq"]),
         helper.make_node("DequantizeLinear", ["yq", "sy", "zx"], ["y"]),
     ]
-    return model_of((nodes, [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]), inputs, outputs, rows)
+    return model_of(
+        (nodes, [numpy_helper.from_array(np.asarray(v), k) for k, v in constants.items()]),
+        inputs,
+        outputs,
+        rows,
+    )
