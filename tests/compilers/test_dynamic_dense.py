@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,12 @@ TERNARY = [
     Dense((17,), 64, 48, levels=127.0), Dense((1,), 5, 3), Dense((2, 9), 250, 70, one_step=True), Dense((1, 1), 1, 1),
     Dense((5,), 272, 16), Dense((1,), 130, 33, relu=True), Dense((33,), 18, 40),
 ]  # fmt: skip
+EIGHT = [
+    replace(case, lowest=low, highest=high, extreme=extreme)
+    for case, (low, high, extreme) in zip(
+        TERNARY, cycle([(-127, 127, False), (-64, 64, True), (-128, 127, True), (-2, 1, False)])
+    )
+]
 EXTREME = [
     Dense((rows,), inputs, 50, extreme=True) for rows, inputs in ((1, 300), (9, 1000), (2, 16), (3, 113))
 ]
@@ -45,7 +52,9 @@ def _inputs(layers: list[Layer]) -> dict[str, Any]:
 def _emulated(layers: list[Layer], board: str, folder: Path) -> tuple[AotKernels, dict[str, Any]]:
     target = load_target(board)
     made = compile_graph(together(layers), target, folder)
-    linked = link([made.model, made.kernels], target, folder / "lib", executable=target.kind == "microcontroller")
+    linked = link(
+        [made.model, made.kernels], target, folder / "lib", executable=target.kind == "microcontroller"
+    )
     library = linked.shared or linked.image
     assert library is not None
     given = [_inputs(layers)[spec.name] for spec in made.inputs]
@@ -57,18 +66,20 @@ def _emulated(layers: list[Layer], board: str, folder: Path) -> tuple[AotKernels
     return made, dict(zip([spec.name for spec in made.outputs], outputs, strict=True))
 
 
-@pytest.mark.parametrize("cases", [TERNARY, EXTREME], ids=["ternary", "extreme"])
+@pytest.mark.parametrize("cases", [TERNARY, EXTREME, EIGHT], ids=["ternary", "extreme", "eight"])
 @pytest.mark.parametrize("board", _native_boards(), ids=lambda board: Path(board).stem)
-def test_ternary_layers_equal_numpy(board: str, cases: list[Dense], tmp_path: Path) -> None:
+def test_layers_equal_numpy(board: str, cases: list[Dense], tmp_path: Path) -> None:
     layers = [Layer(case, seed) for seed, case in enumerate(cases)]
     made, native = compiled(together(layers), tmp_path, board)
     _agree(layers, native.run(_inputs(layers)))
-    assert {layer.kernel for layer in made.layers} == {"row_codes", "ternary"}
+    # The layer of one weight is ternary by chance.
+    products = {"tile_dot", "ternary"} if cases is EIGHT else {"ternary"}
+    assert {layer.kernel for layer in made.layers} == {"row_codes"} | products
 
 
 @pytest.mark.parametrize("board", ["rpi4", "rpi5", "rpi-zero2w", "cortex-m7", "wasm32"])
-def test_ternary_layers_equal_numpy_on_an_emulated_board(board: str, tmp_path: Path) -> None:
-    cases = [TERNARY[1], TERNARY[2], TERNARY[4], TERNARY[7], EXTREME[3]]
+def test_layers_equal_numpy_on_an_emulated_board(board: str, tmp_path: Path) -> None:
+    cases = [*TERNARY[1:3], TERNARY[4], TERNARY[7], EXTREME[3], *EIGHT[1:4]]
     layers = [Layer(case, seed) for seed, case in enumerate(cases)]
     _, found = _emulated(layers, board, tmp_path)
     _agree(layers, found)
