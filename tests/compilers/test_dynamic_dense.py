@@ -24,6 +24,7 @@ from tests.compilers.dynamic_graphs import Dense, Layer, together
 from tests.compilers.running import compiled, reference
 from tests.compilers.test_int8_kernels import _native_boards
 
+SMALL_CACHE = str(Path(__file__).with_name("x86-64-v4-small-cache.toml"))
 TERNARY = [
     Dense((1,), 64, 64), Dense((1,), 35, 37, one_step=True), Dense((3,), 33, 5, relu=True), Dense((2,), 100, 130),
     Dense((17,), 64, 48, levels=127.0), Dense((1,), 5, 3), Dense((2, 9), 250, 70, one_step=True), Dense((1, 1), 1, 1),
@@ -75,6 +76,22 @@ def test_layers_equal_numpy(board: str, cases: list[Dense], tmp_path: Path) -> N
     # The layer of one weight is ternary by chance.
     products = {"tile_dot", "ternary"} if cases is EIGHT else {"ternary"}
     assert {layer.kernel for layer in made.layers} == {"row_codes"} | products
+
+
+def _runs_here(board: str) -> bool:
+    return set(load_target(board).cpu.features) <= set(load_target("host").cpu.features)
+
+
+@pytest.mark.parametrize("cases", [TERNARY, EXTREME], ids=["ternary", "extreme"])
+def test_single_rows_read_five_weights_a_byte_where_they_come_from_memory(
+    cases: list[Dense], tmp_path: Path
+) -> None:
+    layers = [Layer(replace(case, rows=(1,)), seed) for seed, case in enumerate(cases)]
+    made = compile_graph(together(layers), load_target(SMALL_CACHE), tmp_path)
+    assert {layer.bits for layer in made.layers if layer.kernel == "ternary"} == {1.6}
+    if _runs_here(SMALL_CACHE):
+        _, native = compiled(together(layers), tmp_path, SMALL_CACHE)
+        _agree(layers, native.run(_inputs(layers)))
 
 
 @pytest.mark.parametrize("board", ["rpi4", "rpi5", "rpi-zero2w", "cortex-m7", "wasm32"])

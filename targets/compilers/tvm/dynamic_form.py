@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+from edgepress.targets.compilers.tvm import packing2
 from edgepress.targets.compilers.tvm.machine import Machine
 
 ROW_CODES = "ep.row_codes"  # the attribute of a PrimFunc that stands for rows made codes
@@ -57,9 +58,28 @@ class TernaryPacking:
 
 
 _VECTORS = 2  # registers of a panel: spread activations are read once for them
+_UNKNOWN_CACHE = 32 << 20  # bytes that the last cache is taken to hold where nothing tells
 
 
-def ternary_packing(machine: Machine, outputs: int) -> TernaryPacking:
-    """How weights of a layer of so many outputs are packed."""
+def looks_up(machine: Machine) -> bool:
+    """Whether a table of 128 bytes in registers tells the weights of a byte in base three."""
+    return machine.look_up == "vbmi" and machine.dot == "vpdpbusd"
+
+
+def ternary_packing(machine: Machine, outputs: int, rows: int, all_weights: int) -> TernaryPacking:
+    """How the weights of a layer are packed.
+
+    Five to a byte where each inference reads them once from memory: for one row of activations, where the
+    network's ternary weights at two bits fill the last cache. Elsewhere to decode them would cost more than
+    to read them.
+
+    Args:
+        machine: the processor.
+        outputs: of the layer.
+        rows: of its activations.
+        all_weights: ternary weights of the network.
+    """
     registers = min(_VECTORS, -(-outputs // machine.lanes))
-    return TernaryPacking(machine.lanes * registers, 4)
+    cache = machine.last_cache or _UNKNOWN_CACHE
+    streamed = rows == 1 and all_weights // 4 > cache and looks_up(machine)
+    return TernaryPacking(machine.lanes * registers, packing2.DIGITS if streamed else packing2.FIELDS)

@@ -18,7 +18,7 @@ from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
 from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
 from edgepress.targets.compilers.tvm.importer import MEND
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing2 import BYTES, is_ternary, pack2
+from edgepress.targets.compilers.tvm.packing2 import BYTES, FIELDS, is_ternary, pack2, pack5
 from edgepress.targets.compilers.tvm.packing8 import INPUTS
 
 _ZERO = 128  # of the graph's unsigned codes
@@ -41,6 +41,9 @@ class DynamicRows(GraphMatcher):
     def __init__(self, model: onnx.ModelProto, machine: Machine) -> None:
         super().__init__(model)
         self.machine = machine
+        products = (node for node in self.graph.node if node.op_type == "MatMulInteger")
+        weights = (self.constants.get(node.input[1]) for node in products)
+        self.ternary = sum(weight.size for weight in weights if weight is not None and is_ternary(weight))
         self.codes: dict[tuple[_Rows, int, int], list[str]] = {}
 
     def run(self, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -129,10 +132,12 @@ class DynamicRows(GraphMatcher):
         result: str,
     ) -> None:
         outputs, inputs = weight.shape
-        packing = ternary_packing(self.machine, outputs)
+        count = int(np.prod(shape[:-1], dtype=np.int64))
+        packing = ternary_packing(self.machine, outputs, count, self.ternary)
         run = packing.digits * BYTES
         codes, scale, sums = self._codes(rows, shape, -(-inputs // run) * run, 0)
-        packed = self.constant(pack2(weight, packing.lanes), name)
+        pack = pack2 if packing.digits == FIELDS else pack5
+        packed = self.constant(pack(weight, packing.lanes), name)
         self.node(
             "EpTernaryDense", [codes, scale, sums, packed, *shares], result, DOMAIN,
             channels=outputs, terms=inputs, digits=packing.digits,
