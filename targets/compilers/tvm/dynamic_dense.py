@@ -44,7 +44,7 @@ def _ternary(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
     def function(codes: Any, scale: Any, sums: Any, weight: Any, step: Any, bias: Any) -> Any:
         shape = [*(int(extent) for extent in codes.shape[:-1]), channels]
-        k, lanes = te.reduce_axis((0, int(codes.shape[-1])), "k"), int(weight.shape[2])
+        k, lanes = te.reduce_axis((0, int(weight.shape[1]) * digits * BYTES), "k"), int(weight.shape[2])
 
         def sum_of(*at: Any) -> Any:
             *row, n = at
