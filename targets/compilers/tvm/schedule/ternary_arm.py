@@ -29,6 +29,8 @@ Sums = list[list[Expr]]  # of rows, of registers of four outputs: int32
 _REGISTER = 16  # bytes
 _SUMS = 24  # registers for sums; the others hold inputs, masks and weights
 _APART = 3  # scales whose sums are kept apart
+_RUNS = 4  # of 64 inputs: at a scale of 16 their products fit 16 bits
+_MANY_RUNS = 16  # of 64 inputs: as codes their products fit 16 bits
 _SHIFTS = (0, 2, 4, 0)  # by which the sum of a field is too large; field 3 is shifted down
 
 
@@ -123,36 +125,36 @@ def _whole(sums: list[Expr]) -> Expr:
     """One sum of those kept apart."""
     total = sums[0]
     for each, shift in zip(sums[1:], _SHIFTS[1:], strict=False):
-        total = total + tirx.shift_right(each, spread(const(shift), 4))
+        lanes, kind = int(each.ty.dtype.lanes), str(each.ty.dtype).partition("x")[0]
+        total = total + tirx.shift_right(each, spread(tirx.const(shift, kind), lanes))
     return total
 
 
 def unrolled(
-    frame: LoopVariables, trips: int, together: int, step: Callable[[Expr], list[Any]]
+    frame: LoopVariables, count: int, together: int, step: Callable[[Expr], list[Any]], first: Expr | None = None
 ) -> list[Any]:
-    """A loop over ``trips`` steps, some of them in each trip, and the rest behind it."""
-    whole, tail = divmod(trips, together)
+    """A loop over ``count`` steps from ``first`` on, some of them in each trip, and the rest behind it."""
+    whole, tail = divmod(count, together)
+    start = const(0) if first is None else first
     done: list[Any] = []
-    if whole:
+    if whole > 1:
         var = frame.axis("k", whole)
-        steps = [s for i in range(together) for s in step(var * const(together) + const(i))]
+        steps = [s for i in range(together) for s in step(start + var * const(together) + const(i))]
         done.append(loop(var, whole, sequence(steps)))
-    for i in range(tail):
-        done += step(const(whole * together + i))
+    for i in range(0 if whole == 1 else whole * together, count):
+        done += step(start + const(i))
     return done
 
 
 class Products:
     """By widening multiply-adds (``smull``, ``smlal``) where there is no dot product: runs of 64 inputs.
 
-    A register of weights belongs to one output, so both halves of its products go to one sum of 16 bits. Codes
-    times inputs reach 256, times a scale of 16 that is 4,096: eight of them fit, those of four runs. Then all
-    scales meet in 16 bits, and before those could overflow, in 32.
+    A register of weights belongs to one output, so both halves of its products go to one sum of 16 bits. A code
+    times an input reaches 256, and 4,096 at a scale of 16: eight of them fit, those of four runs. Then the
+    scales meet in 16 bits, and go on in 32.
     """
 
     RUN = 64
-    UNROLLED = 4  # runs of a trip
-    FLUSHED = 32  # fields of one scale whose sums fit 16 bits
 
     @staticmethod
     def tile(rows: int) -> Tile:
@@ -162,74 +164,62 @@ class Products:
     @staticmethod
     def sums(frame: LoopVariables, tile: Tile, runs: int, x: Inputs, w: Weights) -> tuple[list[Any], Sums]:
         """Statements, and the sums that they leave, over ``runs`` runs of a panel's weights."""
-        many = tile.rows > 1
-        sums = [[local(f"s{r}_{c}", 4, "int32") for c in range(tile.columns)] for r in range(tile.rows)]
+        scales = _APART if tile.rows == 1 else 1
+        together = _RUNS if scales > 1 else _MANY_RUNS
+        places = [(r, c) for r in range(tile.rows) for c in range(tile.columns)]
+        sums = {place: local("s", 4, "int32") for place in places}
         block = Block()
-        for acc in (acc for row in sums for acc in row):
+        for acc in sums.values():
             block.add(tirx.AllocBuffer(acc))
             block.add(put(acc, spread(const(0), 4)))
 
         def trip(first: Expr, count: int) -> list[Any]:
-            inner = Block()
-            small = [
-                [[local(f"t{r}_{c}", 8, "int16") for _ in range(_APART)] for c in range(tile.columns)]
-                for r in range(tile.rows)
-            ]
-            for acc in (acc for row in small for accs in row for acc in accs):
-                inner.add(tirx.AllocBuffer(acc))
-            for i in range(count):
-                run = first + const(i)
-                rows = [
-                    [
-                        inner.bound(x(r, run * const(Products.RUN) + const(s * _REGISTER), _REGISTER))
-                        for s in range(4)
-                    ]
-                    for r in range(tile.rows)
-                ]
-                for c in range(tile.columns):
-                    at = (run * const(tile.columns) + const(c)) * const(_REGISTER)
-                    codes = inner.bound(w(at, _REGISTER))
-                    for s, field in enumerate(apart(codes)):
-                        weights = inner.bound(tirx.reinterpret("int8x16", field))
-                        for r in range(tile.rows):
-                            acc = small[r][c][s % _APART]
-                            fresh = i == 0 and s < _APART
-                            total = _halves(rows[r][s], weights)
-                            inner.add(put(acc, total if fresh else _multiplied(get(acc), rows[r][s], weights)))
-            for r in range(tile.rows):
-                for c in range(tile.columns):
-                    total = get(small[r][c][0])
-                    for s in (1, 2):
-                        total = total + tirx.shift_right(
-                            get(small[r][c][s]), spread(tirx.const(_SHIFTS[s], "int16"), 8)
-                        )
-                    inner.add(put(sums[r][c], get(sums[r][c]) + _widened(total)))
-            return inner.statements
+            small = {place: [local("t", 8, "int16") for _ in range(scales)] for place in places}
+            outer = Block()
+            for acc in (acc for accs in small.values() for acc in accs):
+                outer.add(tirx.AllocBuffer(acc))
+                outer.add(put(acc, spread(tirx.const(0, "int16"), 8)))
 
-        whole, tail = divmod(runs, Products.UNROLLED)
+            def step(run: Expr) -> list[Any]:
+                inner = Block()
+                fields = []
+                for c in range(tile.columns):
+                    codes = inner.bound(w((run * const(tile.columns) + const(c)) * const(_REGISTER), _REGISTER))
+                    fields.append(apart(codes) if scales > 1 else decoded(codes))
+                for s in range(4):
+                    weights = [inner.bound(tirx.reinterpret("int8x16", each[s])) for each in fields]
+                    for r in range(tile.rows):
+                        at = run * const(Products.RUN) + const(s * _REGISTER)
+                        inputs = inner.bound(x(r, at, _REGISTER))
+                        for c in range(tile.columns):
+                            acc = small[r, c][s % scales]
+                            inner.add(put(acc, _multiplied(get(acc), inputs, weights[c])))
+                return inner.statements
+
+            outer.statements += unrolled(frame, count, _RUNS if scales > 1 else 1, step, first)
+            for place, accs in small.items():
+                total = get(sums[place]) + _widened(_whole([get(acc) for acc in accs]))
+                outer.add(put(sums[place], total))
+            return outer.statements
+
+        whole, tail = divmod(runs, together)
         if whole:
-            var = frame.axis("k", whole)
-            body = sequence(trip(var * const(Products.UNROLLED), Products.UNROLLED))
-            block.add(loop(var, whole, body))
+            var = frame.axis("b", whole)
+            block.add(loop(var, whole, sequence(trip(var * const(together), together))))
         if tail:
-            block.statements += trip(const(whole * Products.UNROLLED), tail)
-        result = []
-        for row in sums:
-            done = []
-            for c in range(0, tile.columns, 4):
-                pairs = [_pairwise(get(row[c + i]), get(row[c + i + 1])) for i in (0, 2)]
-                done.append(_pairwise(*pairs))
-            result.append(done)
+            block.statements += trip(const(whole * together), tail)
+        result: Sums = []
+        for r in range(tile.rows):
+            row = [get(sums[r, c]) for c in range(tile.columns)]
+            while len(row) > tile.columns // 4:
+                row = [_pairwise(*row[i : i + 2]) for i in range(0, len(row), 2)]
+            result.append(row)
         return block.statements, result
 
 
 def _half(value: Expr, upper: int) -> Expr:
     part = tirx.Shuffle([value], [const(8 * upper + i) for i in range(8)])
     return tirx.Cast("int16x8", part)
-
-
-def _halves(a: Expr, b: Expr) -> Expr:
-    return _half(a, 0) * _half(b, 0) + _half(a, 1) * _half(b, 1)
 
 
 def _multiplied(acc: Expr, a: Expr, b: Expr) -> Expr:
