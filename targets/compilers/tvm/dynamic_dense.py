@@ -1,0 +1,84 @@
+"""Converters of dense layers of dynamic rows: codes of rows, and products by packed ternary weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tvm import relax, te, tirx
+
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, ROW_CODES, TERNARY
+from edgepress.targets.compilers.tvm.expressions import dtype_of
+from edgepress.targets.compilers.tvm.packing2 import BYTES, FIELDS
+from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE
+from edgepress.targets.compilers.tvm.stages import INPUTS, KERNEL
+
+_KINDS = ("int8", "float32", "int32")  # codes, scales, sums of codes
+
+
+def _row_codes(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """Only stands for a kernel that is written as a whole; :mod:`schedule.row_codes` makes it."""
+    form = attrs["form"].decode() if isinstance(attrs["form"], bytes) else str(attrs["form"])
+    extents = [int(extent) for extent in attrs["shapes"]]
+    each = len(extents) // len(_KINDS)
+
+    def nothing(kind: str) -> Callable[..., Any]:
+        return lambda *at: tirx.const(0, kind)
+
+    def function(x: Any) -> Any:
+        shapes = [extents[i * each : (i + 1) * each] for i in range(len(_KINDS))]
+        return [
+            te.compute(shape, nothing(kind), name="row_codes")
+            for shape, kind in zip(shapes, _KINDS, strict=True)
+        ]
+
+    marks = {"op_pattern": OPAQUE, ROW_CODES: form}
+    made = bb.emit_te(function, *inputs, primfunc_attrs=marks, primfunc_name_hint="row_codes")
+    return relax.Tuple([bb.emit(relax.TupleGetItem(made, i)) for i in range(len(_KINDS))])
+
+
+def _ternary(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """``(Σ codes · (weight + 1) − Σ codes) · (step / scale) + bias``."""
+    channels, terms, digits = (int(attrs[name]) for name in ("channels", "terms", "digits"))
+
+    def function(codes: Any, scale: Any, sums: Any, weight: Any, step: Any, bias: Any) -> Any:
+        shape = [*(int(extent) for extent in codes.shape[:-1]), channels]
+        k, lanes = te.reduce_axis((0, int(codes.shape[-1])), "k"), int(weight.shape[2])
+
+        def sum_of(*at: Any) -> Any:
+            *row, n = at
+            run = digits * BYTES
+            byte = weight(n // lanes, k // run, n % lanes, k % BYTES).astype("int32")
+            value = _field(byte, k % run // BYTES, digits)
+            return te.sum(codes(*row, k).astype("int32") * value, axis=k)
+
+        marks = {KERNEL: TERNARY, DIGITS: digits, INPUTS: terms}
+        total = te.compute(shape, sum_of, name="ternary", attrs=marks)
+
+        def output(*at: Any) -> Any:
+            *row, n = at
+            whole = (total(*at) - sums(*row, 0)).astype("float32")
+            factor = step(n if int(step.shape[0]) > 1 else 0) / scale(*row, 0)
+            return whole * factor + bias(n if int(bias.shape[0]) > 1 else 0)
+
+        return te.compute(shape, output, name="ternary_scaled")
+
+    own = {"op_pattern": OUT_EWISE_FUSABLE}
+    return bb.emit_te(function, *inputs, primfunc_attrs=own, primfunc_name_hint="ternary")
+
+
+def _field(byte: Any, place: Any, digits: int) -> Any:
+    """One weight of a byte, plus one; divisors that are constants become shifts."""
+    base = 4 if digits == FIELDS else 3
+    values = [tirx.floormod(tirx.floordiv(byte, tirx.const(base**s, "int32")), tirx.const(base, "int32"))
+              for s in range(digits)]  # fmt: skip
+    chosen = values[-1]
+    for s in range(digits - 2, -1, -1):
+        chosen = tirx.Select(tirx.EQ(place, tirx.const(s, dtype_of(place))), values[s], chosen)
+    return chosen
+
+
+DYNAMIC: dict[str, Callable[[Any, Sequence[Any], dict[str, Any]], Any]] = {
+    "EpRowCodes": _row_codes,
+    "EpTernaryDense": _ternary,
+}

@@ -1,0 +1,65 @@
+"""What a dense layer of dynamic rows computes: how each row becomes eight-bit codes, how weights are packed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from edgepress.targets.compilers.tvm.machine import Machine
+
+ROW_CODES = "ep.row_codes"  # the attribute of a PrimFunc that stands for rows made codes
+TERNARY = "ternary"  # the kernel mark of sums by ternary weights
+DIGITS = "ep.digits"  # how many of them are in a byte
+
+
+@dataclass(frozen=True)
+class RowCodes:
+    """``s = levels / max(largest |x|, least)`` and ``clip(round(x · s), −128, 127) + offset`` of each row.
+
+    Attributes:
+        rows, width: of ``x``.
+        padded: codes of a row with the zeros behind them.
+        levels: what a row's largest magnitude becomes.
+        least: what a row's largest magnitude is taken as at least.
+        offset: 128 for unsigned codes, else 0; zeros behind a row stay 0.
+        reciprocal: whether ``1 / m`` is rounded before it is multiplied by the levels.
+    """
+
+    rows: int
+    width: int
+    padded: int
+    levels: float
+    least: float
+    offset: int
+    reciprocal: bool
+
+    def text(self) -> str:
+        """The form as JSON."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def row_codes_of(text: str) -> RowCodes:
+    """The form that :meth:`RowCodes.text` wrote."""
+    return RowCodes(**json.loads(text))
+
+
+@dataclass(frozen=True)
+class TernaryPacking:
+    """How a machine reads ternary weights.
+
+    Attributes:
+        lanes: outputs of a panel.
+        digits: weights of a byte: 4 of two bits, or 5 in base three.
+    """
+
+    lanes: int
+    digits: int
+
+
+_VECTORS = 2  # registers of a panel: spread activations are read once for them
+
+
+def ternary_packing(machine: Machine, outputs: int) -> TernaryPacking:
+    """How weights of a layer of so many outputs are packed."""
+    registers = min(_VECTORS, -(-outputs // machine.lanes))
+    return TernaryPacking(machine.lanes * registers, 4)

@@ -1,0 +1,131 @@
+"""Products of eight-bit codes by ternary weights, four of them in a byte, by the instruction set's own sums.
+
+A tile of rows × columns of sums lies in registers. Each register of weights is read once for all rows;
+:mod:`ternary_sums` says what is done with its fields.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm import tirx
+
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, TERNARY
+from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads, shape_of
+from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
+from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.packing2 import BYTES
+from edgepress.targets.compilers.tvm.schedule.contraction import RowSpace
+from edgepress.targets.compilers.tvm.schedule.registers import put
+from edgepress.targets.compilers.tvm.schedule.store8 import stored
+from edgepress.targets.compilers.tvm.schedule.ternary_sums import Run, Sums, sums_of
+from edgepress.targets.compilers.tvm.stages import Nest
+
+_AHEAD = 4096  # bytes of weights that are asked for early: a page
+_LINE = 64
+_MOST_AHEAD = 4  # row tiles up to which weights are asked for early: with more they have come already
+
+
+def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
+    """Tiles of sums by packed ternary weights, or None where the nest is none or no instructions are known."""
+    if nest.anchor is None or nest.kind != TERNARY:
+        return None
+    how = sums_of(machine, int(nest.anchor.notes[DIGITS]))
+    return _Tiles(nest, frame, machine, how).body() if how is not None else None
+
+
+class _Tiles:
+    """Makes the tiles of one kernel."""
+
+    def __init__(self, nest: Nest, frame: Frame, machine: Machine, how: type[Sums]) -> None:
+        anchor = nest.anchor
+        assert anchor is not None
+        self.nest, self.frame, self.how = nest, frame, how
+        self.codes, self.weight = (
+            next(load.source for load in loads(anchor.value) if dtype_of(load.source) == kind)
+            for kind in ("int8", "uint8")
+        )
+        panels, self.runs, self.width, _ = shape_of(self.weight)
+        self.machine, self.lanes = machine, machine.lanes
+        self.vectors = self.width // self.lanes
+        self.terms = shape_of(self.codes)[-1]
+        self.digits = int(anchor.notes[DIGITS])
+        self.column = anchor.spatial[-1]
+        self.space = RowSpace((), anchor.spatial[:-1])
+        self.panels = panels
+        self.most = how.most_rows(machine, self.vectors)
+
+    def body(self) -> Body:
+        """Parts divide the panels, and the tiles of rows within each."""
+        frame, rows = self.frame, self.space.rows
+        tiles = -(-rows // self.most)
+        full, left = divmod(self.column.extent, self.width)
+
+        def tile(panel: Expr, within: Expr, width: int) -> Any:
+            small, extra = divmod(rows, tiles)
+            if not extra:
+                return self._tile(panel, frame.simplify(within * const(small)), small, width, tiles)
+            large = self._tile(panel, frame.simplify(within * const(small + 1)), small + 1, width, tiles)
+            first = frame.simplify(within * const(small) + const(extra))
+            rest = self._tile(panel, first, small, width, tiles)
+            return tirx.IfThenElse(tirx.LT(within, const(extra)), large, rest)
+
+        statements = []
+        if full:
+            statements.append(frame.part_grid(full, tiles, lambda p, w: tile(p, w, self.width)))
+        if left:
+            statements.append(
+                frame.part_row(full * tiles, tiles, 1, lambda within: tile(const(full), within, left))
+            )
+        most = -(-rows // tiles)
+        shape = f"int8 {rows}x{self.column.extent} of {self.terms}"
+        return Body(sequence(statements), self.panels * tiles, f"{most}x{self.width}", shape)
+
+    def _tile(self, panel: Expr, first: Expr, rows: int, width: int, tiles: int) -> Any:
+        frame, lanes = self.frame, self.lanes
+        used = -(-width // lanes)
+        sums = self.how(self.machine, rows, used)
+        statements = sums.begin()
+        bytes_of_run = self.width * BYTES
+
+        def run(number: Expr) -> list[Any]:
+            start = (panel * const(self.runs) + number) * const(bytes_of_run)
+            done: list[Any] = []
+            if tiles <= _MOST_AHEAD:
+                for at in range(0, used * lanes * BYTES, _LINE):
+                    there = frame.simplify(start + const(at + _AHEAD))
+                    done.append(frame.prefetch(self.weight, there))
+            weights = []
+            for vector in range(used):
+                at = frame.simplify(start + const(vector * lanes * BYTES))
+                weights.append(frame.vector(self.weight, at, lanes * BYTES))
+
+            def quad(row: int, digit: int) -> Expr:
+                at = (first + const(row)) * const(self.terms) + number * const(self.digits * BYTES)
+                word = frame.vector(self.codes, frame.simplify(at + const(digit * BYTES)), BYTES)
+                word = tirx.reinterpret("int32", word)
+                return tirx.reinterpret(f"int8x{BYTES * lanes}", tirx.Broadcast(word, lanes))
+
+            return done + sums.run(Run(weights, quad))
+
+        block = sums.block or self.runs
+        blocks, rest = divmod(self.runs, block)
+        if blocks:
+            outer, inner = frame.axis("o", blocks), frame.axis("k", block)
+            each = self._runs(inner, block, outer * const(block), run)
+            statements.append(loop(outer, blocks, sequence([*each, *sums.flush()])))
+        if rest:
+            inner = frame.axis("k", rest)
+            statements += [*self._runs(inner, rest, const(blocks * block), run), *sums.flush()]
+        totals = [[local(f"t{r}_{c}", lanes, "int32") for c in range(used)] for r in range(rows)]
+        for r in range(rows):
+            for c in range(used):
+                statements += [tirx.AllocBuffer(totals[r][c]), put(totals[r][c], sums.total(r, c))]
+        places = [self.space.place(frame, const(0), frame.simplify(first + const(r))) for r in range(rows)]
+        columns = [{self.column.var: panel * const(self.width) + const(c * lanes)} for c in range(used)]
+        return sequence(statements + stored(frame, None, totals, places, columns, width))
+
+    def _runs(self, var: Any, count: int, first: Expr, run: Any) -> list[Any]:
+        if count == 1:
+            return list(run(first))
+        return [loop(var, count, sequence(run(first + var)))]
