@@ -9,7 +9,7 @@ from tvm import relax, te, tirx
 
 from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, ROW_CODES, TERNARY
 from edgepress.targets.compilers.tvm.expressions import dtype_of
-from edgepress.targets.compilers.tvm.packing2 import BYTES, FIELDS
+from edgepress.targets.compilers.tvm.packing2 import FIELDS
 from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE
 from edgepress.targets.compilers.tvm.stages import INPUTS, KERNEL
 
@@ -43,13 +43,14 @@ def _ternary(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
     def function(codes: Any, scale: Any, sums: Any, weight: Any, step: Any, bias: Any) -> Any:
         shape = [*(int(extent) for extent in codes.shape[:-1]), channels]
-        k, lanes = te.reduce_axis((0, int(codes.shape[-1])), "k"), int(weight.shape[2])
+        k = te.reduce_axis((0, int(codes.shape[-1])), "k")
+        lanes, each = int(weight.shape[2]), int(weight.shape[3])
 
         def sum_of(*at: Any) -> Any:
             *row, n = at
-            run = digits * BYTES
-            byte = weight(n // lanes, k // run, n % lanes, k % BYTES).astype("int32")
-            value = _field(byte, k % run // BYTES, digits)
+            run = digits * each
+            byte = weight(n // lanes, k // run, n % lanes, k % each).astype("int32")
+            value = _field(byte, k % run // each, digits)
             return te.sum(codes(*row, k).astype("int32") * value, axis=k)
 
         marks = {KERNEL: TERNARY, DIGITS: digits, INPUTS: terms}

@@ -50,16 +50,28 @@ class TernaryPacking:
     Attributes:
         lanes: outputs of a panel.
         digits: weights of a byte: 4 of two bits, or 5 in base three.
+        bytes: of an output in a run: 4, or a register's where products are summed a register at a time.
     """
 
     lanes: int
     digits: int
+    bytes: int
+
+    @property
+    def run(self) -> int:
+        """Inputs of a run, to a multiple of which rows are padded."""
+        return self.digits * self.bytes
 
 
 _VECTORS = 2  # registers of a panel: spread activations are read once for them
+_BY_LANE = 4  # the same where an instruction takes four activations from a lane, and has few rows
+_FEW_ROWS = 5  # rows up to which their sums fit the registers beside so many
 
 
-def ternary_packing(machine: Machine, outputs: int) -> TernaryPacking:
-    """How weights of a layer of so many outputs are packed."""
-    registers = min(_VECTORS, -(-outputs // machine.lanes))
-    return TernaryPacking(machine.lanes * registers, 4)
+def ternary_packing(machine: Machine, outputs: int, rows: int) -> TernaryPacking:
+    """How weights of a layer of so many outputs are packed, for so many rows."""
+    if machine.dot == "smull":
+        return TernaryPacking(machine.lanes, 4, 4 * machine.lanes)
+    most = _BY_LANE if machine.dot == "sdot" and rows <= _FEW_ROWS else _VECTORS
+    registers = min(most, -(-outputs // machine.lanes))
+    return TernaryPacking(machine.lanes * registers, 4, 4)

@@ -15,7 +15,7 @@ from edgepress.targets.compilers.tvm.dynamic_form import RowCodes, ternary_packi
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
 from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing2 import BYTES, is_ternary, pack2
+from edgepress.targets.compilers.tvm.packing2 import is_ternary, pack2
 
 _ZERO = 128  # of the graph's unsigned codes
 
@@ -86,13 +86,12 @@ class DynamicRows(GraphMatcher):
                 return False
             bias = value
         self.origin = self.between([rows.source], result)
-        packing = ternary_packing(self.machine, outputs)
-        run = packing.digits * BYTES
-        codes, scale, sums = self._codes(rows, shape, -(-inputs // run) * run)
+        packing = ternary_packing(self.machine, outputs, int(np.prod(shape[:-1], dtype=np.int64)))
+        codes, scale, sums = self._codes(rows, shape, -(-inputs // packing.run) * packing.run)
         flat = step.reshape(-1)
         step = flat[:1] if (flat == flat[0]).all() else flat
         constants = [
-            self.constant(pack2(np.ascontiguousarray(weight.T), packing.lanes), product.input[1]),
+            self.constant(pack2(np.ascontiguousarray(weight.T), packing.lanes, each=packing.bytes), product.input[1]),
             self.constant(step.astype(np.float32), result),
             self.constant(bias.reshape(-1).astype(np.float32), result),
         ]

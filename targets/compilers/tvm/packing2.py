@@ -1,10 +1,11 @@
 """How ternary weights lie in memory: two bits each, or five in a byte, in registers of neighbouring outputs.
 
-Weights ``[outputs, inputs]`` are cut into panels of ``lanes`` outputs, a lane of 32 bits each, and runs of
-inputs that fill one register: ``[panels, runs, lanes, 4]`` bytes. Byte ``j`` of lane ``n`` holds, in field
+Weights ``[outputs, inputs]`` are cut into panels of ``lanes`` outputs and runs of inputs, for which each output
+has a few bytes: ``[panels, runs, lanes, 4]`` where a lane is one of 32 bits. Byte ``j`` of lane ``n`` holds, in field
 ``s``, the weight of output ``n`` for input ``(fields · run + s) · 4 + j``: a multiply-add that sums four
 neighbouring products takes one field of a register and four neighbouring inputs, spread over all lanes.
-What fills the last panel and the last run means zero.
+What fills the last panel and the last run means zero. Where products are summed whole registers at a time, an
+output has 16 bytes of each run in place of 4.
 """
 
 from __future__ import annotations
@@ -24,18 +25,19 @@ def is_ternary(weight: np.ndarray) -> bool:
     return bool(np.isin(weight, (-1, 0, 1)).all())
 
 
-def pack2(weight: np.ndarray, lanes: int, signed: bool = False) -> np.ndarray:
+def pack2(weight: np.ndarray, lanes: int, signed: bool = False, each: int = BYTES) -> np.ndarray:
     """Two bits a weight.
 
     Args:
         weight: ``[outputs, inputs]`` of −1, 0 and 1.
-        lanes: of 32 bits, in a register.
+        lanes: outputs of a panel.
         signed: fields of two's complement (3, 0, 1) instead of one more than the weight (0, 1, 2).
+        each: bytes of an output in a run.
 
     Returns:
-        uint8 ``[panels, runs, lanes, 4]``.
+        uint8 ``[panels, runs, lanes, each]``.
     """
-    fields = _fields(weight, lanes, FIELDS).astype(np.uint8)
+    fields = _fields(weight, lanes, FIELDS, each).astype(np.uint8)
     fields = fields & 3 if signed else fields + 1
     return np.bitwise_or.reduce(fields << (2 * np.arange(FIELDS, dtype=np.uint8)), axis=-1)
 
@@ -74,16 +76,16 @@ def four_of_five() -> np.ndarray:
     return (digits << (2 * np.arange(FIELDS))).sum(1).astype(np.uint8)
 
 
-def _fields(weight: np.ndarray, lanes: int, fields: int) -> np.ndarray:
-    """``[outputs, inputs]`` as ``[panels, runs, lanes, 4, fields]``, zeros after the last."""
+def _fields(weight: np.ndarray, lanes: int, fields: int, each: int = BYTES) -> np.ndarray:
+    """``[outputs, inputs]`` as ``[panels, runs, lanes, each, fields]``, zeros after the last."""
     outputs, inputs = weight.shape
-    panels, runs = -(-outputs // lanes), -(-inputs // (fields * BYTES))
-    full = np.zeros((panels * lanes, runs * fields * BYTES), np.int8)
+    panels, runs = -(-outputs // lanes), -(-inputs // (fields * each))
+    full = np.zeros((panels * lanes, runs * fields * each), np.int8)
     full[:outputs, :inputs] = weight
-    return full.reshape(panels, lanes, runs, fields, BYTES).transpose(0, 2, 1, 4, 3)
+    return full.reshape(panels, lanes, runs, fields, each).transpose(0, 2, 1, 4, 3)
 
 
 def _weight(fields: np.ndarray, outputs: int, inputs: int) -> np.ndarray:
-    panels, runs, lanes, _, count = fields.shape
-    full = fields.transpose(0, 2, 1, 4, 3).reshape(panels * lanes, runs * count * BYTES)
+    panels, runs, lanes, each, count = fields.shape
+    full = fields.transpose(0, 2, 1, 4, 3).reshape(panels * lanes, runs * count * each)
     return np.ascontiguousarray(full[:outputs, :inputs])

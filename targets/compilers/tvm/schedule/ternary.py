@@ -14,11 +14,11 @@ from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, TERNARY
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing2 import BYTES
 from edgepress.targets.compilers.tvm.schedule.contraction import RowSpace
 from edgepress.targets.compilers.tvm.schedule.registers import put
 from edgepress.targets.compilers.tvm.schedule.store8 import stored
-from edgepress.targets.compilers.tvm.schedule.ternary_sums import Run, Sums, sums_of
+from edgepress.targets.compilers.tvm.schedule.ternary_run import Run, Sums
+from edgepress.targets.compilers.tvm.schedule.ternary_sums import sums_of
 from edgepress.targets.compilers.tvm.stages import Nest
 
 _AHEAD = 4096  # bytes of weights that are asked for early: a page
@@ -45,7 +45,7 @@ class _Tiles:
             next(load.source for load in loads(anchor.value) if dtype_of(load.source) == kind)
             for kind in ("int8", "uint8")
         )
-        panels, self.runs, self.width, _ = shape_of(self.weight)
+        panels, self.runs, self.width, self.each = shape_of(self.weight)
         self.machine, self.lanes = machine, machine.lanes
         self.vectors = self.width // self.lanes
         self.terms = shape_of(self.codes)[-1]
@@ -54,6 +54,7 @@ class _Tiles:
         self.space = RowSpace((), anchor.spatial[:-1])
         self.panels = panels
         self.most = how.most_rows(machine, self.vectors)
+        self.ahead = machine.arch == "x86_64"
 
     def body(self) -> Body:
         """Parts divide the panels, and the tiles of rows within each."""
@@ -86,37 +87,34 @@ class _Tiles:
         used = -(-width // lanes)
         sums = self.how(self.machine, rows, used)
         statements = sums.begin()
-        bytes_of_run = self.width * BYTES
+        register, wide = 4 * lanes, used * lanes * self.each
 
         def run(number: Expr) -> list[Any]:
-            start = (panel * const(self.runs) + number) * const(bytes_of_run)
+            start = (panel * const(self.runs) + number) * const(self.width * self.each)
             done: list[Any] = []
-            if tiles <= _MOST_AHEAD:
-                for at in range(0, used * lanes * BYTES, _LINE):
+            if self.ahead and tiles <= _MOST_AHEAD:
+                for at in range(0, wide, _LINE):
                     there = frame.simplify(start + const(at + _AHEAD))
                     done.append(frame.prefetch(self.weight, there))
-            weights = []
-            for vector in range(used):
-                at = frame.simplify(start + const(vector * lanes * BYTES))
-                weights.append(frame.vector(self.weight, at, lanes * BYTES))
+            weights = [
+                frame.vector(self.weight, frame.simplify(start + const(at)), register)
+                for at in range(0, wide, register)
+            ]
 
-            def quad(row: int, digit: int) -> Expr:
-                at = (first + const(row)) * const(self.terms) + number * const(self.digits * BYTES)
-                word = frame.vector(self.codes, frame.simplify(at + const(digit * BYTES)), BYTES)
-                word = tirx.reinterpret("int32", word)
-                return tirx.reinterpret(f"int8x{BYTES * lanes}", tirx.Broadcast(word, lanes))
+            def codes(row: int, at: int, count: int) -> Expr:
+                place = (first + const(row)) * const(self.terms) + number * const(self.digits * self.each)
+                return frame.vector(self.codes, frame.simplify(place + const(at)), count)
 
-            return done + sums.run(Run(weights, quad))
+            return done + sums.run(Run(weights, codes, lanes))
 
         block = sums.block or self.runs
         blocks, rest = divmod(self.runs, block)
         if blocks:
-            outer, inner = frame.axis("o", blocks), frame.axis("k", block)
-            each = self._runs(inner, block, outer * const(block), run)
+            outer = frame.axis("o", blocks)
+            each = self._runs(sums.together, block, outer * const(block), run)
             statements.append(loop(outer, blocks, sequence([*each, *sums.flush()])))
         if rest:
-            inner = frame.axis("k", rest)
-            statements += [*self._runs(inner, rest, const(blocks * block), run), *sums.flush()]
+            statements += [*self._runs(sums.together, rest, const(blocks * block), run), *sums.flush()]
         totals = [[local(f"t{r}_{c}", lanes, "int32") for c in range(used)] for r in range(rows)]
         for r in range(rows):
             for c in range(used):
@@ -125,7 +123,15 @@ class _Tiles:
         columns = [{self.column.var: panel * const(self.width) + const(c * lanes)} for c in range(used)]
         return sequence(statements + stored(frame, None, totals, places, columns, width))
 
-    def _runs(self, var: Any, count: int, first: Expr, run: Any) -> list[Any]:
-        if count == 1:
-            return list(run(first))
-        return [loop(var, count, sequence(run(first + var)))]
+    def _runs(self, together: int, count: int, first: Expr, run: Any) -> list[Any]:
+        """A loop over runs, some of them in each trip, and those left over behind it."""
+        trips = count // together
+        done: list[Any] = []
+        if trips > 1:
+            var = self.frame.axis("k", trips)
+            start = first + var * const(together)
+            steps = [step for i in range(together) for step in run(start + const(i))]
+            done.append(loop(var, trips, sequence(steps)))
+        for i in range(0 if trips == 1 else trips * together, count):
+            done += run(first + const(i))
+        return done
