@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
+import numpy as np
+
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.packing2 import pack2, pack_words
 
 ROW_CODES = "ep.row_codes"  # the attribute of a PrimFunc that stands for rows made codes
 TERNARY = "ternary"  # the kernel mark of sums by ternary weights
@@ -51,16 +54,24 @@ class TernaryPacking:
         lanes: outputs of a panel.
         digits: weights of a byte: 4 of two bits, or 5 in base three.
         bytes: of an output in a run: 4, or a register's where products are summed a register at a time.
+        word: bits of a word where code is scalar, else 0.
     """
 
     lanes: int
     digits: int
     bytes: int
+    word: int = 0
 
     @property
     def run(self) -> int:
         """Inputs of a run, to a multiple of which rows are padded."""
-        return self.digits * self.bytes
+        return 1 if self.word else self.digits * self.bytes
+
+    def pack(self, weight: np.ndarray) -> np.ndarray:
+        """``[outputs, inputs]`` packed, as :mod:`packing2` says."""
+        if self.word:
+            return pack_words(weight, self.word)
+        return pack2(weight, self.lanes, each=self.bytes)
 
 
 _VECTORS = 2  # registers of a panel: spread activations are read once for them
@@ -68,8 +79,13 @@ _BY_LANE = 4  # the same where an instruction takes four activations from a lane
 _FEW_ROWS = 5  # rows up to which their sums fit the registers beside so many
 
 
+_WIDE = ("aarch64", "riscv64", "wasm32", "x86_64")  # with words of 64 bits
+
+
 def ternary_packing(machine: Machine, outputs: int, rows: int) -> TernaryPacking:
     """How weights of a layer of so many outputs are packed, for so many rows."""
+    if machine.lanes == 1:
+        return TernaryPacking(1, 4, 0, 64 if machine.arch in _WIDE else 32)
     if machine.dot == "smull":
         return TernaryPacking(machine.lanes, 4, 4 * machine.lanes)
     most = _BY_LANE if machine.dot == "sdot" and rows <= _FEW_ROWS else _VECTORS

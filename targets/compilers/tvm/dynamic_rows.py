@@ -15,7 +15,7 @@ from edgepress.targets.compilers.tvm.dynamic_form import RowCodes, ternary_packi
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
 from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing2 import is_ternary, pack2
+from edgepress.targets.compilers.tvm.packing2 import is_ternary
 
 _ZERO = 128  # of the graph's unsigned codes
 
@@ -91,7 +91,7 @@ class DynamicRows(GraphMatcher):
         flat = step.reshape(-1)
         step = flat[:1] if (flat == flat[0]).all() else flat
         constants = [
-            self.constant(pack2(np.ascontiguousarray(weight.T), packing.lanes, each=packing.bytes), product.input[1]),
+            self.constant(packing.pack(np.ascontiguousarray(weight.T)), product.input[1]),
             self.constant(step.astype(np.float32), result),
             self.constant(bias.reshape(-1).astype(np.float32), result),
         ]

@@ -17,6 +17,8 @@ FIELDS = 4  # of a byte at two bits a weight
 RUN = FIELDS * BYTES  # inputs of a run at two bits a weight
 DIGITS = 5  # of a byte in base three
 LONG_RUN = DIGITS * BYTES  # inputs of a run at five weights a byte
+WORD_FIELD = 16  # bits of a word that one sum takes where code is scalar
+WORD_WEIGHTS = 8  # of such a field
 POWERS = 3 ** np.arange(DIGITS)
 
 
@@ -65,6 +67,30 @@ def pack5(weight: np.ndarray, lanes: int) -> np.ndarray:
 def unpack5(packed: np.ndarray, outputs: int, inputs: int) -> np.ndarray:
     """What :func:`pack5` took: int8 ``[outputs, inputs]``."""
     return _weight((packed[..., None] // POWERS % 3).astype(np.int8) - 1, outputs, inputs)
+
+
+def pack_words(weight: np.ndarray, bits: int) -> np.ndarray:
+    """Two bits a weight in words for code without vectors: a word has one input's weights of a panel of outputs.
+
+    Fields of 16 bits stand for neighbouring outputs; each has eight weights plus one, those of later groups of
+    outputs further up.
+
+    Args:
+        weight: ``[outputs, inputs]`` of −1, 0 and 1.
+        bits: of a word, 32 or 64.
+
+    Returns:
+        uint32 or uint64 ``[panels, inputs]``.
+    """
+    outputs, inputs = weight.shape
+    fields = bits // WORD_FIELD
+    panels = -(-outputs // (fields * WORD_WEIGHTS))
+    full = np.zeros((panels * fields * WORD_WEIGHTS, inputs), np.int8)
+    full[:outputs] = weight
+    codes = (full + 1).astype(np.uint64).reshape(panels, WORD_WEIGHTS, fields, inputs)
+    shifts = 2 * np.arange(WORD_WEIGHTS)[:, None] + WORD_FIELD * np.arange(fields)
+    words = np.bitwise_or.reduce(codes << shifts[..., None].astype(np.uint64), axis=(1, 2))
+    return np.ascontiguousarray(words.astype(f"uint{bits}"))
 
 
 def four_of_five() -> np.ndarray:
