@@ -47,6 +47,7 @@ class KernelLayer:
         weight_bytes: constants that it reads.
         activation_bytes: what else it reads, and what it writes.
         integer: whether it computes on 8-bit integers.
+        bits: of one weight as it lies in memory, where weights are packed in fewer than eight; None elsewhere.
         instructions: of one inference, where an emulator counted them; None elsewhere.
     """
 
@@ -64,6 +65,7 @@ class KernelLayer:
     activation_bytes: int = 0
     integer: bool = False
     instructions: int | None = None
+    bits: float | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

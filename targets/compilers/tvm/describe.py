@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgepress.bundle.layers import KernelLayer
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS
 from edgepress.targets.compilers.tvm.expressions import dtype_of, loads
 from edgepress.targets.compilers.tvm.lower import Kernel, KernelCall
 from edgepress.targets.compilers.tvm.origin import Origin
@@ -53,6 +54,7 @@ def describe(
                 sum(program.values[value].bytes for value in weights),
                 sum(program.values[value].bytes for value in values - weights),
                 _integer(step),
+                bits=_bits(step),
             )
         )
     copies = [KernelLayer(f"{name[:_LONGEST_NAME]}:copy", "Identity", "copy") for name in outputs]
@@ -91,6 +93,12 @@ def _part(step: Step) -> str:
     name = step.name if step.nest is None else step.nest.name
     last = re.sub(r"\d+$", "", name).rstrip("_").rpartition("_")[2].lower()
     return last.removesuffix("input") or "part"
+
+
+def _bits(step: Step) -> float | None:
+    """Bits of a packed weight."""
+    anchor = step.nest.anchor if step.nest is not None else None
+    return 8 / int(anchor.notes[DIGITS]) if anchor is not None and DIGITS in anchor.notes else None
 
 
 def _integer(step: Step) -> bool:

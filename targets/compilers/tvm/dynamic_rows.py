@@ -67,7 +67,12 @@ class DynamicRows(GraphMatcher):
     def _made(self, product: onnx.NodeProto, result: str) -> bool:
         weight = self.constants.get(product.input[1])
         zeros = [self._number(name) for name in product.input[2:]]
-        if weight is None or weight.dtype != np.int8 or weight.ndim != 2 or zeros not in ([_ZERO], [_ZERO, 0]):
+        if (
+            weight is None
+            or weight.dtype != np.int8
+            or weight.ndim != 2
+            or zeros not in ([_ZERO], [_ZERO, 0])
+        ):
             return False
         rows = self._rows(product.input[0])
         if rows is None or not is_ternary(weight):
@@ -109,9 +114,7 @@ class DynamicRows(GraphMatcher):
             form = RowCodes(count, shape[-1], padded, rows.levels, rows.least, 0, rows.reciprocal)
             self.codes[key] = [self.fresh(rows.source) for _ in range(3)]
             shapes = [value for each in (padded, 1, 1) for value in (*shape[:-1], each)]
-            self.node(
-                "EpRowCodes", [rows.source], self.codes[key], DOMAIN, form=form.text(), shapes=shapes
-            )
+            self.node("EpRowCodes", [rows.source], self.codes[key], DOMAIN, form=form.text(), shapes=shapes)
         return self.codes[key]
 
     def _rows(self, name: str) -> _Rows | None:

@@ -63,7 +63,7 @@ def row_codes_kernel(func: Any, text: str, machine: Machine) -> Made:
     total = _folded(frame, block, form.width, "int32", coded, lambda a, b: a + b)
     block.add(frame.write(_SUM, frame.trip, total))
     at = form.width
-    for first, count in pieces(form.padded - form.width, 4 * lanes):
+    for first, count in pieces(form.padded - form.width, 4 * lanes if lanes > 1 else 1):
         zero = tirx.const(0, "int8")
         block.add(frame.write(_CODES, target + const(at + first), spread(zero, count)))
     return frame.made(block.statements, "row_codes")
