@@ -77,17 +77,22 @@ class TernaryPacking:
 _VECTORS = 2  # registers of a panel: spread activations are read once for them
 _BY_LANE = 4  # the same where an instruction takes four activations from a lane, and has few rows
 _FEW_ROWS = 5  # rows up to which their sums fit the registers beside so many
+_MANY_ROWS = 24  # rows from which on a panel is unpacked once for all of them
+MOST_UNPACKED = 32768  # bytes of an unpacked panel on the stack, which the first cache holds
 
 
 _WIDE = ("aarch64", "riscv64", "wasm32", "x86_64")  # with words of 64 bits
 
 
-def ternary_packing(machine: Machine, outputs: int, rows: int) -> TernaryPacking:
-    """How weights of a layer of so many outputs are packed, for so many rows."""
+def ternary_packing(machine: Machine, outputs: int, inputs: int, rows: int) -> TernaryPacking:
+    """How weights ``[outputs, inputs]`` of a layer are packed, for so many rows."""
     if machine.lanes == 1:
         return TernaryPacking(1, 4, 0, 64 if machine.arch in _WIDE else 32)
     if machine.dot == "smull":
         return TernaryPacking(machine.lanes, 4, 4 * machine.lanes)
-    most = _BY_LANE if machine.dot == "sdot" and rows <= _FEW_ROWS else _VECTORS
+    most = _VECTORS
+    if machine.dot == "sdot":
+        unpacked = rows >= _MANY_ROWS and _BY_LANE * machine.lanes * inputs <= MOST_UNPACKED
+        most = _BY_LANE if unpacked or rows <= _FEW_ROWS else _VECTORS
     registers = min(most, -(-outputs // machine.lanes))
     return TernaryPacking(machine.lanes * registers, 4, 4)

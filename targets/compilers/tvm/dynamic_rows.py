@@ -91,7 +91,7 @@ class DynamicRows(GraphMatcher):
                 return False
             bias = value
         self.origin = self.between([rows.source], result)
-        packing = ternary_packing(self.machine, outputs, int(np.prod(shape[:-1], dtype=np.int64)))
+        packing = ternary_packing(self.machine, outputs, inputs, int(np.prod(shape[:-1], dtype=np.int64)))
         codes, scale, sums = self._codes(rows, shape, -(-inputs // packing.run) * packing.run)
         flat = step.reshape(-1)
         step = flat[:1] if (flat == flat[0]).all() else flat

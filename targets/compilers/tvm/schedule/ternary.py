@@ -10,7 +10,7 @@ from typing import Any
 
 from tvm import tirx
 
-from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, TERNARY
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, MOST_UNPACKED, TERNARY
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
@@ -19,6 +19,8 @@ from edgepress.targets.compilers.tvm.schedule.registers import put
 from edgepress.targets.compilers.tvm.schedule.store8 import stored
 from edgepress.targets.compilers.tvm.schedule.ternary_run import Run, Sums
 from edgepress.targets.compilers.tvm.schedule.ternary_sums import sums_of
+from edgepress.targets.compilers.tvm.schedule.ternary_sums_arm import fields
+from edgepress.targets.compilers.tvm.schedule.vectors import Block
 from edgepress.targets.compilers.tvm.stages import Nest
 
 _AHEAD = 4096  # bytes of weights that are asked for early: a page
@@ -54,15 +56,25 @@ class _Tiles:
         self.space = RowSpace((), anchor.spatial[:-1])
         self.panels = panels
         self.most = how.most_rows(machine, self.vectors)
-        self.ahead = machine.arch == "x86_64"
+        self.tiles = -(-self.space.rows // self.most)
+        self.ahead = machine.arch == "x86_64" and self.tiles <= _MOST_AHEAD
+        size = self.digits * self.runs * self.width * self.each
+        many = 0 < how.unpacks <= self.tiles and size <= MOST_UNPACKED
+        self.unpacked = local("unpacked", size, "uint8") if many else None
 
     def body(self) -> Body:
         """Parts divide the panels, and the tiles of rows within each."""
-        frame, rows = self.frame, self.space.rows
-        tiles = -(-rows // self.most)
+        frame, rows, tiles = self.frame, self.space.rows, self.tiles
         full, left = divmod(self.column.extent, self.width)
 
         def tile(panel: Expr, within: Expr, width: int) -> Any:
+            made = tile_of(panel, within, width)
+            if self.unpacked is None:
+                return made
+            first = tirx.max(frame.begin - panel * const(tiles), const(0))
+            return sequence([tirx.IfThenElse(tirx.EQ(within, first), self._unpack(panel), None), made])
+
+        def tile_of(panel: Expr, within: Expr, width: int) -> Any:
             small, extra = divmod(rows, tiles)
             if not extra:
                 return self._tile(panel, frame.simplify(within * const(small)), small, width, tiles)
@@ -71,7 +83,7 @@ class _Tiles:
             rest = self._tile(panel, first, small, width, tiles)
             return tirx.IfThenElse(tirx.LT(within, const(extra)), large, rest)
 
-        statements = []
+        statements = [] if self.unpacked is None else [tirx.AllocBuffer(self.unpacked)]
         if full:
             statements.append(frame.part_grid(full, tiles, lambda p, w: tile(p, w, self.width)))
         if left:
@@ -86,20 +98,29 @@ class _Tiles:
         frame, lanes = self.frame, self.lanes
         used = -(-width // lanes)
         sums = self.how(self.machine, rows, used)
+        sums.unpacked = self.unpacked is not None
         statements = sums.begin()
         register, wide = 4 * lanes, used * lanes * self.each
 
         def run(number: Expr) -> list[Any]:
             start = (panel * const(self.runs) + number) * const(self.width * self.each)
             done: list[Any] = []
-            if self.ahead and tiles <= _MOST_AHEAD:
+            if self.ahead:
                 for at in range(0, wide, _LINE):
                     there = frame.simplify(start + const(at + _AHEAD))
                     done.append(frame.prefetch(self.weight, there))
-            weights = [
-                frame.vector(self.weight, frame.simplify(start + const(at)), register)
-                for at in range(0, wide, register)
-            ]
+            if self.unpacked is None:
+                weights = [
+                    frame.vector(self.weight, frame.simplify(start + const(at)), register)
+                    for at in range(0, wide, register)
+                ]
+            else:
+                held = number * const(self.digits * self.width * self.each)
+                weights = [
+                    tirx.BufferLoad(self.unpacked, [tirx.Ramp(held + const(place + at), const(1), register)])
+                    for place in range(0, self.digits * self.width * self.each, self.width * self.each)
+                    for at in range(0, wide, register)
+                ]
 
             def codes(row: int, at: int, count: int) -> Expr:
                 place = (first + const(row)) * const(self.terms) + number * const(self.digits * self.each)
@@ -122,6 +143,18 @@ class _Tiles:
         places = [self.space.place(frame, const(0), frame.simplify(first + const(r))) for r in range(rows)]
         columns = [{self.column.var: panel * const(self.width) + const(c * lanes)} for c in range(used)]
         return sequence(statements + stored(frame, None, totals, places, columns, width))
+
+    def _unpack(self, panel: Expr) -> Any:
+        """The statement that unpacks the weights of a panel."""
+        frame, size, wide = self.frame, 4 * self.lanes, self.width * self.each
+        run, block = frame.axis("u", self.runs), Block()
+        start = (panel * const(self.runs) + run) * const(wide)
+        for at in range(0, wide, size):
+            packed = block.bound(frame.vector(self.weight, frame.simplify(start + const(at)), size))
+            for s, field in enumerate(fields(packed, False)):
+                place = run * const(self.digits * wide) + const(s * wide + at)
+                block.add(tirx.BufferStore(self.unpacked, field, [tirx.Ramp(place, const(1), size)]))
+        return loop(run, self.runs, sequence(block.statements))
 
     def _runs(self, together: int, count: int, first: Expr, run: Any) -> list[Any]:
         """A loop over runs, some of them in each trip, and those left over behind it."""

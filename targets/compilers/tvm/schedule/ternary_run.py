@@ -44,10 +44,14 @@ class Sums:
     Attributes:
         block: runs after which ``flush`` must be called; 0 where it need not.
         together: runs of one trip of the loop.
+        unpacks: tiles of rows from which on a panel's weights are unpacked once for all of them; 0 where never.
+        unpacked: whether a run's weights come unpacked, each field of all registers together.
     """
 
     block = 0
     together = 1
+    unpacks = 0
+    unpacked = False
 
     def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
         self.machine, self.lanes = machine, machine.lanes

@@ -29,36 +29,40 @@ _MOST = 24  # registers for sums; the others hold codes, weights and masks
 class LaneSums(Sums):
     """``sdot``: four products of each output are added to its lane, codes taken from a lane of their register."""
 
-    together = 2
+    unpacks = 3
 
     def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
         super().__init__(machine, rows, vectors)
         self.scales = _APART if _APART * rows * vectors <= _MOST else 1
+        # More runs of a trip share its own instructions; where sums fill the registers, they would spill.
+        self.together = 1 if rows * vectors > _MOST - 4 else 4 if vectors <= 2 else 2
         self.sums = {
             (r, c): [local(f"s{r}_{c}_{i}", 4, "int32") for i in range(self.scales)] for r, c in self.places
         }
 
     @classmethod
     def most_rows(cls, machine: Machine, vectors: int) -> int:
-        """Sums of two registers and eight rows fit; of four, five rows, beside the rows' codes."""
-        return min(8, 5 if vectors > 2 else 8)
+        """Sums fit the registers beside the rows' codes."""
+        return 8 if vectors <= 2 else 6
 
     def begin(self) -> list[Any]:
         return self._zeros([acc for accs in self.sums.values() for acc in accs], "int32")
 
     def run(self, run: Run) -> list[Any]:
         block = Block()
-        rows = len(self.places) // len(run.weights)
+        decoded = _decoded(run, self.unpacked, self.scales > 1, block)
+        rows = len(self.places) // len(decoded)
         words = [block.bound(tirx.reinterpret("int32x4", run.codes(r, 0, _BYTES))) for r in range(rows)]
-        for c, each in enumerate(run.weights):
-            for s, field in enumerate(fields(block.bound(each), self.scales > 1)):
-                weights = block.bound(tirx.reinterpret("int8x16", field))
-                for r in range(rows):
-                    lane = tirx.Broadcast(tirx.Shuffle([words[r]], [const(s)]), 4)
-                    acc = self.sums[r, c][s % self.scales]
-                    codes = tirx.reinterpret("int8x16", lane)
-                    total = intrinsic("int32x4", "llvm.aarch64.neon.sdot", get(acc), weights, codes)
-                    block.add(put(acc, total))
+        # Unpacked weights in the order in which they lie, packed ones a register after the other.
+        order = [(c, s) for c in range(len(decoded)) for s in range(FIELDS)]
+        for c, s in sorted(order, key=lambda place: place[1]) if self.unpacked else order:
+            weights = block.bound(tirx.reinterpret("int8x16", decoded[c][s]))
+            for r in range(rows):
+                lane = tirx.Broadcast(tirx.Shuffle([words[r]], [const(s)]), 4)
+                acc = self.sums[r, c][s % self.scales]
+                codes = tirx.reinterpret("int8x16", lane)
+                total = intrinsic("int32x4", "llvm.aarch64.neon.sdot", get(acc), weights, codes)
+                block.add(put(acc, total))
         return block.statements
 
     def total(self, row: int, vector: int) -> Expr:
@@ -71,6 +75,8 @@ class WideSums(Sums):
     A field times a code reaches 256, and 4,096 at a scale of 16: eight of them fit, which four runs have. Decoded,
     those of sixteen runs fit.
     """
+
+    unpacks = 2
 
     def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
         super().__init__(machine, rows, vectors)
@@ -94,7 +100,7 @@ class WideSums(Sums):
 
     def run(self, run: Run) -> list[Any]:
         block = Block()
-        decoded = [fields(block.bound(each), self.scales > 1) for each in run.weights]
+        decoded = _decoded(run, self.unpacked, self.scales > 1, block)
         for s in range(FIELDS):
             weights = [block.bound(tirx.reinterpret("int8x16", each[s])) for each in decoded]
             for r in range(self.rows):
@@ -127,6 +133,14 @@ def fields(weights: Expr, in_place: bool) -> list[Expr]:
         return [_masked(weights, 3), _masked(weights, 12), _masked(weights, 48), _shifted(weights, 6)]
     middle = [_masked(_shifted(weights, bits), 3) for bits in (2, 4)]
     return [_masked(weights, 3), *middle, _shifted(weights, 6)]
+
+
+def _decoded(run: Run, unpacked: bool, in_place: bool, block: Block) -> list[list[Expr]]:
+    """The fields of each register of a run's weights."""
+    if unpacked:
+        registers = len(run.weights) // FIELDS
+        return [run.weights[i::registers] for i in range(registers)]
+    return [fields(block.bound(each), in_place) for each in run.weights]
 
 
 def _masked(weights: Expr, mask: int) -> Expr:
