@@ -77,7 +77,7 @@ class TernaryPacking:
 _VECTORS = 2  # registers of a panel: spread activations are read once for them
 _BY_LANE = 4  # the same where an instruction takes four activations from a lane, and has few rows
 _FEW_ROWS = 5  # rows up to which their sums fit the registers beside so many
-_MANY_ROWS = 24  # rows from which on a panel is unpacked once for all of them
+_MANY_ROWS = 16  # rows from which on a panel is unpacked once for all of them
 MOST_UNPACKED = 32768  # bytes of an unpacked panel on the stack, which the first cache holds
 
 
