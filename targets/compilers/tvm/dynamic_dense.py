@@ -10,7 +10,7 @@ from tvm import relax, te, tirx
 from edgepress.targets.compilers.tvm import integer
 from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, ROW_CODES, TERNARY, row_codes_of
 from edgepress.targets.compilers.tvm.expressions import dtype_of
-from edgepress.targets.compilers.tvm.packing2 import BYTES, FIELDS
+from edgepress.targets.compilers.tvm.packing2 import FIELDS, WORD_FIELD, WORD_WEIGHTS
 from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE
 from edgepress.targets.compilers.tvm.stages import DOT, INPUTS, KERNEL
 
@@ -44,13 +44,11 @@ def _ternary(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
     def function(codes: Any, scale: Any, sums: Any, weight: Any, step: Any, bias: Any) -> Any:
         shape = [*(int(extent) for extent in codes.shape[:-1]), channels]
-        k, lanes = te.reduce_axis((0, int(weight.shape[1]) * digits * BYTES), "k"), int(weight.shape[2])
+        k = te.reduce_axis((0, int(codes.shape[-1])), "k")
 
         def sum_of(*at: Any) -> Any:
             *row, n = at
-            run = digits * BYTES
-            byte = weight(n // lanes, k // run, n % lanes, k % BYTES).astype("int32")
-            value = _field(byte, k % run // BYTES, digits)
+            value = _of_word(weight, n, k) if len(weight.shape) == 2 else _of_byte(weight, n, k, digits)
             return te.sum(codes(*row, k).astype("int32") * value, axis=k)
 
         marks = {KERNEL: TERNARY, DIGITS: digits, INPUTS: terms}
@@ -85,6 +83,24 @@ def _scaled(total: Any, less: Callable[..., Any], scale: Any, step: Any, bias: A
         return whole * factor + bias(n if int(bias.shape[0]) > 1 else 0)
 
     return te.compute(total.shape, output, name="scaled")
+
+
+def _of_word(weight: Any, n: Any, k: Any) -> Any:
+    """Weight ``k`` of output ``n``, plus one, where words are packed."""
+    kind = str(weight.dtype)
+    fields = int(kind.removeprefix("uint")) // WORD_FIELD
+    place = n % (fields * WORD_WEIGHTS)
+    shift = WORD_FIELD * (place % fields) + 2 * (place // fields)
+    word = weight(n // (fields * WORD_WEIGHTS), k)
+    return tirx.bitwise_and(tirx.shift_right(word, shift.astype(kind)), tirx.const(3, kind)).astype("int32")
+
+
+def _of_byte(weight: Any, n: Any, k: Any, digits: int) -> Any:
+    """Weight ``k`` of output ``n``, plus one, where bytes are packed."""
+    lanes, each = int(weight.shape[2]), int(weight.shape[3])
+    run = digits * each
+    byte = weight(n // lanes, k // run, n % lanes, k % each).astype("int32")
+    return _field(byte, k % run // each, digits)
 
 
 def _field(byte: Any, place: Any, digits: int) -> Any:

@@ -18,7 +18,7 @@ from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
 from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
 from edgepress.targets.compilers.tvm.importer import MEND
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing2 import BYTES, FIELDS, is_ternary, pack2, pack5
+from edgepress.targets.compilers.tvm.packing2 import is_ternary
 from edgepress.targets.compilers.tvm.packing8 import INPUTS
 
 _ZERO = 128  # of the graph's unsigned codes
@@ -133,11 +133,9 @@ class DynamicRows(GraphMatcher):
     ) -> None:
         outputs, inputs = weight.shape
         count = int(np.prod(shape[:-1], dtype=np.int64))
-        packing = ternary_packing(self.machine, outputs, count, self.ternary)
-        run = packing.digits * BYTES
-        codes, scale, sums = self._codes(rows, shape, -(-inputs // run) * run, 0)
-        pack = pack2 if packing.digits == FIELDS else pack5
-        packed = self.constant(pack(weight, packing.lanes), name)
+        packing = ternary_packing(self.machine, outputs, inputs, count, self.ternary)
+        codes, scale, sums = self._codes(rows, shape, -(-inputs // packing.run) * packing.run, 0)
+        packed = self.constant(packing.pack(weight), name)
         self.node(
             "EpTernaryDense", [codes, scale, sums, packed, *shares], result, DOMAIN,
             channels=outputs, terms=inputs, digits=packing.digits,

@@ -10,15 +10,17 @@ from typing import Any
 
 from tvm import tirx
 
-from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, TERNARY
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, MOST_UNPACKED, TERNARY
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing2 import BYTES
 from edgepress.targets.compilers.tvm.schedule.contraction import RowSpace
 from edgepress.targets.compilers.tvm.schedule.registers import put
 from edgepress.targets.compilers.tvm.schedule.store8 import stored
-from edgepress.targets.compilers.tvm.schedule.ternary_sums import Run, Sums, sums_of
+from edgepress.targets.compilers.tvm.schedule.ternary_run import Run, Sums
+from edgepress.targets.compilers.tvm.schedule.ternary_sums import sums_of
+from edgepress.targets.compilers.tvm.schedule.ternary_sums_arm import fields
+from edgepress.targets.compilers.tvm.schedule.vectors import Block
 from edgepress.targets.compilers.tvm.stages import Nest
 
 _AHEAD = 4096  # bytes of weights that are asked for early: a page
@@ -45,7 +47,7 @@ class _Tiles:
             next(load.source for load in loads(anchor.value) if dtype_of(load.source) == kind)
             for kind in ("int8", "uint8")
         )
-        panels, self.runs, self.width, _ = shape_of(self.weight)
+        panels, self.runs, self.width, self.each = shape_of(self.weight)
         self.machine, self.lanes = machine, machine.lanes
         self.vectors = self.width // self.lanes
         self.terms = shape_of(self.codes)[-1]
@@ -54,14 +56,25 @@ class _Tiles:
         self.space = RowSpace((), anchor.spatial[:-1])
         self.panels = panels
         self.most = how.most_rows(machine, self.vectors)
+        self.tiles = -(-self.space.rows // self.most)
+        self.ahead = machine.arch == "x86_64" and self.tiles <= _MOST_AHEAD
+        size = self.digits * self.runs * self.width * self.each
+        many = 0 < how.unpacks <= self.tiles and size <= MOST_UNPACKED
+        self.unpacked = local("unpacked", size, "uint8") if many else None
 
     def body(self) -> Body:
         """Parts divide the panels, and the tiles of rows within each."""
-        frame, rows = self.frame, self.space.rows
-        tiles = -(-rows // self.most)
+        frame, rows, tiles = self.frame, self.space.rows, self.tiles
         full, left = divmod(self.column.extent, self.width)
 
         def tile(panel: Expr, within: Expr, width: int) -> Any:
+            made = tile_of(panel, within, width)
+            if self.unpacked is None:
+                return made
+            first = tirx.max(frame.begin - panel * const(tiles), const(0))
+            return sequence([tirx.IfThenElse(tirx.EQ(within, first), self._unpack(panel), None), made])
+
+        def tile_of(panel: Expr, within: Expr, width: int) -> Any:
             small, extra = divmod(rows, tiles)
             if not extra:
                 return self._tile(panel, frame.simplify(within * const(small)), small, width, tiles)
@@ -70,7 +83,7 @@ class _Tiles:
             rest = self._tile(panel, first, small, width, tiles)
             return tirx.IfThenElse(tirx.LT(within, const(extra)), large, rest)
 
-        statements = []
+        statements = [] if self.unpacked is None else [tirx.AllocBuffer(self.unpacked)]
         if full:
             statements.append(frame.part_grid(full, tiles, lambda p, w: tile(p, w, self.width)))
         if left:
@@ -85,38 +98,44 @@ class _Tiles:
         frame, lanes = self.frame, self.lanes
         used = -(-width // lanes)
         sums = self.how(self.machine, rows, used)
+        sums.unpacked = self.unpacked is not None
         statements = sums.begin()
-        bytes_of_run = self.width * BYTES
+        register, wide = 4 * lanes, used * lanes * self.each
 
         def run(number: Expr) -> list[Any]:
-            start = (panel * const(self.runs) + number) * const(bytes_of_run)
+            start = (panel * const(self.runs) + number) * const(self.width * self.each)
             done: list[Any] = []
-            if tiles <= _MOST_AHEAD:
-                for at in range(0, used * lanes * BYTES, _LINE):
+            if self.ahead:
+                for at in range(0, wide, _LINE):
                     there = frame.simplify(start + const(at + _AHEAD))
                     done.append(frame.prefetch(self.weight, there))
-            weights = []
-            for vector in range(used):
-                at = frame.simplify(start + const(vector * lanes * BYTES))
-                weights.append(frame.vector(self.weight, at, lanes * BYTES))
+            if self.unpacked is None:
+                weights = [
+                    frame.vector(self.weight, frame.simplify(start + const(at)), register)
+                    for at in range(0, wide, register)
+                ]
+            else:
+                held = number * const(self.digits * self.width * self.each)
+                weights = [
+                    tirx.BufferLoad(self.unpacked, [tirx.Ramp(held + const(place + at), const(1), register)])
+                    for place in range(0, self.digits * self.width * self.each, self.width * self.each)
+                    for at in range(0, wide, register)
+                ]
 
-            def quad(row: int, digit: int) -> Expr:
-                at = (first + const(row)) * const(self.terms) + number * const(self.digits * BYTES)
-                word = frame.vector(self.codes, frame.simplify(at + const(digit * BYTES)), BYTES)
-                word = tirx.reinterpret("int32", word)
-                return tirx.reinterpret(f"int8x{BYTES * lanes}", tirx.Broadcast(word, lanes))
+            def codes(row: int, at: int, count: int) -> Expr:
+                place = (first + const(row)) * const(self.terms) + number * const(self.digits * self.each)
+                return frame.vector(self.codes, frame.simplify(place + const(at)), count)
 
-            return done + sums.run(Run(weights, quad))
+            return done + sums.run(Run(weights, codes, lanes))
 
         block = sums.block or self.runs
         blocks, rest = divmod(self.runs, block)
         if blocks:
-            outer, inner = frame.axis("o", blocks), frame.axis("k", block)
-            each = self._runs(inner, block, outer * const(block), run)
+            outer = frame.axis("o", blocks)
+            each = self._runs(sums.together, block, outer * const(block), run)
             statements.append(loop(outer, blocks, sequence([*each, *sums.flush()])))
         if rest:
-            inner = frame.axis("k", rest)
-            statements += [*self._runs(inner, rest, const(blocks * block), run), *sums.flush()]
+            statements += [*self._runs(sums.together, rest, const(blocks * block), run), *sums.flush()]
         totals = [[local(f"t{r}_{c}", lanes, "int32") for c in range(used)] for r in range(rows)]
         for r in range(rows):
             for c in range(used):
@@ -125,7 +144,27 @@ class _Tiles:
         columns = [{self.column.var: panel * const(self.width) + const(c * lanes)} for c in range(used)]
         return sequence(statements + stored(frame, None, totals, places, columns, width))
 
-    def _runs(self, var: Any, count: int, first: Expr, run: Any) -> list[Any]:
-        if count == 1:
-            return list(run(first))
-        return [loop(var, count, sequence(run(first + var)))]
+    def _unpack(self, panel: Expr) -> Any:
+        """The statement that unpacks the weights of a panel."""
+        frame, size, wide = self.frame, 4 * self.lanes, self.width * self.each
+        run, block = frame.axis("u", self.runs), Block()
+        start = (panel * const(self.runs) + run) * const(wide)
+        for at in range(0, wide, size):
+            packed = block.bound(frame.vector(self.weight, frame.simplify(start + const(at)), size))
+            for s, field in enumerate(fields(packed, False)):
+                place = run * const(self.digits * wide) + const(s * wide + at)
+                block.add(tirx.BufferStore(self.unpacked, field, [tirx.Ramp(place, const(1), size)]))
+        return loop(run, self.runs, sequence(block.statements))
+
+    def _runs(self, together: int, count: int, first: Expr, run: Any) -> list[Any]:
+        """A loop over runs, some of them in each trip, and those left over behind it."""
+        trips = count // together
+        done: list[Any] = []
+        if trips > 1:
+            var = self.frame.axis("k", trips)
+            start = first + var * const(together)
+            steps = [step for i in range(together) for step in run(start + const(i))]
+            done.append(loop(var, trips, sequence(steps)))
+        for i in range(0 if trips == 1 else trips * together, count):
+            done += run(first + const(i))
+        return done

@@ -5,8 +5,6 @@ Fields hold the weight plus one: 0, 1, 2. Whoever reads the totals takes the sum
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,70 +17,11 @@ from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.packing2 import DIGITS, FIELDS, four_of_five
 from edgepress.targets.compilers.tvm.schedule.dot import intrinsic, pair_sums, quad_sums, word_sums
 from edgepress.targets.compilers.tvm.schedule.registers import get, put
+from edgepress.targets.compilers.tvm.schedule.ternary_run import Run, Sums, bytes_of
+from edgepress.targets.compilers.tvm.schedule.ternary_sums_arm import LaneSums, WideSums
 from edgepress.targets.compilers.tvm.schedule.vectors import Block, spread
 
 _FIFTH = 3**FIELDS  # what the fifth weight of a byte counts
-
-
-@dataclass(frozen=True)
-class Run:
-    """One run of inputs: a register of weights for each vector of columns, and four codes of a row spread.
-
-    ``quad(row, digit)`` gives the codes that the field ``digit`` is for, as int8 in every lane.
-    """
-
-    weights: list[Expr]
-    quad: Callable[[int, int], Expr]
-
-
-class Sums:
-    """Sums of ``rows`` × ``vectors`` registers of int32.
-
-    Attributes:
-        block: runs after which ``flush`` must be called; 0 where it need not.
-    """
-
-    block = 0
-
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
-        self.machine, self.lanes = machine, machine.lanes
-        self.places = [(r, c) for r in range(rows) for c in range(vectors)]
-
-    @classmethod
-    def most_rows(cls, machine: Machine, vectors: int) -> int:
-        """The most rows of a tile."""
-        raise NotImplementedError
-
-    def begin(self) -> list[Any]:
-        """Statements that make the sums and set them to zero."""
-        raise NotImplementedError
-
-    def run(self, run: Run) -> list[Any]:
-        """Statements that add one run."""
-        raise NotImplementedError
-
-    def flush(self) -> list[Any]:
-        """Statements that move sums of few bits into sums of 32."""
-        return []
-
-    def total(self, row: int, vector: int) -> Expr:
-        """A register of totals."""
-        raise NotImplementedError
-
-    def _zeros(self, sums: list[Any], dtype: str) -> list[Any]:
-        zero, done = tirx.const(0, dtype), []
-        for acc in sums:
-            done += [tirx.AllocBuffer(acc), put(acc, spread(zero, _lanes(acc)))]
-        return done
-
-    def _field(self, weights: Expr, digit: int, shifted: bool = True) -> Expr:
-        """One field of each byte, in its low bits or where it lies."""
-        words = tirx.reinterpret(f"int32x{self.lanes}", weights)
-        if shifted and digit:
-            words = tirx.shift_right(words, spread(const(2 * digit), self.lanes))
-        mask = _bytes(3 if shifted else 3 << 2 * digit)
-        masked = tirx.bitwise_and(words, spread(const(mask), self.lanes))
-        return tirx.reinterpret(f"int8x{4 * self.lanes}", masked)
 
 
 class QuadSums(Sums):
@@ -212,7 +151,7 @@ class PairSums(Sums):
         high = [block.bound(tirx.shift_right(each, four)) for each in low]
         rows = len(self.places) // len(low)
         for digit in range(2):
-            mask = spread(const(_bytes(3 << 2 * digit)), self.lanes)
+            mask = spread(const(bytes_of(3 << 2 * digit)), self.lanes)
             kind = f"int8x{4 * self.lanes}"
             fields = [
                 [block.bound(tirx.reinterpret(kind, tirx.bitwise_and(each, mask))) for each in half]
@@ -241,23 +180,18 @@ class PairSums(Sums):
         return get(self.sums[row, vector])
 
 
-def _bytes(value: int) -> int:
-    """A byte in each byte of an int32."""
-    word = value * 0x01010101
-    return word - (1 << 32) if word >> 31 else word
-
-
 def _numbers(values: np.ndarray) -> Expr:
     """Bytes known when code is made, in a register."""
     scalars = [tirx.IntImm("int8", int(value)) for value in values.astype(np.int8)]
     return tirx.Shuffle(scalars, [const(i) for i in range(len(scalars))])
 
 
-def _lanes(buffer: Any) -> int:
-    return int(buffer.ty.shape[0])
-
-
-_SUMS: dict[str, type[Sums]] = {"vpdpbusd": QuadSums, "vpmaddubsw": PairSums}
+_SUMS: dict[str, type[Sums]] = {
+    "vpdpbusd": QuadSums,
+    "vpmaddubsw": PairSums,
+    "sdot": LaneSums,
+    "smull": WideSums,
+}
 
 
 def sums_of(machine: Machine, digits: int) -> type[Sums] | None:
