@@ -66,6 +66,7 @@ def _work(cost: KernelLayer | None, op: str) -> list[str]:
         return [printable(op), "", ""]
     tile = f" {cost.tile}" if cost.tile else ""
     kernel = f"{cost.kernel}{tile}{'*' if cost.tuned else ''}" if cost.kernel else op
+    kernel += f", {cost.bits:g} bits" if cost.bits else ""
     return [printable(kernel), f"{cost.operations / 1e6:.2f}", f"{cost.bytes / 1024:.0f}"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,18 @@ from tests.compilers.dynamic_graphs import Dense, Layer, together
 from tests.compilers.running import compiled, reference
 from tests.compilers.test_int8_kernels import _native_boards
 
+SMALL_CACHE = str(Path(__file__).with_name("x86-64-v4-small-cache.toml"))
 TERNARY = [
     Dense((1,), 64, 64), Dense((1,), 35, 37, one_step=True), Dense((3,), 33, 5, relu=True), Dense((2,), 100, 130),
     Dense((17,), 64, 48, levels=127.0), Dense((1,), 5, 3), Dense((2, 9), 250, 70, one_step=True), Dense((1, 1), 1, 1),
     Dense((5,), 272, 16), Dense((1,), 130, 33, relu=True), Dense((33,), 18, 40),
 ]  # fmt: skip
+EIGHT = [
+    replace(case, lowest=low, highest=high, extreme=extreme)
+    for case, (low, high, extreme) in zip(
+        TERNARY, cycle([(-127, 127, False), (-64, 64, True), (-128, 127, True), (-2, 1, False)])
+    )
+]
 EXTREME = [
     Dense((rows,), inputs, 50, extreme=True) for rows, inputs in ((1, 300), (9, 1000), (2, 16), (3, 113))
 ]
@@ -45,7 +53,9 @@ def _inputs(layers: list[Layer]) -> dict[str, Any]:
 def _emulated(layers: list[Layer], board: str, folder: Path) -> tuple[AotKernels, dict[str, Any]]:
     target = load_target(board)
     made = compile_graph(together(layers), target, folder)
-    linked = link([made.model, made.kernels], target, folder / "lib", executable=target.kind == "microcontroller")
+    linked = link(
+        [made.model, made.kernels], target, folder / "lib", executable=target.kind == "microcontroller"
+    )
     library = linked.shared or linked.image
     assert library is not None
     given = [_inputs(layers)[spec.name] for spec in made.inputs]
@@ -57,18 +67,36 @@ def _emulated(layers: list[Layer], board: str, folder: Path) -> tuple[AotKernels
     return made, dict(zip([spec.name for spec in made.outputs], outputs, strict=True))
 
 
-@pytest.mark.parametrize("cases", [TERNARY, EXTREME], ids=["ternary", "extreme"])
+@pytest.mark.parametrize("cases", [TERNARY, EXTREME, EIGHT], ids=["ternary", "extreme", "eight"])
 @pytest.mark.parametrize("board", _native_boards(), ids=lambda board: Path(board).stem)
-def test_ternary_layers_equal_numpy(board: str, cases: list[Dense], tmp_path: Path) -> None:
+def test_layers_equal_numpy(board: str, cases: list[Dense], tmp_path: Path) -> None:
     layers = [Layer(case, seed) for seed, case in enumerate(cases)]
     made, native = compiled(together(layers), tmp_path, board)
     _agree(layers, native.run(_inputs(layers)))
-    assert {layer.kernel for layer in made.layers} == {"row_codes", "ternary"}
+    # The layer of one weight is ternary by chance.
+    products = {"tile_dot", "ternary"} if cases is EIGHT else {"ternary"}
+    assert {layer.kernel for layer in made.layers} == {"row_codes"} | products
+
+
+def _runs_here(board: str) -> bool:
+    return set(load_target(board).cpu.features) <= set(load_target("host").cpu.features)
+
+
+@pytest.mark.parametrize("cases", [TERNARY, EXTREME], ids=["ternary", "extreme"])
+def test_single_rows_read_five_weights_a_byte_where_they_come_from_memory(
+    cases: list[Dense], tmp_path: Path
+) -> None:
+    layers = [Layer(replace(case, rows=(1,)), seed) for seed, case in enumerate(cases)]
+    made = compile_graph(together(layers), load_target(SMALL_CACHE), tmp_path)
+    assert {layer.bits for layer in made.layers if layer.kernel == "ternary"} == {1.6}
+    if _runs_here(SMALL_CACHE):
+        _, native = compiled(together(layers), tmp_path, SMALL_CACHE)
+        _agree(layers, native.run(_inputs(layers)))
 
 
 @pytest.mark.parametrize("board", ["rpi4", "rpi5", "rpi-zero2w", "cortex-m7", "wasm32"])
-def test_ternary_layers_equal_numpy_on_an_emulated_board(board: str, tmp_path: Path) -> None:
-    cases = [TERNARY[1], TERNARY[2], TERNARY[4], TERNARY[7], EXTREME[3]]
+def test_layers_equal_numpy_on_an_emulated_board(board: str, tmp_path: Path) -> None:
+    cases = [*TERNARY[1:3], TERNARY[4], TERNARY[7], EXTREME[3], *EIGHT[1:4]]
     layers = [Layer(case, seed) for seed, case in enumerate(cases)]
     _, found = _emulated(layers, board, tmp_path)
     _agree(layers, found)

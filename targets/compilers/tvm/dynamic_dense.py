@@ -1,4 +1,4 @@
-"""Converters of dense layers of dynamic rows: codes of rows, and products by packed ternary weights."""
+"""Converters of dense layers of dynamic rows: codes of rows, products by ternary weights or by eight bits."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ from typing import Any
 
 from tvm import relax, te, tirx
 
-from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, ROW_CODES, TERNARY
+from edgepress.targets.compilers.tvm import integer
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, ROW_CODES, TERNARY, row_codes_of
 from edgepress.targets.compilers.tvm.expressions import dtype_of
 from edgepress.targets.compilers.tvm.packing2 import FIELDS, WORD_FIELD, WORD_WEIGHTS
 from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE
-from edgepress.targets.compilers.tvm.stages import INPUTS, KERNEL
-
-_KINDS = ("int8", "float32", "int32")  # codes, scales, sums of codes
+from edgepress.targets.compilers.tvm.stages import DOT, INPUTS, KERNEL
 
 
 def _row_codes(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     """Only stands for a kernel that is written as a whole; :mod:`schedule.row_codes` makes it."""
     form = attrs["form"].decode() if isinstance(attrs["form"], bytes) else str(attrs["form"])
+    # Codes, scales, sums of codes.
+    kinds = ("uint8" if row_codes_of(form).offset else "int8", "float32", "int32")
     extents = [int(extent) for extent in attrs["shapes"]]
-    each = len(extents) // len(_KINDS)
+    each = len(extents) // len(kinds)
 
     def nothing(kind: str) -> Callable[..., Any]:
         return lambda *at: tirx.const(0, kind)
 
     def function(x: Any) -> Any:
-        shapes = [extents[i * each : (i + 1) * each] for i in range(len(_KINDS))]
+        shapes = [extents[i * each : (i + 1) * each] for i in range(len(kinds))]
         return [
             te.compute(shape, nothing(kind), name="row_codes")
-            for shape, kind in zip(shapes, _KINDS, strict=True)
+            for shape, kind in zip(shapes, kinds, strict=True)
         ]
 
     marks = {"op_pattern": OPAQUE, ROW_CODES: form}
     made = bb.emit_te(function, *inputs, primfunc_attrs=marks, primfunc_name_hint="row_codes")
-    return relax.Tuple([bb.emit(relax.TupleGetItem(made, i)) for i in range(len(_KINDS))])
+    return relax.Tuple([bb.emit(relax.TupleGetItem(made, i)) for i in range(len(kinds))])
 
 
 def _ternary(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
@@ -53,13 +54,7 @@ def _ternary(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
         marks = {KERNEL: TERNARY, DIGITS: digits, INPUTS: terms}
         total = te.compute(shape, sum_of, name="ternary", attrs=marks)
 
-        def output(*at: Any) -> Any:
-            *row, n = at
-            whole = (total(*at) - sums(*row, 0)).astype("float32")
-            factor = step(n if int(step.shape[0]) > 1 else 0) / scale(*row, 0)
-            return whole * factor + bias(n if int(bias.shape[0]) > 1 else 0)
-
-        return te.compute(shape, output, name="ternary_scaled")
+        return _scaled(total, lambda *at: sums(*at[:-1], 0), scale, step, bias)
 
     own = {"op_pattern": OUT_EWISE_FUSABLE}
     return bb.emit_te(function, *inputs, primfunc_attrs=own, primfunc_name_hint="ternary")
@@ -83,6 +78,31 @@ def _of_byte(weight: Any, n: Any, k: Any, digits: int) -> Any:
     return _field(byte, k % run // each, digits)
 
 
+def _eight(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """``(Σ codes · weight − moved) · (step / scale) + bias``, where ``moved`` is what unsigned codes add."""
+    dot = attrs["dot"].decode() if isinstance(attrs["dot"], bytes) else str(attrs["dot"])
+
+    def function(codes: Any, scale: Any, weight: Any, moved: Any, step: Any, bias: Any) -> Any:
+        notes = {DOT: dot, INPUTS: int(attrs["terms"])}
+        total = integer.dense(codes, weight, int(attrs["channels"]), 0, notes)
+        return _scaled(total, lambda *at: moved(at[-1]), scale, step, bias)
+
+    own = {"op_pattern": OUT_EWISE_FUSABLE}
+    return bb.emit_te(function, *inputs, primfunc_attrs=own, primfunc_name_hint="dynamic_dense")
+
+
+def _scaled(total: Any, less: Callable[..., Any], scale: Any, step: Any, bias: Any) -> Any:
+    """Whole sums, less something, as numbers; steps and biases are one, or one for each output."""
+
+    def output(*at: Any) -> Any:
+        *row, n = at
+        factor = step(n if int(step.shape[0]) > 1 else 0) / scale(*row, 0)
+        whole = (total(*at) - less(*at)).astype("float32")
+        return whole * factor + bias(n if int(bias.shape[0]) > 1 else 0)
+
+    return te.compute(total.shape, output, name="scaled")
+
+
 def _field(byte: Any, place: Any, digits: int) -> Any:
     """One weight of a byte, plus one; divisors that are constants become shifts."""
     base = 4 if digits == FIELDS else 3
@@ -97,4 +117,5 @@ def _field(byte: Any, place: Any, digits: int) -> Any:
 DYNAMIC: dict[str, Callable[[Any, Sequence[Any], dict[str, Any]], Any]] = {
     "EpRowCodes": _row_codes,
     "EpTernaryDense": _ternary,
+    "EpDynamicDense": _eight,
 }

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from edgepress.errors import UnsupportedOpError
+from edgepress.targets.compilers.tvm import packing8
 from edgepress.targets.compilers.tvm.dynamic_form import RowCodes, ternary_packing
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
 from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
+from edgepress.targets.compilers.tvm.importer import MEND
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.packing2 import is_ternary
+from edgepress.targets.compilers.tvm.packing8 import INPUTS
 
 _ZERO = 128  # of the graph's unsigned codes
 
@@ -37,10 +41,17 @@ class DynamicRows(GraphMatcher):
     def __init__(self, model: onnx.ModelProto, machine: Machine) -> None:
         super().__init__(model)
         self.machine = machine
-        self.codes: dict[tuple[_Rows, int], list[str]] = {}
+        products = (node for node in self.graph.node if node.op_type == "MatMulInteger")
+        weights = (self.constants.get(node.input[1]) for node in products)
+        self.ternary = sum(weight.size for weight in weights if weight is not None and is_ternary(weight))
+        self.codes: dict[tuple[_Rows, int, int], list[str]] = {}
 
     def run(self, model: onnx.ModelProto) -> onnx.ModelProto:
-        """The model with its dense layers of dynamic rows as ``EpRowCodes`` and ``EpTernaryDense``."""
+        """The model with its dense layers of dynamic rows as ``EpRowCodes`` and a product.
+
+        Raises:
+            UnsupportedOpError: rows are quantised in a way that no kernel knows.
+        """
         last: dict[str, onnx.NodeProto] = {}
         for node in self.graph.node:
             found = self._ending(node) if node.op_type == "MatMulInteger" and not node.domain else None
@@ -51,7 +62,17 @@ class DynamicRows(GraphMatcher):
             if product is None or not self._made(product, node.output[0]):
                 self.nodes.append(node)
         self.drop_unread()
+        for node in self.nodes:
+            self._check(node)
         return self.finish(model)
+
+    def _check(self, node: onnx.NodeProto) -> None:
+        """A product of codes that were worked out step by step has a kernel here or none."""
+        if node.op_type == "MatMulInteger" and self._maker(node.input[0], "Cast") is not None:
+            where = (
+                f"node {node.name or node.output[0]!r}, whose rows are quantised in a way that has no kernel"
+            )
+            raise UnsupportedOpError(node.op_type, where, MEND)
 
     def _ending(self, product: onnx.NodeProto) -> str | None:
         """What the sums become once they are scaled and biased, or None where they are something else."""
@@ -75,7 +96,7 @@ class DynamicRows(GraphMatcher):
         ):
             return False
         rows = self._rows(product.input[0])
-        if rows is None or not is_ternary(weight):
+        if rows is None:
             return False
         cast = self.readers[product.output[0]][0]
         scaled = self.readers[cast.output[0]][0]
@@ -91,27 +112,61 @@ class DynamicRows(GraphMatcher):
                 return False
             bias = value
         self.origin = self.between([rows.source], result)
-        packing = ternary_packing(self.machine, outputs, inputs, int(np.prod(shape[:-1], dtype=np.int64)))
-        codes, scale, sums = self._codes(rows, shape, -(-inputs // packing.run) * packing.run)
         flat = step.reshape(-1)
         step = flat[:1] if (flat == flat[0]).all() else flat
-        constants = [
-            self.constant(packing.pack(np.ascontiguousarray(weight.T)), product.input[1]),
-            self.constant(step.astype(np.float32), result),
-            self.constant(bias.reshape(-1).astype(np.float32), result),
-        ]
-        self.node(
-            "EpTernaryDense", [codes, scale, sums, *constants], result, DOMAIN,
-            channels=outputs, terms=inputs, digits=packing.digits,
-        )  # fmt: skip
+        shares = [self.constant(np.asarray(each.reshape(-1), np.float32), result) for each in (step, bias)]
+        turned = np.ascontiguousarray(weight.T)
+        if is_ternary(weight):
+            self._ternary(turned, rows, shape, product.input[1], shares, result)
+        else:
+            self._eight(turned, rows, shape, product.input[1], shares, result)
         return True
 
-    def _codes(self, rows: _Rows, shape: tuple[int, ...], padded: int) -> list[str]:
+    def _ternary(
+        self,
+        weight: np.ndarray,
+        rows: _Rows,
+        shape: tuple[int, ...],
+        name: str,
+        shares: list[str],
+        result: str,
+    ) -> None:
+        outputs, inputs = weight.shape
+        count = int(np.prod(shape[:-1], dtype=np.int64))
+        packing = ternary_packing(self.machine, outputs, inputs, count, self.ternary)
+        codes, scale, sums = self._codes(rows, shape, -(-inputs // packing.run) * packing.run, 0)
+        packed = self.constant(packing.pack(weight), name)
+        self.node(
+            "EpTernaryDense", [codes, scale, sums, packed, *shares], result, DOMAIN,
+            channels=outputs, terms=inputs, digits=packing.digits,
+        )  # fmt: skip
+
+    def _eight(
+        self,
+        weight: np.ndarray,
+        rows: _Rows,
+        shape: tuple[int, ...],
+        name: str,
+        shares: list[str],
+        result: str,
+    ) -> None:
+        """Weights of eight bits, by the kernels of static ones."""
+        packing = packing8.packing_of(self.machine, weight, 2 * self.machine.lanes)
+        offset = packing.offset("int8")
+        codes, scale, _ = self._codes(rows, shape, -(-weight.shape[1] // INPUTS) * INPUTS, offset)
+        values = [packing8.pack(weight, packing), offset * weight.sum(1, dtype=np.int32)]
+        constants = [self.constant(value, name) for value in values]
+        self.node(
+            "EpDynamicDense", [codes, scale, *constants, *shares], result, DOMAIN,
+            channels=len(weight), terms=weight.shape[1], dot=packing.dot,
+        )  # fmt: skip
+
+    def _codes(self, rows: _Rows, shape: tuple[int, ...], padded: int, offset: int) -> list[str]:
         """The codes of some rows, their scales and their sums; made once for all layers that read them."""
-        key = (rows, padded)
+        key = (rows, padded, offset)
         if key not in self.codes:
             count = int(np.prod(shape[:-1], dtype=np.int64))
-            form = RowCodes(count, shape[-1], padded, rows.levels, rows.least, 0, rows.reciprocal)
+            form = RowCodes(count, shape[-1], padded, rows.levels, rows.least, offset, rows.reciprocal)
             self.codes[key] = [self.fresh(rows.source) for _ in range(3)]
             shapes = [value for each in (padded, 1, 1) for value in (*shape[:-1], each)]
             self.node("EpRowCodes", [rows.source], self.codes[key], DOMAIN, form=form.text(), shapes=shapes)

@@ -55,7 +55,8 @@ def row_codes_kernel(func: Any, text: str, machine: Machine) -> Made:
         bits = tirx.reinterpret(kind, inside + all_of(ROUNDING, count))
         whole = inner.bound(bits - spread(const(ROUNDING_BITS), count))
         stored = whole + spread(const(form.offset), count) if form.offset else whole
-        narrow = tirx.Cast(f"int8x{count}" if count > 1 else "int8", stored)
+        kind = "uint8" if form.offset else "int8"
+        narrow = tirx.Cast(f"{kind}x{count}" if count > 1 else kind, stored)
         inner.add(frame.write(_CODES, target + at, narrow))
         inner.statements += [put(acc, get(acc) + whole)] if acc is not None else [whole]
         return inner.statements
@@ -64,7 +65,7 @@ def row_codes_kernel(func: Any, text: str, machine: Machine) -> Made:
     block.add(frame.write(_SUM, frame.trip, total))
     at = form.width
     for first, count in pieces(form.padded - form.width, 4 * lanes if lanes > 1 else 1):
-        zero = tirx.const(0, "int8")
+        zero = tirx.const(0, "uint8" if form.offset else "int8")
         block.add(frame.write(_CODES, target + const(at + first), spread(zero, count)))
     return frame.made(block.statements, "row_codes")
 

@@ -7,17 +7,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from tvm import tirx
 
+from edgepress.targets.compilers.tvm.dynamic_form import looks_up
 from edgepress.targets.compilers.tvm.expressions import Expr, const
 from edgepress.targets.compilers.tvm.kernel import local
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing2 import FIELDS
-from edgepress.targets.compilers.tvm.schedule.dot import pair_sums, quad_sums, word_sums
+from edgepress.targets.compilers.tvm.packing2 import DIGITS, FIELDS, four_of_five
+from edgepress.targets.compilers.tvm.schedule.dot import intrinsic, pair_sums, quad_sums, word_sums
 from edgepress.targets.compilers.tvm.schedule.registers import get, put
 from edgepress.targets.compilers.tvm.schedule.ternary_run import Run, Sums, bytes_of
 from edgepress.targets.compilers.tvm.schedule.ternary_sums_arm import LaneSums, WideSums
 from edgepress.targets.compilers.tvm.schedule.vectors import Block, spread
+
+_FIFTH = 3**FIELDS  # what the fifth weight of a byte counts
 
 
 class QuadSums(Sums):
@@ -62,6 +66,54 @@ class QuadSums(Sums):
         for digit, other in enumerate(others, 1):
             first = first + tirx.shift_right(other, spread(const(2 * digit), self.lanes))
         return first
+
+
+class LookedUpSums(Sums):
+    """Five weights a byte: AVX-512's ``vpermi2b`` gives four fields of two bits, ``vpdpbusd`` sums.
+
+    The fifth weight is how many of 81 and 162 a byte reaches: less than 81 remain, whose fields a table of 128
+    bytes holds, and what was taken away is 81 times the weight. Each field has sums of its own.
+    """
+
+    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
+        super().__init__(machine, rows, vectors)
+        self.sums = {
+            (r, c): [local(f"s{r}_{c}_{i}", self.lanes, "int32") for i in range(DIGITS)]
+            for r, c in self.places
+        }
+
+    @classmethod
+    def most_rows(cls, machine: Machine, vectors: int) -> int:
+        return 1
+
+    def begin(self) -> list[Any]:
+        return self._zeros([acc for accs in self.sums.values() for acc in accs], "int32")
+
+    def run(self, run: Run) -> list[Any]:
+        block, kind = Block(), f"int8x{4 * self.lanes}"
+        fifth = tirx.Broadcast(tirx.IntImm("int8", _FIFTH), 4 * self.lanes)
+        tables = [_numbers(four_of_five()[at : at + 64]) for at in (0, 64)]
+        codes = [block.bound(run.quad(0, digit)) for digit in range(DIGITS)]
+        for c, weights in enumerate(run.weights):
+            whole = block.bound(tirx.reinterpret(kind, weights))
+            rest = whole
+            for _ in range(2):
+                # As unsigned bytes: one below 81 becomes a large one.
+                rest = block.bound(intrinsic(kind, f"llvm.umin.v{4 * self.lanes}i8", rest, rest - fifth))
+            taken = whole - rest
+            fields = block.bound(
+                intrinsic(kind, "llvm.x86.avx512.vpermi2var.qi.512", tables[0], rest, tables[1])
+            )
+            parts = [*(self._field(fields, digit, False) for digit in range(FIELDS)), taken]
+            for acc, part, code in zip(self.sums[0, c], parts, codes, strict=True):
+                block.add(put(acc, quad_sums(get(acc), part, code)))
+        return block.statements
+
+    def total(self, row: int, vector: int) -> Expr:
+        first, *others, last = (get(acc) for acc in self.sums[row, vector])
+        for digit, other in enumerate(others, 1):
+            first = first + tirx.shift_right(other, spread(const(2 * digit), self.lanes))
+        return first + tirx.truncdiv(last, spread(const(_FIFTH), self.lanes))
 
 
 class PairSums(Sums):
@@ -128,6 +180,12 @@ class PairSums(Sums):
         return get(self.sums[row, vector])
 
 
+def _numbers(values: np.ndarray) -> Expr:
+    """Bytes known when code is made, in a register."""
+    scalars = [tirx.IntImm("int8", int(value)) for value in values.astype(np.int8)]
+    return tirx.Shuffle(scalars, [const(i) for i in range(len(scalars))])
+
+
 _SUMS: dict[str, type[Sums]] = {
     "vpdpbusd": QuadSums,
     "vpmaddubsw": PairSums,
@@ -138,4 +196,4 @@ _SUMS: dict[str, type[Sums]] = {
 
 def sums_of(machine: Machine, digits: int) -> type[Sums] | None:
     """The sums of a machine's instructions, or None where it has none for so many weights a byte."""
-    return _SUMS.get(machine.dot) if digits == FIELDS else None
+    return _SUMS.get(machine.dot) if digits == FIELDS else LookedUpSums if looks_up(machine) else None
