@@ -60,24 +60,6 @@ def _ternary(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     return bb.emit_te(function, *inputs, primfunc_attrs=own, primfunc_name_hint="ternary")
 
 
-def _of_word(weight: Any, n: Any, k: Any) -> Any:
-    """Weight ``k`` of output ``n``, plus one, where words are packed."""
-    kind = str(weight.dtype)
-    fields = int(kind.removeprefix("uint")) // WORD_FIELD
-    place = n % (fields * WORD_WEIGHTS)
-    shift = WORD_FIELD * (place % fields) + 2 * (place // fields)
-    word = weight(n // (fields * WORD_WEIGHTS), k)
-    return tirx.bitwise_and(tirx.shift_right(word, shift.astype(kind)), tirx.const(3, kind)).astype("int32")
-
-
-def _of_byte(weight: Any, n: Any, k: Any, digits: int) -> Any:
-    """Weight ``k`` of output ``n``, plus one, where bytes are packed."""
-    lanes, each = int(weight.shape[2]), int(weight.shape[3])
-    run = digits * each
-    byte = weight(n // lanes, k // run, n % lanes, k % each).astype("int32")
-    return _field(byte, k % run // each, digits)
-
-
 def _eight(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     """``(Σ codes · weight − moved) · (step / scale) + bias``, where ``moved`` is what unsigned codes add."""
     dot = attrs["dot"].decode() if isinstance(attrs["dot"], bytes) else str(attrs["dot"])
@@ -101,6 +83,24 @@ def _scaled(total: Any, less: Callable[..., Any], scale: Any, step: Any, bias: A
         return whole * factor + bias(n if int(bias.shape[0]) > 1 else 0)
 
     return te.compute(total.shape, output, name="scaled")
+
+
+def _of_word(weight: Any, n: Any, k: Any) -> Any:
+    """Weight ``k`` of output ``n``, plus one, where words are packed."""
+    kind = str(weight.dtype)
+    fields = int(kind.removeprefix("uint")) // WORD_FIELD
+    place = n % (fields * WORD_WEIGHTS)
+    shift = WORD_FIELD * (place % fields) + 2 * (place // fields)
+    word = weight(n // (fields * WORD_WEIGHTS), k)
+    return tirx.bitwise_and(tirx.shift_right(word, shift.astype(kind)), tirx.const(3, kind)).astype("int32")
+
+
+def _of_byte(weight: Any, n: Any, k: Any, digits: int) -> Any:
+    """Weight ``k`` of output ``n``, plus one, where bytes are packed."""
+    lanes, each = int(weight.shape[2]), int(weight.shape[3])
+    run = digits * each
+    byte = weight(n // lanes, k // run, n % lanes, k % each).astype("int32")
+    return _field(byte, k % run // each, digits)
 
 
 def _field(byte: Any, place: Any, digits: int) -> Any:

@@ -84,7 +84,9 @@ class WideSums(Sums):
         self.scales = _APART if rows == 1 else 1
         self.together, self.block = (4, 4) if rows == 1 else (1, 16)
         places = [(r, n) for r in range(rows) for n in range(self.outputs)]
-        self.short = {(r, n): [local(f"h{r}_{n}_{i}", 8, "int16") for i in range(self.scales)] for r, n in places}
+        self.short = {
+            (r, n): [local(f"h{r}_{n}_{i}", 8, "int16") for i in range(self.scales)] for r, n in places
+        }
         self.sums = {(r, n): local(f"s{r}_{n}", 4, "int32") for r, n in places}
 
     @classmethod

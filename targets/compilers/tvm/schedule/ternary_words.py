@@ -86,7 +86,9 @@ class _Words:
         blocks, rest = divmod(self.terms, _INPUTS)
         if blocks:
             var = frame.axis("b", blocks)
-            done.append(loop(var, blocks, self._block(panel, first, var * const(_INPUTS), _INPUTS, sums, totals)))
+            done.append(
+                loop(var, blocks, self._block(panel, first, var * const(_INPUTS), _INPUTS, sums, totals))
+            )
         if rest:
             done.append(self._block(panel, first, const(blocks * _INPUTS), rest, sums, totals))
         for r in range(rows):
