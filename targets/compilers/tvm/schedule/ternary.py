@@ -97,8 +97,7 @@ class _Tiles:
     def _tile(self, panel: Expr, first: Expr, rows: int, width: int, tiles: int) -> Any:
         frame, lanes = self.frame, self.lanes
         used = -(-width // lanes)
-        sums = self.how(self.machine, rows, used)
-        sums.unpacked = self.unpacked is not None
+        sums = self.how(self.machine, rows, used, self.unpacked is not None)
         statements = sums.begin()
         register, wide = 4 * lanes, used * lanes * self.each
 

@@ -31,8 +31,8 @@ class QuadSums(Sums):
     at the end, 2 · 4^3 · 128 · inputs / 4 being far from 31 bits. More sums have one, and fields are shifted.
     """
 
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
-        super().__init__(machine, rows, vectors)
+    def __init__(self, machine: Machine, rows: int, vectors: int, unpacked: bool = False) -> None:
+        super().__init__(machine, rows, vectors, unpacked)
         self.apart = rows * vectors * FIELDS <= machine.registers // 2
         count = FIELDS if self.apart else 1
         self.sums = {
@@ -75,8 +75,8 @@ class LookedUpSums(Sums):
     bytes holds, and what was taken away is 81 times the weight. Each field has sums of its own.
     """
 
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
-        super().__init__(machine, rows, vectors)
+    def __init__(self, machine: Machine, rows: int, vectors: int, unpacked: bool = False) -> None:
+        super().__init__(machine, rows, vectors, unpacked)
         self.sums = {
             (r, c): [local(f"s{r}_{c}_{i}", self.lanes, "int32") for i in range(DIGITS)]
             for r, c in self.places
@@ -125,8 +125,8 @@ class PairSums(Sums):
 
     block = 7
 
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
-        super().__init__(machine, rows, vectors)
+    def __init__(self, machine: Machine, rows: int, vectors: int, unpacked: bool = False) -> None:
+        super().__init__(machine, rows, vectors, unpacked)
         kinds = (("e", 2, "int16"), ("o", 2, "int16"), ("t", 1, "int32"))
         self.even, self.odd, self.sums = (
             {(r, c): local(f"{name}{r}_{c}", self.lanes * each, dtype) for r, c in self.places}

@@ -31,9 +31,9 @@ class LaneSums(Sums):
 
     unpacks = 3
 
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
-        super().__init__(machine, rows, vectors)
-        self.scales = _APART if _APART * rows * vectors <= _MOST else 1
+    def __init__(self, machine: Machine, rows: int, vectors: int, unpacked: bool = False) -> None:
+        super().__init__(machine, rows, vectors, unpacked)
+        self.scales = _APART if _APART * rows * vectors <= _MOST and not unpacked else 1
         # More runs of a trip share its own instructions; where sums fill the registers, they would spill.
         self.together = 1 if rows * vectors > _MOST - 4 else 4 if vectors <= 2 else 2
         self.sums = {
@@ -78,11 +78,11 @@ class WideSums(Sums):
 
     unpacks = 2
 
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
-        super().__init__(machine, rows, vectors)
+    def __init__(self, machine: Machine, rows: int, vectors: int, unpacked: bool = False) -> None:
+        super().__init__(machine, rows, vectors, unpacked)
         self.rows, self.outputs = rows, vectors * machine.lanes
-        self.scales = _APART if rows == 1 else 1
-        self.together, self.block = (4, 4) if rows == 1 else (1, 16)
+        self.scales = _APART if rows == 1 and not unpacked else 1
+        self.together, self.block = (4, 4) if self.scales > 1 else (1, 16)
         places = [(r, n) for r in range(rows) for n in range(self.outputs)]
         self.short = {
             (r, n): [local(f"h{r}_{n}_{i}", 8, "int16") for i in range(self.scales)] for r, n in places
