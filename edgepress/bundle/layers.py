@@ -23,7 +23,7 @@ _FORM = 1
 _LARGEST = 8 << 20
 _MOST = 65536
 _LARGEST_COUNT = 1 << 62
-_MOST_BITS = 64
+_MOST_BITS = 4096.0  # of a layer of one weight, which fills a register
 
 OWN_KERNELS = "TVM"  # the family of what TVM's own loops compute, undivided
 
