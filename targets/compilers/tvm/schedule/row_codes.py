@@ -45,7 +45,12 @@ def row_codes_kernel(func: Any, text: str, machine: Machine) -> Made:
     one = tirx.const(1.0, "float32")
     scale = block.bound((one / held) * levels if form.reciprocal else levels / held)
     block.add(frame.write(_SCALE, frame.trip, scale))
-    target = frame.trip * const(form.padded)
+
+    def store(at: Expr, codes: Expr) -> Any:
+        """The statement that stores neighbouring codes of the row, which lie together."""
+        block_of = const(form.rows * form.together)
+        where = tirx.floordiv(at, const(form.together)) * block_of + frame.trip * const(form.together)
+        return frame.write(_CODES, where + tirx.floormod(at, const(form.together)), codes)
 
     def coded(at: Expr, count: int, acc: Any) -> list[Any]:
         inner = Block()
@@ -58,7 +63,7 @@ def row_codes_kernel(func: Any, text: str, machine: Machine) -> Made:
         stored = whole + spread(const(form.offset), count) if form.offset else whole
         kind = "uint8" if form.offset else "int8"
         narrow = tirx.Cast(f"{kind}x{count}" if count > 1 else kind, stored)
-        inner.add(frame.write(_CODES, target + at, narrow))
+        inner.add(store(at, narrow))
         inner.statements += [put(acc, get(acc) + whole)] if acc is not None else [whole]
         return inner.statements
 
@@ -73,7 +78,7 @@ def row_codes_kernel(func: Any, text: str, machine: Machine) -> Made:
         inner.add(put(acc, get(acc) + intrinsic("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", pairs)))
         if form.offset:
             codes = tirx.reinterpret(f"uint8x{count}", flipped(codes, True))
-        inner.add(frame.write(_CODES, target + at, codes))
+        inner.add(store(at, codes))
         return inner.statements
 
     how, step = (coded_wide, 4 * lanes) if machine.by_element else (coded, lanes)
@@ -82,7 +87,7 @@ def row_codes_kernel(func: Any, text: str, machine: Machine) -> Made:
     at = form.width
     for first, count in pieces(form.padded - form.width, 4 * lanes if lanes > 1 else 1):
         zero = tirx.const(0, "uint8" if form.offset else "int8")
-        block.add(frame.write(_CODES, target + const(at + first), spread(zero, count)))
+        block.add(store(const(at + first), spread(zero, count)))
     return frame.made(block.statements, "row_codes")
 
 
