@@ -23,7 +23,6 @@ _FORM = 1
 _LARGEST = 8 << 20
 _MOST = 65536
 _LARGEST_COUNT = 1 << 62
-_MOST_BITS = 4096.0  # of a layer of one weight, which fills a register
 
 OWN_KERNELS = "TVM"  # the family of what TVM's own loops compute, undivided
 
@@ -76,7 +75,7 @@ class KernelLayer:
             value = getattr(self, field.name)
             if type(value) is int and not 0 <= value <= _LARGEST_COUNT:
                 raise ValueError(f"{field.name} is {str(value)[:20]}")
-        if self.weight_bits is not None and not 0 <= self.weight_bits <= _MOST_BITS:
+        if self.weight_bits is not None and not 0 <= self.weight_bits <= _LARGEST_COUNT:
             raise ValueError(f"weight_bits is {self.weight_bits}")
 
     @property

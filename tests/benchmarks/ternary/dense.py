@@ -125,7 +125,7 @@ def streamed(board: str, rounds: int) -> dict[str, Any]:
     """A chain of layers whose weights no cache holds, at two bits and at 1.6, and what memory gives at most."""
     x = np.random.default_rng(1).standard_normal((1, _WIDTH)).astype(np.float32)
     model = graphs.ternary(1, _WIDTH, _WIDTH, _LAYERS)
-    chains = {"2 bits": native(model, x, board, 1 << 40), "1.6 bits": native(model, x, board, 0)}
+    chains = {"2 bits": native(model, x, board, 1 << 40), "1.6 bits": native(model, x, board, 1)}
     before = measure_peaks((1,), board=board).peaks[0].bandwidth
     seconds = in_turns({name: chain.run for name, chain in chains.items()}, rounds)
     bandwidth = max(before, measure_peaks((1,), board=board).peaks[0].bandwidth)

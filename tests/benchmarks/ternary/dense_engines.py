@@ -64,10 +64,15 @@ def ort(model: onnx.ModelProto, x: Array) -> Loaded:
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     value = onnxruntime.OrtValue.ortvalue_from_numpy(x)
-    result = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(session.get_outputs()[0].shape, np.float32))
+    zeros = np.zeros(session.get_outputs()[0].shape, np.float32)
+    result = onnxruntime.OrtValue.ortvalue_from_numpy(zeros)
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", value)
     binding.bind_ortvalue_output("y", result)
-    kept = (session, binding, value, result)
-    run, inner = session._sess.run_with_iobinding, binding._iobinding
-    return Loaded(lambda: run(inner, None), lambda: kept[-1].numpy())
+    call, inner = session._sess.run_with_iobinding, binding._iobinding
+
+    def run(kept: tuple[Any, ...] = (session, binding, value, result, x, zeros)) -> object:
+        """The default argument keeps what the binding points at alive."""
+        return call(inner, None)
+
+    return Loaded(run, lambda: np.array(result.numpy()))
