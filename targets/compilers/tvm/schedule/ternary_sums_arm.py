@@ -74,6 +74,9 @@ class WideSums(Sums):
 
     A field times a code reaches 256, and 4,096 at a scale of 16: eight of them fit, which four runs have. Decoded,
     those of sixteen runs fit.
+
+    Tables of the sums of two inputs, looked up by four bits of weights, were tried: 0.28 instructions a weight
+    against 0.22, and 1.6 times the cycles in LLVM's models of Cortex-A72 and A53.
     """
 
     unpacks = 2
