@@ -140,6 +140,7 @@ def test_two_builds_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("EDGEPRESS_CACHE", str(tmp_path / "cache"))
     again = build(recipe(tmp_path))
     assert "train" in again.ran and again.path.read_bytes() == first
+    assert "train" in build(recipe(tmp_path, target="rpi4")).reused  # one training serves every board
 
 
 def test_the_networks_own_weights_teach_it(tmp_path: Path) -> None:
