@@ -225,6 +225,12 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
         3,
         "takes layers that are ternary already, and the network has none",
     ),
+    (
+        {"net": "untrained", "options": {"steps": 0}, "data": ""},
+        4,
+        "the layer 3 knows no range of activations",
+    ),
+    ({"net": "trained", "data": "pictures_alone"}, 2, "neither a target nor a float network"),
     ({"options": {"rate": 1e9, "optimiser": "sgd", "clip": 0.0}}, 4, "the loss is"),
     ({"options": {"stepps": 3}}, 2, "did you mean 'steps'"),
     ({"options": {"distil": 2.0}}, 2, "distil is from 0 to 1"),
