@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgepress.bundle.layers import KernelLayer
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS
 from edgepress.targets.compilers.tvm.expressions import dtype_of, loads
 from edgepress.targets.compilers.tvm.lower import Kernel, KernelCall
 from edgepress.targets.compilers.tvm.origin import Origin
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule.whole import in_integers, is_whole
+from edgepress.targets.compilers.tvm.stages import INPUTS
 
 _LONGEST_NAME = 120
 _EIGHT = ("int8", "uint8")
@@ -53,6 +55,7 @@ def describe(
                 sum(program.values[value].bytes for value in weights),
                 sum(program.values[value].bytes for value in values - weights),
                 _integer(step),
+                _weight_bits(program, step),
             )
         )
     copies = [KernelLayer(f"{name[:_LONGEST_NAME]}:copy", "Identity", "copy") for name in outputs]
@@ -91,6 +94,16 @@ def _part(step: Step) -> str:
     name = step.name if step.nest is None else step.nest.name
     last = re.sub(r"\d+$", "", name).rstrip("_").rpartition("_")[2].lower()
     return last.removesuffix("input") or "part"
+
+
+def _weight_bits(program: Program, step: Step) -> float | None:
+    """Bits for each ternary weight as it is stored, what fills the last panel counted."""
+    anchor = step.nest.anchor if step.nest is not None else None
+    if anchor is None or DIGITS not in anchor.notes:
+        return None
+    stored = [program.constants[value] for value in step.arguments.values() if value in program.constants]
+    weights = anchor.spatial[-1].extent * int(anchor.notes[INPUTS])
+    return round(8 * max(value.nbytes for value in stored if value.dtype.kind == "u") / weights, 3)
 
 
 def _integer(step: Step) -> bool:
