@@ -77,6 +77,7 @@ def fit(
         DataError: the loss is NaN or infinite, or the folder's checkpoint is damaged or of another run.
         StorageError: a checkpoint cannot be written.
     """
+    device = torch.device(device)
     torch.manual_seed(plan.seed)
     module.to(device).train()
     optimiser = _optimiser(module, plan)
@@ -87,7 +88,7 @@ def fit(
     total, counted = 0.0, 0  # of the losses since the last record
     state = checkpoint.read(folder, identity) if folder is not None else None
     if state is not None:
-        start, spent, records, best, (total, counted) = _resume(state, module, optimiser)
+        start, spent, records, best, (total, counted) = _resume(state, module, optimiser, device)
     began = time.monotonic() - spent
     saved = time.monotonic()
     for step in range(start, plan.steps):
@@ -124,7 +125,7 @@ def fit(
         progress(step + 1, plan.steps, told(mark))
         if folder is not None and (is_due or time.monotonic() - saved > _KEEP_S):
             checkpoint.write(
-                folder, _state(identity, module, optimiser, mark, records, best, (total, counted))
+                folder, _state(identity, module, optimiser, mark, records, best, (total, counted), device)
             )
             saved = time.monotonic()
             if kept is not None:
@@ -148,7 +149,9 @@ def _optimiser(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 
 def _identity(module: nn.Module, examples: Examples, plan: Plan) -> str:
-    digest = hashlib.sha256(repr((asdict(plan), examples.count, examples.digest)).encode())
+    numbers = asdict(plan)
+    del numbers["patience_from"]  # which changes no step
+    digest = hashlib.sha256(repr((numbers, examples.count, examples.digest)).encode())
     for name, value in module.state_dict().items():
         digest.update(
             name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
@@ -164,6 +167,7 @@ def _state(
     records: list[Record],
     best: tuple[Record, dict[str, Tensor]] | None,
     running: tuple[float, int],
+    device: torch.device,
 ) -> checkpoint.State:
     facts: dict[str, Any] = {
         "records": [asdict(record) for record in records],
@@ -174,22 +178,26 @@ def _state(
     return checkpoint.State(
         mark.step, identity, module.state_dict(), checkpoint.optimiser_tensors(optimiser),
         best[1] if best is not None else {}, facts, torch.get_rng_state(),
+        torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     )  # fmt: skip
 
 
 def _resume(
-    state: checkpoint.State, module: nn.Module, optimiser: torch.optim.Optimizer
+    state: checkpoint.State, module: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device
 ) -> tuple[int, float, list[Record], tuple[Record, dict[str, Tensor]] | None, tuple[float, int]]:
     try:
         module.load_state_dict(state.module)
         checkpoint.load_optimiser(optimiser, state.optimiser)
         if state.random is not None:
             torch.set_rng_state(state.random)
+        if state.device_random is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(state.device_random, device)
         facts = state.facts
         records = [Record(**each) for each in facts["records"]]
         best = (Record(**facts["best"]), state.best) if facts["best"] is not None else None
-        total, counted = facts["running"]
-        return state.step, float(facts["seconds"]), records, best, (float(total), int(counted))
+        total, counted = facts.get("running", (0.0, 0))
+        seconds = facts["seconds"] if "seconds" in facts else records[-1].seconds
+        return state.step, float(seconds), records, best, (float(total), int(counted))
     except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
         raise DataError(
             f"the checkpoint does not hold what its run needs ({type(error).__name__}); remove it to begin again"
@@ -204,10 +212,10 @@ def _patience_is_over(records: list[Record], plan: Plan) -> bool:
     return len(scores) - 1 - scores.index(max(scores)) >= plan.patience
 
 
-def _precision(plan: Plan, device: str | torch.device) -> Any:
+def _precision(plan: Plan, device: torch.device) -> Any:
     if plan.precision == "float32":
         return contextlib.nullcontext()
-    return torch.autocast(torch.device(device).type, torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,13 @@ def trained() -> nn.Module:
     return module
 
 
+def untrained() -> nn.Module:
+    """Ternary layers that have seen nothing."""
+    module = small()
+    ternarise(module)
+    return module
+
+
 def regressor() -> nn.Module:
     """Two inputs, one number."""
     return TwoInputs()

@@ -140,6 +140,7 @@ def test_two_builds_give_the_same_bytes(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("EDGEPRESS_CACHE", str(tmp_path / "cache"))
     again = build(recipe(tmp_path))
     assert "train" in again.ran and again.path.read_bytes() == first
+    assert "train" in build(recipe(tmp_path, target="rpi4")).reused  # one training serves every board
 
 
 def test_the_networks_own_weights_teach_it(tmp_path: Path) -> None:
@@ -224,6 +225,12 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
         3,
         "takes layers that are ternary already, and the network has none",
     ),
+    (
+        {"net": "untrained", "options": {"steps": 0}, "data": ""},
+        4,
+        "the layer 3 knows no range of activations",
+    ),
+    ({"net": "trained", "data": "pictures_alone"}, 2, "neither a target nor a float network"),
     ({"options": {"rate": 1e9, "optimiser": "sgd", "clip": 0.0}}, 4, "the loss is"),
     ({"options": {"stepps": 3}}, 2, "did you mean 'steps'"),
     ({"options": {"distil": 2.0}}, 2, "distil is from 0 to 1"),

@@ -45,7 +45,7 @@ def made_ternary(module: nn.Module, config: TernaryConfig) -> tuple[nn.Module, t
 
 
 def copied(module: nn.Module) -> nn.Module:
-    """A copy that can be trained: the source's own module stays as it is.
+    """A copy that can be trained: the source's own module stays as it is, and so does what is frozen in part.
 
     Raises:
         SourceError: torch cannot copy it.
@@ -57,8 +57,9 @@ def copied(module: nn.Module) -> nn.Module:
             f"the network cannot be copied ({type(error).__name__}: {' '.join(str(error).split())[:200]}); keep what "
             "is no tensor out of its attributes"
         ) from None
-    for parameter in made.parameters():
-        parameter.requires_grad_(True)
+    if not any(parameter.requires_grad for parameter in made.parameters()):  # as networks for inference come
+        for parameter in made.parameters():
+            parameter.requires_grad_(True)
     return made
 
 

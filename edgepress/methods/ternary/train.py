@@ -33,13 +33,20 @@ def train(module: nn.Module, sets: Sets | None, config: TernaryConfig, course: C
     """
     if sets is None:
         network, _ = made_ternary(module, config)
+        _check_ranges(network)
         return Trained(_tensors(network), None, {"steps": 0})
     loss = own_loss(config.loss)[0] if config.loss else None
     task = find_task(config.task, loss, sets.train, course.inputs, course.scores)
     device = _device(config.device)
     plan = config.plan(sets.train.count)
     base = copied(module).to(device).eval()
+    _check_called(made_ternary(base, config)[0], task, sets)
     start, scored = _start(base, task, sets, config, has_ternary(module))
+    taught = not has_ternary(module) and (start == "float" or config.float_steps != 0)
+    if task.kind == "distillation" and not taught:
+        raise UsageError(
+            "there is neither a target nor a float network to learn from; give targets with the inputs"
+        )
     facts = {
         "start": start, "task": task.kind, "data": sets.origin, "data_digest": sets.digest,
         "device": device.type, "seed": config.seed,
@@ -50,14 +57,8 @@ def train(module: nn.Module, sets: Sets | None, config: TernaryConfig, course: C
         history = _fit(base, task, sets, float_plan, course, "float", device, task.loss)
         reference, scored = _tensors(base), history.best.score
         facts["float_steps"] = history.steps
-    teacher = None if has_ternary(module) or (start == "scratch" and reference is None) else base
+    teacher = base if taught else None
     network, _ = made_ternary(base, config)
-    network.to(device)
-    _check_called(network, task, sets)
-    if task.kind == "distillation" and teacher is None:
-        raise UsageError(
-            "there is neither a target nor a float network to learn from; give targets with the inputs"
-        )
     history = _fit(
         network, task, sets, plan, course, "ternary", device, _loss(task, teacher, config),
         phase=_phases(plan, config.phase), teacher=teacher,
@@ -190,7 +191,7 @@ def _check_called(network: nn.Module, task: Task, sets: Sets) -> None:
     each_layer(network, watch)
     try:
         with torch.no_grad():
-            device = next(network.parameters()).device
+            device = next(iter(network.state_dict().values())).device
             batch = tuple(part.to(device) for part in sets.train.take(torch.arange(1)))
             run(network.eval(), task.parts(batch)[0])
     finally:
@@ -214,8 +215,8 @@ def _check_ranges(network: nn.Module) -> None:
         seen = getattr(layer, "range", None)
         if seen is not None and hasattr(layer, "dynamic") and not bool(seen.high > seen.low):
             raise DataError(
-                f"the layer {name.removesuffix('.quantiser')} was given nothing but zeros in training, or was not "
-                "called at all; leave it with skip"
+                f"the layer {name.removesuffix('.quantiser')} knows no range of activations: in training it was given "
+                "nothing but zeros, or was not called; train it, or leave it with skip"
             )
 
 
