@@ -65,7 +65,7 @@ class LearnedRange(torch.nn.Module):
         if self.training:
             self.watch(x)
         step, zero = (float(each) for each in self.step_and_zero())
-        return _Stepped.apply(x, -zero * step, (255 - zero) * step, step, phase)  # type: ignore[no-any-return]
+        return _Stepped.apply(x, -zero * step, (255 - zero) * step, step, phase)  # type: ignore[no-any-return, no-untyped-call]
 
 
 class _Stepped(torch.autograd.Function):
