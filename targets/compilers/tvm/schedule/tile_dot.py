@@ -14,6 +14,7 @@ from tvm import tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.columns8 import Columns, columns_of
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space
 from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load
 from edgepress.targets.compilers.tvm.schedule.operands8 import packed_by, row_together, without_offset
@@ -34,13 +35,14 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     dot = DOTS.get(str(nest.anchor.notes.get(DOT, "")))
     if dot is None:
         return None
-    plain, offset = without_offset(nest.anchor)
+    plain, columns8 = columns_of(nest.anchor, dot.depth)
+    plain, offset = without_offset(plain)
     contraction = read_contraction(plain)
     if contraction is None or contraction.row_cast != "int32" or contraction.column_cast != "int32":
         return None
     rows, columns = dtype_of(contraction.row), nest.anchor.spatial[-1]
     weight = shape_of(contraction.column.source)
-    if dtype_of(contraction.column) != "int8" or len(weight) < 4 or weight[-1] != dot.depth:
+    if dtype_of(contraction.column) != columns8.dtype or len(weight) < 4 or weight[-1] != dot.depth:
         return None
     moved = {("int8", 0): "int8", ("uint8", 0): "uint8", ("int8", 128): "uint8", ("uint8", -128): "int8"}
     if moved.get((rows, offset)) != dot.rows or not row_together(frame, contraction):
@@ -54,17 +56,18 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     few = 1 < -(-space.rows // most) <= _MOST_AHEAD
     ahead = few and machine.arch == "x86_64"
     plan = Plan(nest, contraction, space, machine.lanes, panel, most, False, ahead)
-    make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile
+    make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine), columns8).tile
     return tiled(plan, frame, columns, make_tile, machine)
 
 
 class _Tiles:
     """Makes the tiles of one kernel."""
 
-    def __init__(self, dot: Dot, flip: bool, end: Requantise | None) -> None:
+    def __init__(self, dot: Dot, flip: bool, end: Requantise | None, columns: Columns) -> None:
         self.dot = dot
         self.flip = flip
         self.end = end
+        self.columns = columns
 
     def tile(
         self, plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int
@@ -111,17 +114,24 @@ class _Tiles:
             reads = [
                 dot.read(_loader(frame, source, start), count, lanes, self.flip, bound) for start in offsets
             ]
+            runs: dict[tuple[int, int], Expr] = {}
+
+            def weights_at(c: int, step: int) -> list[Expr]:
+                """A vector of columns, ``step`` inputs from the base on."""
+                run, within = divmod(step, self.columns.run)
+                if (c, run) not in runs:
+                    at = frame.simplify(base + const(step))
+                    where = {**variables, **places[0], inner.var: at}
+                    where[column] = frame.simplify(panel * const(plan.panel) + const(c * lanes))
+                    offset = frame.load_offset(plan.contraction.column, where)
+                    read = frame.vector(plan.contraction.column.source, offset, lanes * dot.depth)
+                    runs[c, run] = bound(read) if self.columns.gain else read
+                return [bound(part) for part in dot.weights(self.columns.register(runs[c, run], within))]
+
             for first in range(0, count, dot.depth * dot.group):
                 group = min(dot.group, (count - first) // dot.depth)
-                weights = []
-                for c in range(vectors):
-                    for g in range(group):
-                        at = frame.simplify(base + const(first + g * dot.depth))
-                        where = {**variables, **places[0], inner.var: at}
-                        where[column] = frame.simplify(panel * const(plan.panel) + const(c * lanes))
-                        offset = frame.load_offset(plan.contraction.column, where)
-                        read = frame.vector(plan.contraction.column.source, offset, lanes * dot.depth)
-                        weights += [bound(part) for part in dot.weights(read)]
+                steps_of = range(first, first + group * dot.depth, dot.depth)
+                weights = [[part for at in steps_of for part in weights_at(c, at)] for c in range(vectors)]
                 # Registers hold one spread row at a time, or one register of weights at a time.
                 places_of = [(r, c) for r in range(rows) for c in range(vectors)]
                 if dot.by_element:
@@ -130,9 +140,7 @@ class _Tiles:
                 for r, c in places_of:
                     if r not in seen:
                         seen[r] = [x for g in range(group) for x in reads[r](first // dot.depth + g)]
-                    each = len(weights) // vectors
-                    those = weights[c * each : (c + 1) * each]
-                    done.append(put(sums[r][c], dot.add(get(sums[r][c]), seen[r], those)))
+                    done.append(put(sums[r][c], dot.add(get(sums[r][c]), seen[r], weights[c])))
             return done
 
         def ahead(base: Expr) -> list[Any]:
@@ -149,16 +157,17 @@ class _Tiles:
             line = tirx.floordiv(row, const(rows)) * const(_LINE)
             return [frame.prefetch(plan.contraction.column.source, frame.simplify(first + line))]
 
-        trips, tail = divmod(inner.extent, dot.step)
+        step = max(dot.step, self.columns.run)
+        trips, tail = divmod(inner.extent, step)
         parts: list[Any] = []
         if trips == 1:
-            parts += steps(const(0), dot.step)
+            parts += steps(const(0), step)
         elif trips:
             var = frame.axis("k", trips)
-            base = var * const(dot.step)
-            parts.append(loop(var, trips, sequence([*ahead(base), *steps(base, dot.step)])))
+            base = var * const(step)
+            parts.append(loop(var, trips, sequence([*ahead(base), *steps(base, step)])))
         if tail:
-            parts += steps(const(trips * dot.step), tail)
+            parts += steps(const(trips * step), tail)
         body = sequence(parts)
         for var, extent in reversed(loops):
             body = loop(var, extent, body)

@@ -6,6 +6,7 @@ makes widening multiply-adds from the products of sign-extended 16-bit values.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from tvm import tirx
@@ -13,6 +14,7 @@ from tvm import tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.columns8 import Columns, columns_of
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space, steps_by_one
 from edgepress.targets.compilers.tvm.schedule.registers import pieces
 from edgepress.targets.compilers.tvm.schedule.tile import panel_width, spread
@@ -26,10 +28,11 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """A tiled contraction of 8-bit operands, or None where the nest is none."""
     if nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
         return None
-    contraction = read_contraction(nest.anchor)
+    plain, columns8 = columns_of(nest.anchor, 1)
+    contraction = read_contraction(plain)
     if contraction is None or nest.anchor.spatial[-1].extent < 2:
         return None
-    if dtype_of(contraction.row) not in ("int8", "uint8") or dtype_of(contraction.column) != "int8":
+    if dtype_of(contraction.row) not in ("int8", "uint8") or dtype_of(contraction.column) != columns8.dtype:
         return None
     if contraction.row_cast != "int32" or contraction.column_cast != "int32":
         return None
@@ -51,10 +54,12 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         min(rows, 12),
         machine.by_element,
     )
-    return tiled(plan, frame, columns, _tile, machine)
+    return tiled(plan, frame, columns, partial(_tile, columns8), machine)
 
 
-def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int) -> Any:
+def _tile(
+    columns8: Columns, plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int
+) -> Any:
     stage = plan.contraction.stage
     column = stage.spatial[-1].var
     # Scalar code keeps one sum a column; vector code lets one sum span the panel.
@@ -91,14 +96,22 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     tirx.Bind(value, tirx.Cast(value.ty.dtype, frame.vector(row_load.source, offset, _STEPS)))
                 )
                 wide.append(value)
+        held: dict[int, Any] = {}
         for k in range(count):
             at = {**variables, inner.var: frame.simplify(base + const(k))}
             weights = []
             for first, lanes in chunks:
-                where = {**at, **places[0], column: frame.simplify(panel * const(plan.panel) + const(first))}
-                offset = frame.load_offset(column_load, where)
+                if k % columns8.run == 0:
+                    where = {**at, **places[0]}
+                    where[column] = frame.simplify(panel * const(plan.panel) + const(first))
+                    offset = frame.load_offset(column_load, where)
+                    held[first] = frame.vector(column_load.source, offset, lanes)
+                    if columns8.gain:
+                        var = tirx.Var("v", held[first].ty)
+                        done.append(tirx.Bind(var, held[first]))
+                        held[first] = var
                 weight = tirx.Var("w", f"int16x{lanes}" if lanes > 1 else "int16")
-                read = frame.vector(column_load.source, offset, lanes)
+                read = columns8.register(held[first], k % columns8.run)
                 done.append(tirx.Bind(weight, tirx.Cast(weight.ty.dtype, read)))
                 weights.append(weight)
             for r in range(rows):
@@ -115,7 +128,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     done.append(tirx.BufferStore(sums[r][c], held + product, [_all(lanes)]))
         return done
 
-    unroll = min(_STEPS, inner.extent) if plan.lanes > 1 else 1
+    unroll = min(_STEPS if plan.lanes > 1 else columns8.run, inner.extent)
     trips, tail = divmod(inner.extent, unroll)
     parts = []
     if trips == 1:
