@@ -135,7 +135,8 @@ def _weight(weight: Any, before: list[Any], k: Any, column: Any, notes: Mapping[
     up = 30 - k // depth % FIELDS * 2
     bits = tirx.reinterpret("int32", tirx.shift_left(byte, up.astype("uint32")))
     value = tirx.shift_right(bits, tirx.const(30, "int32"))
-    return value * tirx.const(notes[GAIN], "int32") if notes[GAIN] > 1 else value
+    up = int(notes[GAIN]).bit_length() - 1  # a shift: a product would be put together with the activation's
+    return tirx.shift_left(value, tirx.const(up, "int32")) if up else value
 
 
 def moved(value: Any, offset: int) -> Any:
