@@ -14,7 +14,7 @@ from tvm import tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.schedule.columns8 import Columns, columns_of
+from edgepress.targets.compilers.tvm.schedule.columns8 import columns_of
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space
 from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load
 from edgepress.targets.compilers.tvm.schedule.operands8 import packed_by, row_together, without_offset
@@ -55,19 +55,18 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     most = machine.tiles.dot_rows or dot.tile_rows(machine, panel, terms)
     few = 1 < -(-space.rows // most) <= _MOST_AHEAD
     ahead = few and machine.arch == "x86_64"
-    plan = Plan(nest, contraction, space, machine.lanes, panel, most, False, ahead)
-    make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine), columns8).tile
+    plan = Plan(nest, contraction, space, machine.lanes, panel, most, False, ahead, columns8)
+    make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile
     return tiled(plan, frame, columns, make_tile, machine)
 
 
 class _Tiles:
     """Makes the tiles of one kernel."""
 
-    def __init__(self, dot: Dot, flip: bool, end: Requantise | None, columns: Columns) -> None:
+    def __init__(self, dot: Dot, flip: bool, end: Requantise | None) -> None:
         self.dot = dot
         self.flip = flip
         self.end = end
-        self.columns = columns
 
     def tile(
         self, plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int
@@ -118,15 +117,13 @@ class _Tiles:
 
             def weights_at(c: int, step: int) -> list[Expr]:
                 """A vector of columns, ``step`` inputs from the base on."""
-                run, within = divmod(step, self.columns.run)
+                run, within = divmod(step, plan.reading.run)
                 if (c, run) not in runs:
                     at = frame.simplify(base + const(step))
-                    where = {**variables, **places[0], inner.var: at}
-                    where[column] = frame.simplify(panel * const(plan.panel) + const(c * lanes))
-                    offset = frame.load_offset(plan.contraction.column, where)
-                    read = frame.vector(plan.contraction.column.source, offset, lanes * dot.depth)
-                    runs[c, run] = bound(read) if self.columns.gain else read
-                return [bound(part) for part in dot.weights(self.columns.register(runs[c, run], within))]
+                    where = {**variables, **places[0]}
+                    read = plan.read_columns(frame, where, panel, at, c * lanes, lanes * dot.depth)
+                    runs[c, run] = bound(read) if plan.reading.gain else read
+                return [bound(part) for part in dot.weights(plan.reading.register(runs[c, run], within))]
 
             for first in range(0, count, dot.depth * dot.group):
                 group = min(dot.group, (count - first) // dot.depth)
@@ -157,7 +154,7 @@ class _Tiles:
             line = tirx.floordiv(row, const(rows)) * const(_LINE)
             return [frame.prefetch(plan.contraction.column.source, frame.simplify(first + line))]
 
-        step = max(dot.step, self.columns.run)
+        step = max(dot.step, plan.reading.run)
         trips, tail = divmod(inner.extent, step)
         parts: list[Any] = []
         if trips == 1:

@@ -6,7 +6,6 @@ makes widening multiply-adds from the products of sign-extended 16-bit values.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from tvm import tirx
@@ -14,7 +13,7 @@ from tvm import tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.schedule.columns8 import Columns, columns_of
+from edgepress.targets.compilers.tvm.schedule.columns8 import columns_of
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space, steps_by_one
 from edgepress.targets.compilers.tvm.schedule.registers import pieces
 from edgepress.targets.compilers.tvm.schedule.tile import panel_width, spread
@@ -53,13 +52,12 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         panel,
         min(rows, 12),
         machine.by_element,
+        columns=columns8,
     )
-    return tiled(plan, frame, columns, partial(_tile, columns8), machine)
+    return tiled(plan, frame, columns, _tile, machine)
 
 
-def _tile(
-    columns8: Columns, plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int
-) -> Any:
+def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int) -> Any:
     stage = plan.contraction.stage
     column = stage.spatial[-1].var
     # Scalar code keeps one sum a column; vector code lets one sum span the panel.
@@ -81,7 +79,7 @@ def _tile(
         if axis.extent > 1:
             loops.append((variables[axis.var], axis.extent))
 
-    row_load, column_load = plan.contraction.row, plan.contraction.column
+    row_load = plan.contraction.row
 
     def steps(base: Expr, count: int) -> list[Any]:
         done: list[Any] = []
@@ -101,18 +99,15 @@ def _tile(
             at = {**variables, inner.var: frame.simplify(base + const(k))}
             weights = []
             for first, lanes in chunks:
-                if k % columns8.run == 0:
-                    where = {**at, **places[0]}
-                    where[column] = frame.simplify(panel * const(plan.panel) + const(first))
-                    offset = frame.load_offset(column_load, where)
-                    held[first] = frame.vector(column_load.source, offset, lanes)
-                    if columns8.gain:
-                        var = tirx.Var("v", held[first].ty)
-                        done.append(tirx.Bind(var, held[first]))
-                        held[first] = var
+                if k % plan.reading.run == 0:
+                    step = frame.simplify(base + const(k))
+                    read = plan.read_columns(frame, {**variables, **places[0]}, panel, step, first, lanes)
+                    held[first] = tirx.Var("v", read.ty) if plan.reading.gain else read
+                    if plan.reading.gain:
+                        done.append(tirx.Bind(held[first], read))
                 weight = tirx.Var("w", f"int16x{lanes}" if lanes > 1 else "int16")
-                read = columns8.register(held[first], k % columns8.run)
-                done.append(tirx.Bind(weight, tirx.Cast(weight.ty.dtype, read)))
+                byte = plan.reading.register(held[first], k % plan.reading.run)
+                done.append(tirx.Bind(weight, tirx.Cast(weight.ty.dtype, byte)))
                 weights.append(weight)
             for r in range(rows):
                 if eight:
@@ -128,7 +123,7 @@ def _tile(
                     done.append(tirx.BufferStore(sums[r][c], held + product, [_all(lanes)]))
         return done
 
-    unroll = min(_STEPS if plan.lanes > 1 else columns8.run, inner.extent)
+    unroll = min(_STEPS if plan.lanes > 1 else plan.reading.run, inner.extent)
     trips, tail = divmod(inner.extent, unroll)
     parts = []
     if trips == 1:
