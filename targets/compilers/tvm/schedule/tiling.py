@@ -58,7 +58,7 @@ class Plan:
         """
         stage = self.contraction.stage
         if self.unfolded is not None:
-            return self.unfolded.read(place, panel, step, first, count)
+            return self.unfolded.read(frame, place, panel, step, first, count)
         column = frame.simplify(panel * const(self.panel) + const(first))
         where = {**place, stage.reduction[-1].var: step, stage.spatial[-1].var: column}
         load = self.contraction.column
@@ -98,7 +98,7 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, machine: Mac
     chosen = replace(chosen, unfolded=once, ahead=chosen.ahead and once is None)
     body = _tiled(chosen, frame, columns, make_tile, stay)
     if once is not None:
-        body = replace(body, statement=sequence([tirx.AllocBuffer(once.buffer), body.statement]))
+        body = replace(body, statement=sequence([*once.declared(frame), body.statement]))
     return replace(body, tile=f"{chosen.rows}x{plan.panel}", shape=shape, tuned=rows is not None)
 
 
@@ -156,7 +156,8 @@ def _fill(plan: Plan, frame: Frame, block: Expr, panel: Expr, width: int) -> lis
     """What makes a panel's folded columns bytes, where that is not left to the tiles."""
     if plan.unfolded is None:
         return []
-    return [plan.unfolded.fill(frame, plan.space.place(frame, block, const(0)), panel, plan.panel, width)]
+    place, first = plan.space.place(frame, block, const(0)), frame.simplify(panel * const(plan.panel))
+    return [plan.unfolded.fill(frame, place, panel, first, width)]
 
 
 def _fill_all(plan: Plan, frame: Frame, full: int, left: int) -> list[Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from tvm import tirx
 
-from edgepress.targets.compilers.tvm.expressions import Expr, const, shape_of
+from edgepress.targets.compilers.tvm.expressions import INDEX, Expr, const, shape_of
 from edgepress.targets.compilers.tvm.kernel import Frame, loop, sequence
 from edgepress.targets.compilers.tvm.packing2 import FIELDS
 from edgepress.targets.compilers.tvm.schedule.columns8 import Columns
@@ -25,64 +25,75 @@ _LEAST_TILES = 3  # of rows, that read what was unfolded
 
 @dataclass(frozen=True)
 class Unfolded:
-    """Weights as bytes, in the order of the folded ones: ``[slots, *window, steps, panel, depth]``.
+    """Weights as bytes, in the order of the folded ones: ``[slots, places, steps, panel, depth]``.
 
     Attributes:
         buffer: where they lie.
+        stride: a variable, the bytes of a place of the window.
         contraction: what they are of.
         columns: how they are folded.
         slots: 1, or as many as there are panels.
+        places: of the window.
+        runs: of folded bytes, at a place.
+        size: bytes of a run, as of a step.
         register: bytes of a vector register.
     """
 
     buffer: Any
+    stride: Any
     contraction: Contraction
     columns: Columns
     slots: int
+    places: int
+    runs: int
+    size: int
     register: int
 
-    def _shape(self) -> tuple[int, int]:
-        """Runs of a panel, and bytes of a run in memory."""
-        shape = shape_of(self.contraction.column.source)
-        window = len(self.contraction.stage.reduction) - 1
-        return prod(shape[len(shape) - 3 - window : -2]), shape[-2] * shape[-1]
+    def declared(self, frame: Frame) -> list[Any]:
+        """The statements that make the memory."""
+        # The code generator cannot see that the stride is constant: else it would put distances between places
+        # into each load, where Arm takes no pairs of loads.
+        stride = const(self.runs * FIELDS * self.size) + tirx.min(frame.begin, const(0))
+        return [tirx.AllocBuffer(self.buffer), tirx.Bind(self.stride, stride)]
 
-    def read(self, variables: Mapping[Any, Expr], panel: Expr, step: Expr, column: int, count: int) -> Expr:
+    def read(
+        self, frame: Frame, variables: Mapping[Any, Expr], panel: Expr, step: Expr, column: int, count: int
+    ) -> Expr:
         """``count`` bytes from a column of the panel on, at a step of the innermost axis of the sum."""
-        *window, _ = self.contraction.stage.reduction
-        runs, size = self._shape()
-        each = runs // prod(axis.extent for axis in window) * FIELDS * size
-        at: Expr = panel if self.slots > 1 else const(0)
-        for axis in window:
-            at = at * const(axis.extent) + variables[axis.var]
+        place: Expr = panel if self.slots > 1 else const(0)
+        for axis in self.contraction.stage.reduction[:-1]:
+            place = place * const(axis.extent) + variables[axis.var]
         depth = self.columns.depth
-        place = at * const(each) + step * const(size // depth) + const(column * depth)
-        where = tirx.Ramp(place, const(1), count) if count > 1 else place
-        return tirx.BufferLoad(self.buffer, [where])
+        within = frame.simplify(step * const(self.size // depth) + const(column * depth))
+        start = frame.simplify(place) * self.stride + within
+        return tirx.BufferLoad(self.buffer, [_span(start, count)])
 
-    def fill(self, frame: Frame, place: Mapping[Any, Expr], panel: Expr, panel_columns: int, width: int) -> Any:
-        """The statement that makes ``width`` columns of a panel; ``place`` is any of its rows."""
-        stage = self.contraction.stage
-        runs, size = self._shape()
+    def fill(self, frame: Frame, place: Mapping[Any, Expr], panel: Expr, first: Expr, width: int) -> Any:
+        """The statement that makes the panel whose first column is ``first`` from there to ``width`` columns on.
+
+        ``place`` is any of its rows.
+        """
+        stage, load, every = self.contraction.stage, self.contraction.column, self.places * self.runs
         zeros = {axis.var: const(0) for axis in stage.reduction}
-        where = {**zeros, **place, stage.spatial[-1].var: panel * const(panel_columns)}
-        first = frame.load_offset(self.contraction.column, where)
-        run = frame.axis("u", runs)
-        slot = panel * const(runs * FIELDS * size) if self.slots > 1 else const(0)
+        start = frame.load_offset(load, {**zeros, **place, stage.spatial[-1].var: first})
+        run = frame.axis("u", every)
+        slot = panel * const(every * FIELDS * self.size) if self.slots > 1 else const(0)
+        whole = -(-width * self.columns.depth // self.register) * self.register
         done: list[Any] = []
-        for at, count in pieces(-(-width * self.columns.depth // self.register) * self.register, self.register):
-            if at >= size:
-                break
-            count = min(count, size - at)
-            source = frame.simplify(first + run * const(size) + const(at))
-            held = frame.vector(self.contraction.column.source, source, count)
+        for at, count in pieces(min(whole, self.size), self.register):
+            source = frame.simplify(start + run * const(self.size) + const(at))
+            held = frame.vector(load.source, source, count)
             var = tirx.Var("v", held.ty)
             done.append(tirx.Bind(var, held))
             for field in range(FIELDS):
                 value = self.columns.register(var, field * self.columns.depth)
-                place_of = slot + (run * const(FIELDS) + const(field)) * const(size) + const(at)
-                done.append(tirx.BufferStore(self.buffer, value, [tirx.Ramp(place_of, const(1), count)]))
-        return loop(run, runs, sequence(done))
+                to = frame.simplify(slot + (run * const(FIELDS) + const(field)) * const(self.size) + const(at))
+                done.append(tirx.BufferStore(self.buffer, value, [_span(to, count)]))
+        return loop(run, every, sequence(done))
+
+
+def _span(start: Expr, count: int) -> Expr:
+    return tirx.Ramp(start, const(1), count) if count > 1 else start
 
 
 def unfolded(
@@ -99,13 +110,14 @@ def unfolded(
     """
     if columns.gain != 1 or lanes == 1 or tiles < _LEAST_TILES:
         return None
-    shape = shape_of(contraction.column.source)
-    window = len(contraction.stage.reduction) - 1
-    each = prod(shape[len(shape) - 3 - window :]) * FIELDS
-    whole = prod(shape) * FIELDS
+    *_, runs, panel, depth = shape_of(contraction.column.source)
+    places = prod(axis.extent for axis in contraction.stage.reduction[:-1])
+    each = places * runs * panel * depth * FIELDS
+    whole = prod(shape_of(contraction.column.source)) * FIELDS
     fits = whole <= min(outside, MOST_BYTES)
     if not fits and each > MOST_BYTES:
         return None
     slots = whole // each if fits else 1
     buffer = tirx.decl_buffer((each * slots,), "int8", "unfolded", data_alignment=64)
-    return Unfolded(buffer, contraction, columns, slots, 4 * lanes)
+    stride = tirx.Var("stride", INDEX)
+    return Unfolded(buffer, stride, contraction, columns, slots, places, runs, panel * depth, 4 * lanes)
