@@ -6,6 +6,7 @@ A tile of rows × columns of int32 sums lies in registers. Each step reads one r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -16,7 +17,7 @@ from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, seq
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.columns8 import columns_of
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space
-from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load
+from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load, Short
 from edgepress.targets.compilers.tvm.schedule.operands8 import packed_by, row_together, without_offset
 from edgepress.targets.compilers.tvm.schedule.registers import get, put
 from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, read_requantise
@@ -79,6 +80,12 @@ class _Tiles:
         sums = [[local(f"s{r}_{c}", lanes, "int32") for c in range(vectors)] for r in range(rows)]
         columns = [{column: panel * const(plan.panel) + const(c * lanes)} for c in range(vectors)]
         statements = started(frame, self.end, sums, places, columns, width)
+        short = dot.short if plan.columns.gain else None
+        into, add = sums, dot.add
+        if short is not None:
+            into = [[local(f"h{r}_{c}", 2 * lanes, "int16") for c in range(vectors)] for r in range(rows)]
+            statements += [tirx.AllocBuffer(each) for row_of in into for each in row_of]
+            add = short.add
 
         inner = stage.reduction[-1]
         variables: dict[Any, Expr] = {}
@@ -90,10 +97,10 @@ class _Tiles:
 
         # Always zero, but the code generator cannot see it: else it would read a row once for all panels
         # and taps, and keep it on the stack.
-        short = inner.extent <= 4 * dot.step
+        few = inner.extent <= 4 * dot.step
         apart = (
             const(0)
-            if dot.by_element or not short
+            if dot.by_element or not few
             else tirx.min(frame.begin, const(0)) * sum([var for var, _ in loops], panel)
         )
 
@@ -137,7 +144,7 @@ class _Tiles:
                 for r, c in places_of:
                     if r not in seen:
                         seen[r] = [x for g in range(group) for x in reads[r](first // dot.depth + g)]
-                    done.append(put(sums[r][c], dot.add(get(sums[r][c]), seen[r], weights[c])))
+                    done.append(put(into[r][c], add(get(into[r][c]), seen[r], weights[c])))
             return done
 
         def ahead(base: Expr) -> list[Any]:
@@ -155,21 +162,59 @@ class _Tiles:
             return [frame.prefetch(plan.contraction.column.source, frame.simplify(first + line))]
 
         step = max(dot.step, plan.reading.run)
-        trips, tail = divmod(inner.extent, step)
-        parts: list[Any] = []
-        if trips == 1:
-            parts += steps(const(0), step)
-        elif trips:
-            var = frame.axis("k", trips)
-            base = var * const(step)
-            parts.append(loop(var, trips, sequence([*ahead(base), *steps(base, step)])))
-        if tail:
-            parts += steps(const(trips * step), tail)
-        body = sequence(parts)
-        for var, extent in reversed(loops):
-            body = loop(var, extent, body)
-        statements.append(body)
+
+        def some(first: Expr, count: int) -> list[Any]:
+            """What adds ``count`` inputs of the innermost axis from ``first`` on."""
+            trips, tail = divmod(count, step)
+            parts: list[Any] = []
+            if trips == 1:
+                parts += steps(first, step)
+            elif trips:
+                var = frame.axis("k", trips)
+                base = frame.simplify(first + var * const(step))
+                parts.append(loop(var, trips, sequence([*ahead(base), *steps(base, step)])))
+            return parts + (steps(frame.simplify(first + const(trips * step)), tail) if tail else [])
+
+        if short is None:
+            statements.append(_inside(loops, sequence(some(const(0), inner.extent))))
+        else:
+            statements += _short_sums(frame, short, step, sums, into, loops, inner.extent, some)
         return sequence(statements + stored(frame, self.end, sums, places, columns, width))
+
+
+def _inside(loops: list[tuple[Any, int]], body: Any) -> Any:
+    for var, extent in reversed(loops):
+        body = loop(var, extent, body)
+    return body
+
+
+def _short_sums(
+    frame: Frame,
+    short: Short,
+    step: int,
+    sums: list[list[Any]],
+    into: list[list[Any]],
+    loops: list[tuple[Any, int]],
+    extent: int,
+    some: Callable[[Expr, int], list[Any]],
+) -> list[Any]:
+    """Loops in which short sums begin at zero and are added to the whole ones before they can leave 16 bits."""
+    pairs = [(a, h) for row, short_row in zip(sums, into, strict=True) for a, h in zip(row, short_row, strict=True)]
+    before = [put(h, tirx.Broadcast(tirx.IntImm("int16", 0), shape_of(h)[0])) for _, h in pairs]
+    after = [put(a, short.whole(get(a), get(h))) for a, h in pairs]
+    if extent > short.most:
+        each = short.most // step * step
+        var = frame.axis("h", extent // each)
+        parts = [loop(var, extent // each, sequence([*before, *some(var * const(each), each), *after]))]
+        if extent % each:
+            parts += [*before, *some(const(extent // each * each), extent % each), *after]
+        return [_inside(loops, sequence(parts))]
+    cut, inputs = len(loops), extent
+    while cut and inputs * loops[cut - 1][1] <= short.most:
+        cut -= 1
+        inputs *= loops[cut][1]
+    body = _inside(loops[cut:], sequence(some(const(0), extent)))
+    return [_inside(loops[:cut], sequence([*before, body, *after]))]
 
 
 def _loader(frame: Frame, source: Any, start: Expr) -> Load:
