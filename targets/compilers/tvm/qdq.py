@@ -2,8 +2,9 @@
 
 Each region becomes one operator of the ``edgepress`` domain that sums in int32 and requantises as
 ``saturate(rne(f32(sum + bias) · scale) + zero)``. A Relu or Clip before the QuantizeLinear becomes
-bounds: quantising is monotone, so clipping before it and after it are the same. What is not covered
-stays dequantise → float → quantise.
+bounds: quantising is monotone, so clipping before it and after it are the same. Sums by ternary weights
+that nothing quantises become numbers: ``f32(sum + bias) · scale``. What is not covered stays
+dequantise → float → quantise.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
 from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
 from edgepress.targets.compilers.tvm.grids import Grid
 from edgepress.targets.compilers.tvm.origin import marks_of
+from edgepress.targets.compilers.tvm.packing2 import is_ternary
 
 _SAME_GRID = frozenset(
     ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Identity"]
@@ -56,6 +58,8 @@ class IntegerRegions(GraphMatcher):
             self.origin = (node, *ending.nodes) if ending is not None else (node,)
             if make is not None and ending is not None and make(node, ending):
                 self.swallowed.update(id(each) for each in ending.nodes)
+                continue
+            if make == self._dot and ending is None and self._dot(node, None):
                 continue
             if not self._folded(node):
                 self.nodes.append(node)
@@ -100,8 +104,8 @@ class IntegerRegions(GraphMatcher):
                 return None
             name = after.output[0]
 
-    def _dot(self, node: onnx.NodeProto, ending: Ending) -> bool:
-        """Conv, Gemm and MatMul by constant int8 weights."""
+    def _dot(self, node: onnx.NodeProto, ending: Ending | None) -> bool:
+        """Conv, Gemm and MatMul by constant int8 weights; to numbers, without an ending, where they are ternary."""
         source = self.source(node.input[0])
         holder = self.makers.get(node.input[1])
         if source is None or holder is None or holder.op_type != "DequantizeLinear":
@@ -121,6 +125,8 @@ class IntegerRegions(GraphMatcher):
         # A weight's own zero point is taken away here; it must leave the weight in eight bits.
         shifted = weight.astype(np.int32) - (int(zero.reshape(-1)[0]) if zero.size else 0)
         if shifted.min() < -128 or shifted.max() > 127:
+            return False
+        if ending is None and not is_ternary(shifted):
             return False
         conv = node.op_type == "Conv"
         if conv and weight.ndim not in (3, 4):
@@ -149,7 +155,7 @@ class IntegerRegions(GraphMatcher):
             quantised,
             self.constant(np.ascontiguousarray(shifted.astype(np.int8)), holder.input[0]),
             self.constant(bias.astype(np.int32), node.output[0]),
-            self.constant(each / np.float32(ending.grid.scale), node.output[0]),
+            self.constant(each / np.float32(ending.grid.scale) if ending else each, node.output[0]),
         ]
         self.constants.update({name: self.added[name] for name in inputs[1:]})
         kept: dict[str, object] = (
@@ -157,18 +163,15 @@ class IntegerRegions(GraphMatcher):
             if conv
             else {}
         )
+        op, kind = "EpQConv" if conv else "EpQDense", np.dtype(grid.dtype)
+        kept |= {"zero_in": grid.zero, "from": onnx.helper.np_dtype_to_tensor_dtype(kind)}
+        if ending is None:
+            self.node(op, inputs, node.output[0], DOMAIN, to=onnx.TensorProto.FLOAT, bounded=0, **kept)
+            return True
         # The largest sum that activations of any value could give, in output steps.
         most = np.abs(shifted.reshape(outputs, -1) if conv else shifted.T).sum(1, dtype=np.int64) * 255
         steps = (most + np.abs(bias)) * (each / np.float32(ending.grid.scale)).astype(np.float64)
-        kept["bounded"] = int(steps.max(initial=0) < 2**30)
-        self._emit(
-            "EpQConv" if conv else "EpQDense",
-            inputs,
-            ending,
-            zero_in=grid.zero,
-            **kept,
-            **{"from": onnx.helper.np_dtype_to_tensor_dtype(np.dtype(grid.dtype))},
-        )
+        self._emit(op, inputs, ending, bounded=int(steps.max(initial=0) < 2**30), **kept)
         return True
 
     def _bias(self, name: str, scale: np.ndarray) -> np.ndarray | None:

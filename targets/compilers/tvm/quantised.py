@@ -37,7 +37,7 @@ def _scaled(acc: Any, bias: Any, scale: Any, attrs: dict[str, Any], name: str) -
         else:
             where = (c,)
         real = (acc(*at) + bias(*where)).astype("float32") * scale(*where)
-        return requantise(real, attrs)
+        return real if attrs["to"] == onnx.TensorProto.FLOAT else requantise(real, attrs)
 
     return te.compute(acc.shape, element, name=name)
 
