@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from math import prod
 from typing import Any
+
+import numpy as np
 
 from edgepress.bundle.layers import KernelLayer
 from edgepress.targets.compilers.tvm.expressions import dtype_of, loads
@@ -13,6 +16,7 @@ from edgepress.targets.compilers.tvm.lower import Kernel, KernelCall
 from edgepress.targets.compilers.tvm.origin import Origin
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule.whole import in_integers, is_whole
+from edgepress.targets.compilers.tvm.stages import EIGHT, GAIN, INPUTS
 
 _LONGEST_NAME = 120
 _EIGHT = ("int8", "uint8")
@@ -53,6 +57,7 @@ def describe(
                 sum(program.values[value].bytes for value in weights),
                 sum(program.values[value].bytes for value in values - weights),
                 _integer(step),
+                *_ternary(program, step),
             )
         )
     copies = [KernelLayer(f"{name[:_LONGEST_NAME]}:copy", "Identity", "copy") for name in outputs]
@@ -91,6 +96,23 @@ def _part(step: Step) -> str:
     name = step.name if step.nest is None else step.nest.name
     last = re.sub(r"\d+$", "", name).rstrip("_").rpartition("_")[2].lower()
     return last.removesuffix("input") or "part"
+
+
+def _ternary(program: Program, step: Step) -> tuple[float | None, str]:
+    """Bits for each weight of −1, 0 and 1, and why there are more than two of them; None for other weights."""
+    anchor = step.nest.anchor if step.nest is not None else None
+    if anchor is None or not {GAIN, EIGHT} & set(anchor.notes):
+        return None, ""
+    stored = [
+        program.constants[value] for value in step.arguments.values()
+        if value in program.constants and program.constants[value].dtype in (np.int8, np.uint8)
+    ]  # fmt: skip
+    summed = [axis.extent for axis in anchor.reduction]
+    if INPUTS in anchor.notes:
+        summed[-1] = int(anchor.notes[INPUTS])
+    weights = anchor.spatial[-1].extent * prod(summed)
+    bits = 8 * max((value.nbytes for value in stored), default=0) / weights
+    return round(bits, 3), str(anchor.notes.get(EIGHT, ""))
 
 
 def _integer(step: Step) -> bool:
