@@ -94,7 +94,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     tirx.Bind(value, tirx.Cast(value.ty.dtype, frame.vector(row_load.source, offset, _STEPS)))
                 )
                 wide.append(value)
-        held: dict[int, Any] = {}
+        kept: dict[int, Any] = {}
         for k in range(count):
             at = {**variables, inner.var: frame.simplify(base + const(k))}
             weights = []
@@ -102,11 +102,11 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                 if k % plan.reading.run == 0:
                     step = frame.simplify(base + const(k))
                     read = plan.read_columns(frame, {**variables, **places[0]}, panel, step, first, lanes)
-                    held[first] = tirx.Var("v", read.ty) if plan.reading.gain else read
+                    kept[first] = tirx.Var("v", read.ty) if plan.reading.gain else read
                     if plan.reading.gain:
-                        done.append(tirx.Bind(held[first], read))
+                        done.append(tirx.Bind(kept[first], read))
                 weight = tirx.Var("w", f"int16x{lanes}" if lanes > 1 else "int16")
-                byte = plan.reading.register(held[first], k % plan.reading.run)
+                byte = plan.reading.register(kept[first], k % plan.reading.run)
                 done.append(tirx.Bind(weight, tirx.Cast(weight.ty.dtype, byte)))
                 weights.append(weight)
             for r in range(rows):

@@ -91,10 +91,9 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, machine: Mac
     chosen = plan if rows is None else replace(plan, rows=rows)
     stay = machine.tiles.weights_stay_bytes or 0
     tiles = -(-plan.space.rows // chosen.rows)
-    if plan.space.batched(plan.contraction):
-        once = unfolded(plan.contraction, plan.columns, plan.lanes, tiles, 0)
-    else:
-        once = unfolded(plan.contraction, plan.columns, plan.lanes, tiles * plan.space.blocks, stay)
+    batched = plan.space.batched(plan.contraction)
+    reads, room = (tiles, 0) if batched else (tiles * plan.space.blocks, stay)
+    once = unfolded(plan.contraction, plan.columns, machine, reads, room)
     chosen = replace(chosen, unfolded=once, ahead=chosen.ahead and once is None)
     body = _tiled(chosen, frame, columns, make_tile, stay)
     if once is not None:

@@ -14,6 +14,7 @@ from tvm import tirx
 
 from edgepress.targets.compilers.tvm.expressions import INDEX, Expr, const, shape_of
 from edgepress.targets.compilers.tvm.kernel import Frame, loop, sequence
+from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.packing2 import FIELDS
 from edgepress.targets.compilers.tvm.schedule.columns8 import Columns
 from edgepress.targets.compilers.tvm.schedule.contraction import Contraction
@@ -88,7 +89,8 @@ class Unfolded:
             for field in range(FIELDS):
                 value = self.columns.register(var, field * self.columns.depth)
                 to = frame.simplify(slot + (run * const(FIELDS) + const(field)) * const(self.size) + const(at))
-                done.append(tirx.BufferStore(self.buffer, value, [_span(to, count)]))
+                byte = value if count > 1 else tirx.Cast("int8", value)
+                done.append(tirx.BufferStore(self.buffer, byte, [_span(to, count)]))
         return loop(run, every, sequence(done))
 
 
@@ -97,18 +99,18 @@ def _span(start: Expr, count: int) -> Expr:
 
 
 def unfolded(
-    contraction: Contraction, columns: Columns, lanes: int, tiles: int, outside: int
+    contraction: Contraction, columns: Columns, machine: Machine, tiles: int, outside: int
 ) -> Unfolded | None:
     """Where the weights of a kernel are unfolded, or None where its tiles do that.
 
     Args:
         contraction: the kernel's.
         columns: how weights are read.
-        lanes: fp32 lanes of a register.
+        machine: C source is for processors whose stacks are small.
         tiles: how many tiles of rows read one panel.
         outside: size up to which all panels are unfolded at once, for tiles that go through all of them.
     """
-    if columns.gain != 1 or lanes == 1 or tiles < _LEAST_TILES:
+    if columns.gain != 1 or machine.c_source or tiles < _LEAST_TILES:
         return None
     *_, runs, panel, depth = shape_of(contraction.column.source)
     places = prod(axis.extent for axis in contraction.stage.reduction[:-1])
@@ -120,4 +122,5 @@ def unfolded(
     slots = whole // each if fits else 1
     buffer = tirx.decl_buffer((each * slots,), "int8", "unfolded", data_alignment=64)
     stride = tirx.Var("stride", INDEX)
-    return Unfolded(buffer, stride, contraction, columns, slots, places, runs, panel * depth, 4 * lanes)
+    register = 4 * machine.lanes if machine.lanes > 1 else 1
+    return Unfolded(buffer, stride, contraction, columns, slots, places, runs, panel * depth, register)
