@@ -15,6 +15,7 @@ FEW = "fewer than eight inputs"
 APART = "each output has an input of its own"
 LARGE = "its sums or scales would not be exact"
 _TOP = 64  # a weight of two bits at the top of its byte
+_WHOLE = ("vpdpbusd", "sdot")  # products by weights at the top add up in 32 bits
 _SMALLEST = _TOP * float(np.finfo(np.float32).tiny)
 
 
@@ -72,10 +73,10 @@ def packed_weights(
 def _folded(made: Weights8, weight: np.ndarray) -> Weights8:
     """The same at two bits, where that is less and exact; else told why not.
 
-    Where bytes cannot be shifted by themselves, weights stay at the top of theirs: sums are 64 times as
+    Where sums have 32 bits, weights stay at the top of their bytes, which saves a shift: sums are 64 times as
     large, the bias too, and the scale takes that back. All of it is exact.
     """
-    gain = _TOP if made.attrs["dot"] == "vpdpbusd" else 1
+    gain = _TOP if made.attrs["dot"] in _WHOLE else 1
     largest = np.abs(weight.reshape(len(weight), -1)).sum(1, dtype=np.int64) * 255 + np.abs(
         made.bias.astype(np.int64)
     )

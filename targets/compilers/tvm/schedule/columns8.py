@@ -23,10 +23,12 @@ class Columns:
     Attributes:
         gain: 0 where weights lie as bytes; else they are folded, and what they are multiplied by: 1 or 64.
         depth: neighbouring inputs of a column.
+        tiles: of rows, from which it pays to unfold a panel for all of them.
     """
 
     gain: int
     depth: int
+    tiles: int = 3
 
     @property
     def run(self) -> int:
@@ -58,7 +60,7 @@ def _every(dtype: str, value: int, lanes: int) -> Expr:
     return tirx.Broadcast(tirx.IntImm(dtype, value), lanes)
 
 
-def columns_of(stage: Stage, depth: int) -> tuple[Stage, Columns]:
+def columns_of(stage: Stage, depth: int, tiles: int = 3) -> tuple[Stage, Columns]:
     """How a stage's weights are read, and the stage with their bytes in place of what is made of them."""
     gain = int(stage.notes.get(GAIN, 0))
     value = stage.value
@@ -73,4 +75,4 @@ def columns_of(stage: Stage, depth: int) -> tuple[Stage, Columns]:
         return stage, Columns(0, depth)
     (load,) = loads(sides[weight])
     sides[weight] = tirx.Cast("int32", load)
-    return replace(stage, value=tirx.Add(own, tirx.Mul(*sides))), Columns(gain, depth)
+    return replace(stage, value=tirx.Add(own, tirx.Mul(*sides))), Columns(gain, depth, tiles)

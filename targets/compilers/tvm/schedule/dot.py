@@ -51,6 +51,8 @@ class Dot:
         read: (load, count, lanes, flip, bound) → how ``count`` inputs of a row are spread.
         add: (sums, spread inputs, weights) → sums.
         weights: a register of weights as ``add`` takes it.
+        tiles: of rows, from which folded weights are unfolded for all of them: where shifts run beside the
+            multiply-adds, only so many that it costs nothing either.
         short: how ternary weights are summed in 16 bits, where that takes fewer instructions.
     """
 
@@ -63,6 +65,7 @@ class Dot:
     read: Callable[[Load, int, int, bool, Bound], Spread]
     add: Callable[[Expr, list[Expr], list[Expr]], Expr]
     weights: Callable[[Expr], list[Expr]] = lambda value: [value]
+    tiles: int = 3
     short: Short | None = None
 
 
@@ -219,7 +222,7 @@ _TERNARY_PAIRS = Short(4 * 64, _vpmaddubsw_short, _words_added)
 _TERNARY_ONES = Short(2 * 255, _smull_short, _pairs_added)
 
 DOTS: dict[str, Dot] = {
-    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 8), _quads, _vpdpbusd),
+    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 8), _quads, _vpdpbusd, tiles=32),
     "sdot": Dot(4, "int8", 16, 1, True, _fitting(8, 6), _lanes_of, _sdot),
     "smull": Dot(2, "int8", 16, 2, False, _fitting(16, 4), _pairs_of, _smull, short=_TERNARY_ONES),
     "vpmaddubsw": Dot(4, "uint8", 8, 1, False, _fitting(6, 12, 2), _quads, _vpmaddubsw, short=_TERNARY_PAIRS),

@@ -36,7 +36,7 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     dot = DOTS.get(str(nest.anchor.notes.get(DOT, "")))
     if dot is None:
         return None
-    plain, columns8 = columns_of(nest.anchor, dot.depth)
+    plain, columns8 = columns_of(nest.anchor, dot.depth, dot.tiles)
     plain, offset = without_offset(plain)
     contraction = read_contraction(plain)
     if contraction is None or contraction.row_cast != "int32" or contraction.column_cast != "int32":

@@ -21,7 +21,6 @@ from edgepress.targets.compilers.tvm.schedule.contraction import Contraction
 from edgepress.targets.compilers.tvm.schedule.registers import pieces
 
 MOST_BYTES = 80 * 1024  # of the stack: the smallest that systems give a thread is 128 KB
-_LEAST_TILES = 3  # of rows, that read what was unfolded
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def unfolded(
         tiles: how many tiles of rows read one panel.
         outside: size up to which all panels are unfolded at once, for tiles that go through all of them.
     """
-    if columns.gain != 1 or machine.c_source or tiles < _LEAST_TILES:
+    if not columns.gain or machine.c_source or tiles < columns.tiles:
         return None
     *_, runs, panel, depth = shape_of(contraction.column.source)
     places = prod(axis.extent for axis in contraction.stage.reduction[:-1])
