@@ -50,7 +50,12 @@ def counted_table(layers: Sequence[KernelLayer]) -> str:
     bits = ["bits"] if _any_bits(layers) else []
     rows = [["layer", "kernel", "Mop", "KiB", *bits, "op/byte", *(["instr.", "per MAC"] if whole else [])]]
     for layer in layers:
-        row = [layer.name, *_work(layer, layer.op), *([_bits(layer)] if bits else []), f"{layer.intensity:.1f}"]
+        row = [
+            layer.name,
+            *_work(layer, layer.op),
+            *([_bits(layer)] if bits else []),
+            f"{layer.intensity:.1f}",
+        ]
         if whole:
             count = layer.instructions or 0
             row += [f"{count / whole:.1%}", f"{count / layer.macs:.3f}" if macs and layer.macs else ""]
@@ -69,7 +74,11 @@ def bits_lines(costs: Iterable[KernelLayer | None]) -> list[str]:
     given = [cost for cost in costs if cost is not None]
     if not _any_bits(given):
         return []
-    left = [f"  {printable(cost.name)} keeps weights of 8 bits: {printable(cost.left)}" for cost in given if cost.left]
+    left = [
+        f"  {printable(cost.name)} keeps weights of 8 bits: {printable(cost.left)}"
+        for cost in given
+        if cost.left
+    ]
     return ["  bits: of each weight as it is stored", *left]
 
 

@@ -45,7 +45,11 @@ def layer_pages(bundle: Bundle) -> str:
             notes = [] if any(layer.roof for layer in times.layers) else [_MEASURE_PEAK]
         else:
             table, notes = counted_table(layers), []
-        pages.append("\n".join([head, table, *tuned_line(layers), *bits_lines(layers), *_origins(layers, times.how), *notes]))
+        pages.append(
+            "\n".join(
+                [head, table, *tuned_line(layers), *bits_lines(layers), *_origins(layers, times.how), *notes]
+            )
+        )
     return "\n\n".join(pages) or "no engine of this bundle tells of its layers; build it again to see them"
 
 

@@ -95,7 +95,7 @@ def native_boards() -> list[str]:
     return ["host", *(levels if here.arch == "x86_64" else [])]
 
 
-def _matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
+def matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
     """Boards by kinds of activation; a board's usual kind is tested always, the other where time allows."""
     made = []
     for board in boards:
@@ -107,7 +107,7 @@ def _matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
-    ("board", "kind"), _matrix(native_boards(), {"host": np.uint8, "x86-64-v3": np.uint8})
+    ("board", "kind"), matrix(native_boards(), {"host": np.uint8, "x86-64-v3": np.uint8})
 )
 def test_kernels_equal_numpy(board: str, family: str, kind: type, tmp_path: Path) -> None:
     operators = _operators(family, kind)
@@ -131,7 +131,7 @@ def test_sums_are_exact_at_the_ends_of_every_range(board: str, family: str, tmp_
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("board", "kind"), _matrix(["rpi4", "rpi5"], {"rpi4": np.uint8, "rpi5": np.int8}))
+@pytest.mark.parametrize(("board", "kind"), matrix(["rpi4", "rpi5"], {"rpi4": np.uint8, "rpi5": np.int8}))
 def test_kernels_equal_numpy_on_an_emulated_board(
     board: str, family: str, kind: type, tmp_path: Path
 ) -> None:

@@ -28,7 +28,8 @@ def conv(
 ) -> Any:
     """Convolution of padded ``x`` ``[n, *space, inputs or more]`` by packed weights.
 
-    ``inputs`` are those of a sum, with what pads them. Weights with one axis more, in front, are those of groups, each of its own inputs and outputs.
+    ``inputs`` are those of a sum, with what pads them. Weights with one axis more, in front, are those of
+    groups, each of its own inputs and outputs.
     """
     grouped = len(weight.shape) > len(strides) + 4
     window = [int(extent) for extent in weight.shape[1 + grouped : -3]]

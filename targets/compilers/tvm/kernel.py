@@ -212,9 +212,7 @@ class Frame(LoopVariables):
         one_row = tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(row, within))
         first = tirx.truncdiv(self.begin, const(each))
         last = tirx.truncdiv(tirx.min(self.end, const(rows * each)) + const(each - 1), const(each))
-        return tirx.For(
-            row, first, last - first, tirx.ForKind.SERIAL, sequence([*before(row), one_row])
-        )
+        return tirx.For(row, first, last - first, tirx.ForKind.SERIAL, sequence([*before(row), one_row]))
 
     def part_row(self, before: int, count: int, together: int, body: Callable[[Any], Any]) -> Any:
         """A loop over ``[0, count)`` whose trips parts divide, some of them ``together`` at one position.

@@ -232,7 +232,12 @@ class ChannelsLast(GraphEditor):
         return tile
 
     def _weights8(
-        self, weight: np.ndarray, rest: list[str], attrs: dict[str, Any], extra: dict[str, Any], group: int = 1
+        self,
+        weight: np.ndarray,
+        rest: list[str],
+        attrs: dict[str, Any],
+        extra: dict[str, Any],
+        group: int = 1,
     ) -> tuple[np.ndarray, list[str]]:
         """Eight-bit weights packed, and their bias and scale; ``extra`` is told what the operator has to know."""
         given = [self.constants[name] for name in rest]

@@ -295,6 +295,6 @@ def integer_regions(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: with shapes inferred and constants as initializers.
     """
-    if all(node.op_type != "QuantizeLinear" for node in model.graph.node):
+    if not {node.op_type for node in model.graph.node} & {"QuantizeLinear", "DequantizeLinear"}:
         return model
     return IntegerRegions(model).run(model)

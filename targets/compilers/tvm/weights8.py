@@ -85,7 +85,10 @@ def _folded(made: Weights8, weight: np.ndarray) -> Weights8:
     if why:
         return replace(made, attrs={**made.attrs, "eight": why})
     return Weights8(
-        folded(made.packed), made.bias * np.int32(gain), made.scale / np.float32(gain), {**made.attrs, "gain": gain}
+        folded(made.packed),
+        made.bias * np.int32(gain),
+        made.scale / np.float32(gain),
+        {**made.attrs, "gain": gain},
     )
 
 

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from tvm import tirx
 
 from edgepress.targets.compilers.tvm.expressions import Expr, calls, const, is_load, loads
 from edgepress.targets.compilers.tvm.packing2 import FIELDS
 from edgepress.targets.compilers.tvm.stages import GAIN, Stage
-
-Read = Callable[[Expr, int], Expr]  # (step of the sum, elements) → a register of weights as they lie
-Bound = Callable[[Expr], Expr]  # gives a value a name
 
 
 @dataclass(frozen=True)
@@ -76,3 +71,6 @@ def columns_of(stage: Stage, depth: int, tiles: int = 3) -> tuple[Stage, Columns
     (load,) = loads(sides[weight])
     sides[weight] = tirx.Cast("int32", load)
     return replace(stage, value=tirx.Add(own, tirx.Mul(*sides))), Columns(gain, depth, tiles)
+
+
+BYTES = Columns(0, 1)

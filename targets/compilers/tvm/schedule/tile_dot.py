@@ -199,7 +199,9 @@ def _short_sums(
     some: Callable[[Expr, int], list[Any]],
 ) -> list[Any]:
     """Loops in which short sums begin at zero and are added to the whole ones before they can leave 16 bits."""
-    pairs = [(a, h) for row, short_row in zip(sums, into, strict=True) for a, h in zip(row, short_row, strict=True)]
+    pairs = [
+        (a, h) for row, short_row in zip(sums, into, strict=True) for a, h in zip(row, short_row, strict=True)
+    ]
     before = [put(h, tirx.Broadcast(tirx.IntImm("int16", 0), shape_of(h)[0])) for _, h in pairs]
     after = [put(a, short.whole(get(a), get(h))) for a, h in pairs]
     if extent > short.most:

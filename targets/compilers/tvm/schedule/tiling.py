@@ -12,7 +12,7 @@ from tvm import tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.schedule.columns8 import Columns
+from edgepress.targets.compilers.tvm.schedule.columns8 import BYTES, Columns
 from edgepress.targets.compilers.tvm.schedule.contraction import Contraction, RowSpace, steps_by_one
 from edgepress.targets.compilers.tvm.schedule.unfold import Unfolded, unfolded
 from edgepress.targets.compilers.tvm.stages import Axis, Nest
@@ -41,7 +41,7 @@ class Plan:
     rows: int
     by_element: bool
     ahead: bool = False
-    columns: Columns = Columns(0, 1)
+    columns: Columns = BYTES
     unfolded: Unfolded | None = None
 
     @property

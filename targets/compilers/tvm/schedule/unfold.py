@@ -87,7 +87,9 @@ class Unfolded:
             done.append(tirx.Bind(var, held))
             for field in range(FIELDS):
                 value = self.columns.register(var, field * self.columns.depth)
-                to = frame.simplify(slot + (run * const(FIELDS) + const(field)) * const(self.size) + const(at))
+                to = frame.simplify(
+                    slot + (run * const(FIELDS) + const(field)) * const(self.size) + const(at)
+                )
                 byte = value if count > 1 else tirx.Cast("int8", value)
                 done.append(tirx.BufferStore(self.buffer, byte, [_span(to, count)]))
         return loop(run, every, sequence(done))
