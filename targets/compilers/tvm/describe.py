@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgepress.bundle.layers import KernelLayer
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS
 from edgepress.targets.compilers.tvm.expressions import dtype_of, loads
 from edgepress.targets.compilers.tvm.lower import Kernel, KernelCall
 from edgepress.targets.compilers.tvm.origin import Origin
@@ -101,17 +102,13 @@ def _part(step: Step) -> str:
 def _ternary(program: Program, step: Step) -> tuple[float | None, str]:
     """Bits for each weight of −1, 0 and 1, and why there are more than two of them; None for other weights."""
     anchor = step.nest.anchor if step.nest is not None else None
-    if anchor is None or not {GAIN, EIGHT} & set(anchor.notes):
+    if anchor is None or not {DIGITS, GAIN, EIGHT} & set(anchor.notes):
         return None, ""
-    stored = [
-        program.constants[value] for value in step.arguments.values()
-        if value in program.constants and program.constants[value].dtype in (np.int8, np.uint8)
-    ]  # fmt: skip
-    summed = [axis.extent for axis in anchor.reduction]
-    if INPUTS in anchor.notes:
-        summed[-1] = int(anchor.notes[INPUTS])
-    weights = anchor.spatial[-1].extent * prod(summed)
-    bits = 8 * max((value.nbytes for value in stored), default=0) / weights
+    values = [program.constants[value] for value in step.arguments.values() if value in program.constants]
+    stored = max(value.nbytes for value in values if value.dtype == np.int8 or value.dtype.kind == "u")
+    places = 1 if DIGITS in anchor.notes else prod(axis.extent for axis in anchor.reduction[:-1])
+    inputs = int(anchor.notes.get(INPUTS, anchor.reduction[-1].extent))
+    bits = 8 * stored / (anchor.spatial[-1].extent * places * inputs)
     return round(bits, 3), str(anchor.notes.get(EIGHT, ""))
 
 

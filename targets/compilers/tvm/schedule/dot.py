@@ -124,9 +124,14 @@ def _pairs_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> S
     return lambda group: [bound(tirx.reinterpret(f"int8x{2 * lanes}", tirx.Broadcast(lane_of(group), lanes)))]
 
 
-def _vpdpbusd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+def quad_sums(acc: Expr, unsigned: Expr, signed: Expr) -> Expr:
+    """Four products of bytes added to each lane: x86's ``vpdpbusd``."""
     bits = 32 * int(acc.ty.dtype.lanes)
-    return intrinsic(str(acc.ty.dtype), f"llvm.x86.avx512.vpdpbusd.{bits}", acc, x[0], w[0])
+    return intrinsic(str(acc.ty.dtype), f"llvm.x86.avx512.vpdpbusd.{bits}", acc, unsigned, signed)
+
+
+def _vpdpbusd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    return quad_sums(acc, x[0], w[0])
 
 
 def _sdot(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
@@ -167,23 +172,29 @@ def _vpmaddwd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     return acc
 
 
+def pair_sums(unsigned: Expr, signed: Expr) -> Expr:
+    """Sums of two products of bytes, in 16 bits and held inside them: x86's ``vpmaddubsw``."""
+    lanes = int(unsigned.ty.dtype.lanes)
+    return intrinsic(f"int16x{lanes // 2}", f"llvm.x86.{_PAIRS[lanes // 4]}", unsigned, signed)
+
+
+def word_sums(pairs: Expr) -> Expr:
+    """Sums of two neighbours of 16 bits, in 32."""
+    lanes = int(pairs.ty.dtype.lanes)
+    ones = tirx.Broadcast(tirx.IntImm("int16", 1), lanes)
+    return intrinsic(f"int32x{lanes // 2}", f"llvm.x86.{_WORDS[lanes // 2]}", pairs, ones)
+
+
 def _vpmaddubsw(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
-    return _words_added(acc, _pairs_multiplied(x, w))
+    return _words_added(acc, pair_sums(x[0], w[0]))
 
 
 def _vpmaddubsw_short(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
-    return acc + _pairs_multiplied(x, w)
-
-
-def _pairs_multiplied(x: list[Expr], w: list[Expr]) -> Expr:
-    words = int(w[0].ty.dtype.lanes) // 2
-    return intrinsic(f"int16x{words}", f"llvm.x86.{_PAIRS[words // 2]}", x[0], w[0])
+    return acc + pair_sums(x[0], w[0])
 
 
 def _words_added(acc: Expr, pairs: Expr) -> Expr:
-    lanes = int(acc.ty.dtype.lanes)
-    ones = tirx.Broadcast(tirx.IntImm("int16", 1), 2 * lanes)
-    return acc + intrinsic(f"int32x{lanes}", f"llvm.x86.{_WORDS[lanes]}", pairs, ones)
+    return acc + word_sums(pairs)
 
 
 def _halves(value: Expr, signed: bool) -> list[Expr]:
