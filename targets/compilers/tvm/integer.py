@@ -22,9 +22,9 @@ def conv(
     strides: Sequence[int],
     dilations: Sequence[int],
     channels: int,
-    inputs: int,
     offset: int,
     notes: Mapping[str, Any],
+    inputs: int,
 ) -> Any:
     """Convolution of padded ``x`` ``[n, *space, inputs or more]`` by packed weights.
 
@@ -56,10 +56,12 @@ def conv(
     return te.compute([int(x.shape[0]), *space, channels], element, name="conv", attrs=marks)
 
 
-def dense(x: Any, weight: Any, channels: int, inputs: int, offset: int, notes: dict[str, Any]) -> Any:
-    """``x`` ``[..., inputs]`` times packed weights ``[panels, inputs / depth, panel, depth]``."""
+def dense(
+    x: Any, weight: Any, channels: int, offset: int, notes: dict[str, Any], inputs: int | None = None
+) -> Any:
+    """``x`` ``[..., inputs]`` times packed weights ``[panels, inputs / depth, panel, depth]``, which say how many."""
     panel = int(weight.shape[-2])
-    k = te.reduce_axis((0, inputs), "ic")
+    k = te.reduce_axis((0, inputs or int(weight.shape[-3] * weight.shape[-1])), "ic")
 
     def element(*at: Any) -> Any:
         *rows, c = at

@@ -191,7 +191,11 @@ class Frame(LoopVariables):
         return tirx.For(var, self.begin, self.end - self.begin, tirx.ForKind.SERIAL, body)
 
     def part_grid(
-        self, rows: int, each: int, body: Callable[[Any, Any], Any], before: Callable[[Any], list[Any]]
+        self,
+        rows: int,
+        each: int,
+        body: Callable[[Any, Any], Any],
+        before: Callable[[Any], list[Any]] = lambda row: [],
     ) -> Any:
         """Two loops over a grid, row after row, whose positions parts divide.
 

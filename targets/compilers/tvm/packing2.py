@@ -66,7 +66,8 @@ def folded(packed: np.ndarray) -> np.ndarray:
     full[..., :steps, :, :] = packed.view(np.uint8) & 3
     fields = full.reshape(*before, runs, FIELDS, panel, depth)
     shifts = (2 * np.arange(FIELDS, dtype=np.uint8))[:, None, None]
-    return np.bitwise_or.reduce(fields << shifts, axis=-3)
+    made: np.ndarray = np.bitwise_or.reduce(fields << shifts, axis=-3)
+    return made
 
 
 def pack5(weight: np.ndarray, lanes: int) -> np.ndarray:

@@ -60,9 +60,8 @@ def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"], 0 if grouped else attrs["deep"])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
-        window = (list(attrs["strides"]), list(attrs["dilations"]))
-        sums = (attrs["channels"], attrs["deep"], attrs["offset"])
-        acc = integer.conv(x, weight, *window, *sums, _notes(attrs))
+        settings = (list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], attrs["offset"])
+        acc = integer.conv(x, weight, *settings, _notes(attrs), attrs["deep"])
         return _scaled(acc, bias, scale, attrs, "conv_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "conv_int8")
@@ -82,8 +81,7 @@ def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 def _dense(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
-        sums = (attrs["channels"], attrs["deep"], attrs["offset"])
-        acc = integer.dense(x, weight, *sums, _notes(attrs))
+        acc = integer.dense(x, weight, attrs["channels"], attrs["offset"], _notes(attrs), attrs["deep"])
         return _scaled(acc, bias, scale, attrs, "dense_int8")
 
     x = padded(bb, inputs[0], [], 0, attrs["deep"])
