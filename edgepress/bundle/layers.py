@@ -47,10 +47,10 @@ class KernelLayer:
         weight_bytes: constants that it reads.
         activation_bytes: what else it reads, and what it writes.
         integer: whether it computes on 8-bit integers.
+        instructions: of one inference, where an emulator counted them; None elsewhere.
         weight_bits: of each weight that is −1, 0 or 1 as it is stored, what fills the last registers counted;
             None for other weights.
         left: why such weights are not stored at two bits; empty where they are.
-        instructions: of one inference, where an emulator counted them; None elsewhere.
     """
 
     name: str
@@ -66,9 +66,9 @@ class KernelLayer:
     weight_bytes: int = 0
     activation_bytes: int = 0
     integer: bool = False
+    instructions: int | None = None
     weight_bits: float | None = None
     left: str = ""
-    instructions: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):

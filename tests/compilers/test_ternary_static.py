@@ -161,3 +161,25 @@ def test_weights_of_zeros_and_sums_that_would_leave_32_bits(tmp_path: Path) -> N
     for operator in (zeros, large):
         np.testing.assert_array_equal(found[f"{operator.name}q"], operator.expected())
     assert len(np.unique(found[f"{large.name}q"])) > 2
+
+
+@pytest.mark.parametrize(("board", "most"), [("rpi4", 0.80), ("rpi5", 1.03)])
+def test_a_convolution_takes_no_more_instructions_than_at_eight_bits(
+    board: str, most: float, tmp_path: Path
+) -> None:
+    target = load_target(board)
+    cases = [
+        replace(case, lowest=-largest, highest=largest)
+        for case in (Case(64, 64, (14, 14), 3, 1, 1, batch=1), Case(96, 96, (14, 14), batch=1))
+        for largest in (1, 127)
+    ]
+    operators = operators_of(cases, np.dtype(target.activations).type)
+    made = compile_graph(beside(operators), target, tmp_path)
+    library = link([made.model, made.kernels], target, tmp_path / "lib", executable=False).shared
+    assert library is not None
+    given = {f"{o.name}x": o.input for o in operators}
+    inputs = [given[spec.name] for spec in made.inputs]
+    result = emulate_library(library.read_bytes(), made.weights.read_bytes(), inputs, target, layers=True)
+    counts = [count for layer, (_, count) in zip(made.layers, result.layers, strict=True) if layer.macs]
+    for ternary, eight in zip(counts[::2], counts[1::2], strict=True):
+        assert ternary <= most * eight

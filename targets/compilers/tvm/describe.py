@@ -41,6 +41,7 @@ def describe(
     names = _names(program.steps, origins, calls)
     for step, call, nodes, name in zip(program.steps, calls, origins, names, strict=True):
         kernel = kernels[call.kernel]
+        bits, left = _ternary(program, step)
         values = set(call.arguments)
         weights = {value for value in values if value in program.constants}
         layers.append(
@@ -58,7 +59,8 @@ def describe(
                 sum(program.values[value].bytes for value in weights),
                 sum(program.values[value].bytes for value in values - weights),
                 _integer(step),
-                *_ternary(program, step),
+                weight_bits=bits,
+                left=left,
             )
         )
     copies = [KernelLayer(f"{name[:_LONGEST_NAME]}:copy", "Identity", "copy") for name in outputs]

@@ -6,7 +6,6 @@ where a channels-last region begins and ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, at
 from edgepress.targets.compilers.tvm.groups import merged
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.weights8 import packed_weights, why_apart
+from edgepress.targets.compilers.tvm.windows import window_of
 
 UNARY = frozenset((
     "Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "Tanh", "LeakyRelu", "Elu", "Selu", "Celu",
@@ -46,24 +46,6 @@ def pack(weight: np.ndarray, panel: int) -> np.ndarray:
 def _outputs_last(weight: np.ndarray) -> np.ndarray:
     """``[outputs, inputs, *window]`` as ``[*window, inputs, outputs]``."""
     return np.ascontiguousarray(weight.transpose(*range(2, weight.ndim), 1, 0))
-
-
-def window_of(attrs: dict[str, Any], shape: Sequence[int], kernel: Sequence[int]) -> dict[str, list[int]]:
-    """Strides, dilations and pads of a windowed node, automatic padding worked out."""
-    dims = len(kernel)
-    strides = list(attrs.get("strides", [1] * dims))
-    dilations = list(attrs.get("dilations", [1] * dims))
-    pads = list(attrs.get("pads", [0] * (2 * dims)))
-    auto = attrs.get("auto_pad", "NOTSET")
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        for d in range(dims):
-            reach = (kernel[d] - 1) * dilations[d] + 1
-            total = max((-(-shape[2 + d] // strides[d]) - 1) * strides[d] + reach - shape[2 + d], 0)
-            small, large = total // 2, total - total // 2
-            pads[d], pads[dims + d] = (small, large) if auto == "SAME_UPPER" else (large, small)
-    elif auto == "VALID":
-        pads = [0] * (2 * dims)
-    return {"strides": strides, "dilations": dilations, "pads": pads}
 
 
 class ChannelsLast(GraphEditor):
