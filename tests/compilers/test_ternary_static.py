@@ -151,6 +151,27 @@ def test_sums_that_nothing_quantises_become_numbers(case: Case, tmp_path: Path) 
     np.testing.assert_array_equal(found, np.maximum(operator.sums().astype(np.float32) * scale, 0))
 
 
+def test_the_largest_of_a_window_is_taken_of_bytes(tmp_path: Path) -> None:
+    operator = Operator(Ternary(24, 40, (9, 11), 3, 1, 1), np.uint8, 4)
+    model = beside([operator])
+    last = next(node for node in model.graph.node if node.op_type == "QuantizeLinear")
+    pool = helper.make_node(
+        "MaxPool", [last.input[0]], ["pooled"], kernel_shape=[3, 3], strides=[2, 2], pads=[0, 0, 1, 1]
+    )
+    model.graph.node.insert(len(model.graph.node) - 1, pool)
+    model.graph.node[-1].input[0] = "pooled"
+    whole = operator.expected()
+    wide = np.pad(whole, [(0, 0), (0, 0), (0, 1), (0, 1)])
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (3, 3), (2, 3))[:, :, ::2, ::2]
+    expected = windows.max((-2, -1))
+    dims = model.graph.output[0].type.tensor_type.shape.dim
+    dims[2].dim_value, dims[3].dim_value = expected.shape[2:]
+    kernels, native = compiled(model, tmp_path)
+    found = native.run({f"{operator.name}x": operator.input})[f"{operator.name}q"]
+    np.testing.assert_array_equal(found, expected)
+    assert [layer.integer for layer in kernels.layers if layer.kernel == "window"] == [True]
+
+
 def test_weights_of_zeros_and_sums_that_would_leave_32_bits(tmp_path: Path) -> None:
     zeros, large = operators_of([Ternary(32, 20, (5, 5), 3, 1, 1), Ternary(64, 33, (5, 5))], np.uint8)
     zeros.weight[:] = 0

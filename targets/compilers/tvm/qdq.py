@@ -2,9 +2,9 @@
 
 Each region becomes one operator of the ``edgepress`` domain that sums in int32 and requantises as
 ``saturate(rne(f32(sum + bias) · scale) + zero)``. A Relu or Clip before the QuantizeLinear becomes
-bounds: quantising is monotone, so clipping before it and after it are the same. Sums by ternary weights
-that nothing quantises become numbers: ``f32(sum + bias) · scale``. What is not covered stays
-dequantise → float → quantise.
+bounds: quantising is monotone, so clipping before it and after it are the same. So is the largest of a
+window, behind ternary weights; sums by these that nothing quantises become numbers:
+``f32(sum + bias) · scale``. What is not covered stays dequantise → float → quantise.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ _SAME_GRID = frozenset(
 
 @dataclass(frozen=True)
 class Ending:
-    """Where a region ends: the nodes it swallows, the quantised name, its grid and bounds."""
+    """Where a region ends: the nodes it swallows, the quantised name, its grid and bounds, a pooling on the way."""
 
     nodes: tuple[onnx.NodeProto, ...]
     output: str
     grid: Grid
     low: int
     high: int
+    pool: onnx.NodeProto | None = None
 
 
 class IntegerRegions(GraphMatcher):
@@ -56,7 +57,8 @@ class IntegerRegions(GraphMatcher):
             make = makers.get(node.op_type, self._same_grid if node.op_type in _SAME_GRID else None)
             ending = self._ending(node) if make is not None else None
             self.origin = (node, *ending.nodes) if ending is not None else (node,)
-            if make is not None and ending is not None and make(node, ending):
+            taken = ending is not None and (ending.pool is None or make == self._dot)
+            if make is not None and ending is not None and taken and make(node, ending):
                 self.swallowed.update(id(each) for each in ending.nodes)
                 continue
             if make == self._dot and ending is None and self._dot(node, None):
@@ -78,7 +80,7 @@ class IntegerRegions(GraphMatcher):
         if len(node.output) != 1:
             return None
         low, high = -np.inf, np.inf
-        name, nodes = node.output[0], []
+        name, nodes, pool = node.output[0], [], None
         while True:
             readers = self.readers.get(name, [])
             if len(readers) != 1 or name in self.results:
@@ -92,7 +94,7 @@ class IntegerRegions(GraphMatcher):
                 info = np.iinfo(grid.dtype)
                 lowest = info.min if low == -np.inf else grid.quantize(low)
                 highest = info.max if high == np.inf else grid.quantize(high)
-                return Ending(tuple(nodes), after.output[0], grid, lowest, highest)
+                return Ending(tuple(nodes), after.output[0], grid, lowest, highest, pool)
             if after.op_type == "Relu":
                 low, high = max(low, 0.0), max(high, 0.0)
             elif after.op_type == "Clip" and all(not n or n in self.constants for n in after.input[1:]):
@@ -100,6 +102,8 @@ class IntegerRegions(GraphMatcher):
                 bottom = bounds[0] if bounds and bounds[0] is not None else -np.inf
                 top = bounds[1] if len(bounds) > 1 and bounds[1] is not None else np.inf
                 low, high = min(max(low, bottom), top), min(max(high, bottom), top)
+            elif after.op_type == "MaxPool" and len(after.output) == 1 and pool is None:
+                pool = after
             else:
                 return None
             name = after.output[0]
@@ -126,8 +130,8 @@ class IntegerRegions(GraphMatcher):
         shifted = weight.astype(np.int32) - (int(zero.reshape(-1)[0]) if zero.size else 0)
         if shifted.min() < -128 or shifted.max() > 127:
             return False
-        if ending is None and not is_ternary(shifted):
-            return False
+        if (ending is None or ending.pool is not None) and not is_ternary(shifted):
+            return False  # ONNX Runtime computes these in floating point
         conv = node.op_type == "Conv"
         if conv and weight.ndim not in (3, 4):
             return False
@@ -199,7 +203,7 @@ class IntegerRegions(GraphMatcher):
         self.node(
             op,
             inputs,
-            ending.output,
+            ending.output if ending.pool is None else ending.pool.input[0],
             DOMAIN,
             zero_out=ending.grid.zero,
             low=ending.low,
@@ -207,6 +211,8 @@ class IntegerRegions(GraphMatcher):
             to=kind,
             **attrs,
         )
+        if ending.pool is not None:
+            self._moved(ending.pool, ending.pool.input[0], ending.output)
 
     def _add(self, node: onnx.NodeProto, ending: Ending) -> bool:
         a, b = self.source(node.input[0]), self.source(node.input[1])
@@ -258,13 +264,16 @@ class IntegerRegions(GraphMatcher):
         info = np.iinfo(ending.grid.dtype)
         if source is None or source[1] != ending.grid or (ending.low, ending.high) != (info.min, info.max):
             return False
+        self._moved(node, source[0], ending.output)
+        return True
+
+    def _moved(self, node: onnx.NodeProto, source: str, output: str) -> None:
+        """A node that only moves or chooses values, between quantised tensors."""
         moved = onnx.NodeProto()
         moved.CopyFrom(node)
-        moved.input[0] = source[0]
-        moved.output[0] = ending.output
+        moved.input[0], moved.output[0] = source, output
         moved.doc_string = marks_of(self.origin)
         self.nodes.append(moved)
-        return True
 
     def _folded(self, node: onnx.NodeProto) -> bool:
         """Dequantised constants that stay in float are worked out now."""

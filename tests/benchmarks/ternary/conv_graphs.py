@@ -53,7 +53,8 @@ def chain(channels: int, size: int, depth: int, largest: int) -> onnx.ModelProto
 def floating(channels: int, size: int, depth: int) -> onnx.ModelProto:
     """The same convolutions in fp32."""
     rng = np.random.default_rng(0)
-    stored, nodes = {}, []
+    stored: dict[str, np.ndarray] = {}
+    nodes = []
     for i in range(depth):
         weight = rng.standard_normal((channels, channels, 3, 3)) / np.sqrt(channels * 9)
         stored |= {f"w{i}": weight.astype(np.float32), f"b{i}": np.zeros(channels, np.float32)}
