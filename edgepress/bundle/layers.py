@@ -23,6 +23,7 @@ _FORM = 1
 _LARGEST = 8 << 20
 _MOST = 65536
 _LARGEST_COUNT = 1 << 62
+_MOST_BITS = 1 << 12  # of a weight alone in a panel
 
 OWN_KERNELS = "TVM"  # the family of what TVM's own loops compute, undivided
 
@@ -75,6 +76,8 @@ class KernelLayer:
             value = getattr(self, field.name)
             if type(value) is int and not 0 <= value <= _LARGEST_COUNT:
                 raise ValueError(f"{field.name} is {str(value)[:20]}")
+        if self.weight_bits is not None and not 0 <= self.weight_bits <= _MOST_BITS:
+            raise ValueError(f"weight_bits is {self.weight_bits}")
 
     @property
     def bytes(self) -> int:

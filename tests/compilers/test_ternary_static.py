@@ -129,7 +129,7 @@ def test_a_layer_says_why_its_weights_keep_eight_bits(tmp_path: Path) -> None:
         Case(64, 64, (7, 7), 3, 1, 1),
     ]  # fmt: skip
     few, apart, eight = _layers(cases, "host", tmp_path)
-    assert few.left == "fewer than eight inputs" and few.weight_bits is not None and few.weight_bits >= 8
+    assert (few.left, few.weight_bits) == ("fewer than eight inputs", 8)
     assert apart.left == "each output has an input of its own"
     assert (eight.left, eight.weight_bits) == ("", None)
     page = "\n".join([counted_table([few, apart, eight]), *bits_lines([few, apart, eight])])

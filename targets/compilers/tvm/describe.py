@@ -106,12 +106,14 @@ def _ternary(program: Program, step: Step) -> tuple[float | None, str]:
     anchor = step.nest.anchor if step.nest is not None else None
     if anchor is None or not {DIGITS, GAIN, EIGHT} & set(anchor.notes):
         return None, ""
+    if EIGHT in anchor.notes:
+        return 8.0, str(anchor.notes[EIGHT])
     values = [program.constants[value] for value in step.arguments.values() if value in program.constants]
     stored = max(value.nbytes for value in values if value.dtype == np.int8 or value.dtype.kind == "u")
     places = 1 if DIGITS in anchor.notes else prod(axis.extent for axis in anchor.reduction[:-1])
     inputs = int(anchor.notes.get(INPUTS, anchor.reduction[-1].extent))
     bits = 8 * stored / (anchor.spatial[-1].extent * places * inputs)
-    return round(bits, 3), str(anchor.notes.get(EIGHT, ""))
+    return round(bits, 3), ""
 
 
 def _integer(step: Step) -> bool:

@@ -82,8 +82,8 @@ class DynamicRows(GraphMatcher):
             return None
         biased = self.only_reader(scaled.output[0], "Add")
         if biased is not None and self._other_constant(biased, scaled.output[0]) is not None:
-            return biased.output[0]
-        return scaled.output[0]
+            return str(biased.output[0])
+        return str(scaled.output[0])
 
     def _made(self, product: onnx.NodeProto, result: str) -> bool:
         weight = self.constants.get(product.input[1])
@@ -220,7 +220,8 @@ class DynamicRows(GraphMatcher):
         axes = attrs.get("axes")
         if axes is None and len(node.input) > 1 and node.input[1] in self.constants:
             axes = self.constants[node.input[1]].reshape(-1).tolist()
-        return bool(axes) and [axis % rank for axis in axes] == [rank - 1] and bool(attrs.get("keepdims", 1))
+        last = [axis % rank for axis in axes or ()] == [rank - 1]
+        return last and bool(attrs.get("keepdims", 1))
 
     def _step(self, scaled: onnx.NodeProto, sums: str, scale: str) -> np.ndarray | None:
         """The steps of the weights, where sums are multiplied by them divided by the rows' scales."""

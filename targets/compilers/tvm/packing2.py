@@ -39,9 +39,10 @@ def pack2(weight: np.ndarray, lanes: int, signed: bool = False, each: int = BYTE
     Returns:
         uint8 ``[panels, runs, lanes, each]``.
     """
-    fields = _fields(weight, lanes, FIELDS, each).astype(np.uint8)
-    fields = fields & 3 if signed else fields + 1
-    return np.bitwise_or.reduce(fields << (2 * np.arange(FIELDS, dtype=np.uint8)), axis=-1)
+    fields = _fields(weight, lanes, FIELDS, each)
+    codes: np.ndarray = (fields & 3 if signed else fields + 1).astype(np.uint8)
+    packed: np.ndarray = np.bitwise_or.reduce(codes << (2 * np.arange(FIELDS, dtype=np.uint8)), axis=-1)
+    return packed
 
 
 def unpack2(packed: np.ndarray, outputs: int, inputs: int, signed: bool = False) -> np.ndarray:
@@ -118,7 +119,7 @@ def four_of_five() -> np.ndarray:
     The fifth, plus one, is how many of 81 and 162 the byte reaches.
     """
     digits = np.arange(256)[:, None] // POWERS[:FIELDS] % 3
-    return (digits << (2 * np.arange(FIELDS))).sum(1).astype(np.uint8)
+    return np.asarray((digits << (2 * np.arange(FIELDS))).sum(1), np.uint8)
 
 
 def _fields(weight: np.ndarray, lanes: int, fields: int, each: int = BYTES) -> np.ndarray:

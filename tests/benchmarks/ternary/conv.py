@@ -25,7 +25,7 @@ import onnx
 
 from tests.benchmarks.peers.statistic import median, ratio
 from tests.benchmarks.ternary import conv_graphs as graphs
-from tests.benchmarks.ternary.dense import in_turns
+from tests.benchmarks.ternary.dense import in_turns, tell_forms
 from tests.benchmarks.ternary.dense_engines import Loaded, native, ort
 
 CASES = (
@@ -142,13 +142,7 @@ def _row(
 def _tell(name: str, rows: dict[str, Any], macs: int) -> None:
     ours = rows["ternary"]["microseconds"]["value"]
     print(f"{name}: {ours:.1f} µs" + (f", {macs / ours / 1e3:.0f} GMAC/s" if macs else ""))
-    for form, row in rows.items():
-        if "times_faster" in row:
-            each, asked = row["times_faster"], f", asked {row['asked']}" if "asked" in row else ""
-            print(
-                f"  {form:26} {row['microseconds']['value']:9.1f} µs   {each['value']:6.2f} times "
-                f"({each['low']:.2f} to {each['high']:.2f}{asked})"
-            )
+    tell_forms(rows)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def main() -> None:
         _tell(name, found["cases"][name], rows * width * width, width * width // 4, peak)
     if not arguments.no_stream:
         found["streamed"] = streamed(arguments.board, arguments.rounds)
-        print("streamed", json.dumps(found["streamed"]))
+        _tell_streamed(found["streamed"])
     if arguments.out:
         arguments.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
@@ -86,7 +86,7 @@ def _case(forms: dict[str, Loaded], asked: dict[str, float], rounds: int) -> dic
     seconds = in_turns({name: form.run for name, form in forms.items()}, rounds)
     rows: dict[str, Any] = {}
     for name, times in seconds.items():
-        row = {
+        row: dict[str, Any] = {
             "microseconds": asdict(median((np.array(times) * 1e6).tolist())),
             "least": min(map(min, times)) * 1e6,
         }
@@ -99,7 +99,7 @@ def _case(forms: dict[str, Loaded], asked: dict[str, float], rounds: int) -> dic
 
 
 def in_turns(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[list[float]]]:
-    """Seconds of one call by round and block, the forms in turns; each block has a warm-up of its own."""
+    """Seconds of one call, by round: the median of a block of calls, the forms in turns, each warmed up first."""
     counts = {}
     for name, call in calls.items():
         call()
@@ -117,29 +117,27 @@ def in_turns(calls: dict[str, Callable[[], object]], rounds: int) -> dict[str, l
                 start = time.perf_counter()
                 call()
                 times.append(time.perf_counter() - start)
-            found[name].append([float(np.median(times)), min(times)])
-    return {name: [[row[0]] for row in rows] + [] for name, rows in found.items()}
+            found[name].append([float(np.median(times))])
+    return found
 
 
 def streamed(board: str, rounds: int) -> dict[str, Any]:
-    """Bytes of weights a second where no cache holds them, and as a share of what can be read."""
+    """A chain of layers whose weights no cache holds, at two bits and at 1.6, and what memory gives at most."""
     x = np.random.default_rng(1).standard_normal((1, _WIDTH)).astype(np.float32)
-    chain = native(graphs.ternary(1, _WIDTH, _WIDTH, _LAYERS), x, board)
-    chain.run()
+    model = graphs.ternary(1, _WIDTH, _WIDTH, _LAYERS)
+    chains = {"2 bits": native(model, x, board, 1 << 40), "1.6 bits": native(model, x, board, 1)}
     before = measure_peaks((1,), board=board).peaks[0].bandwidth
-    times = []
-    for _ in range(max(3, rounds)):
-        start = time.perf_counter()
-        chain.run()
-        times.append(time.perf_counter() - start)
-    after = measure_peaks((1,), board=board).peaks[0].bandwidth
-    size = chain.weight_bytes
-    read = size / float(np.median(times))
-    return {
-        "weight_bytes": size, "bytes_a_second": read, "best_bytes_a_second": size / min(times),
-        "bandwidth_before": before, "bandwidth_after": after, "share": read / max(before, after),
-        "asked": STREAMED, "reached": read / max(before, after) >= STREAMED,
-    }  # fmt: skip
+    seconds = in_turns({name: chain.run for name, chain in chains.items()}, rounds)
+    bandwidth = max(before, measure_peaks((1,), board=board).peaks[0].bandwidth)
+    found: dict[str, Any] = {"bandwidth": bandwidth, "asked": STREAMED, "layers": _LAYERS, "width": _WIDTH}
+    for name, chain in chains.items():
+        share = chain.weight_bytes / float(np.median(seconds[name])) / bandwidth
+        found[name] = {
+            "milliseconds": asdict(median((np.array(seconds[name]) * 1e3).tolist())),
+            "weight_bytes": chain.weight_bytes, "share_of_bandwidth": share, "reached": share >= STREAMED,
+        }  # fmt: skip
+    found["two_bits_over_1.6"] = asdict(ratio(seconds["2 bits"], seconds["1.6 bits"]))
+    return found
 
 
 def _tell(name: str, rows: dict[str, Any], macs: int, size: int, peak: Any) -> None:
@@ -149,6 +147,11 @@ def _tell(name: str, rows: dict[str, Any], macs: int, size: int, peak: Any) -> N
         f"{name}: {ours * 1e6:.1f} µs, {macs / ours / 1e9:.0f} GMAC/s of {peak.int8 / 2e9:.0f}, "
         f"{size / ours / 1e9:.0f} GB/s of {peak.reads(size) / 1e9:.0f}; {roof / ours:.0%} of the limit"
     )
+    tell_forms(rows)
+
+
+def tell_forms(rows: dict[str, Any]) -> None:
+    """Print how much longer each other form takes than the ternary one."""
     for form, row in rows.items():
         if "times_faster" not in row:
             continue
@@ -157,6 +160,19 @@ def _tell(name: str, rows: dict[str, Any], macs: int, size: int, peak: Any) -> N
             f"  {form:26} {row['microseconds']['value']:9.1f} µs   {each['value']:6.2f} times "
             f"({each['low']:.2f} to {each['high']:.2f}{asked})"
         )
+
+
+def _tell_streamed(found: dict[str, Any]) -> None:
+    print(f"weights from memory, which gives {found['bandwidth'] / 1e9:.1f} GB/s:")
+    for name in ("2 bits", "1.6 bits"):
+        row = found[name]
+        rate = row["share_of_bandwidth"] * found["bandwidth"] / 1e9
+        print(
+            f"  {name:26} {row['milliseconds']['value']:9.2f} ms   {row['weight_bytes'] >> 20} MiB, {rate:.1f} GB/s, "
+            f"{row['share_of_bandwidth']:.0%} of the bandwidth (asked {found['asked']:.0%})"
+        )
+    each = found["two_bits_over_1.6"]
+    print(f"  1.6 bits are {each['value']:.2f} times as fast as 2 ({each['low']:.2f} to {each['high']:.2f})")
 
 
 if __name__ == "__main__":

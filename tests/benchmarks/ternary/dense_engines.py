@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from edgepress.runtimes.native import NativeModel, aligned
 from edgepress.targets import load_target
 from edgepress.targets.compilers.link import link
 from edgepress.targets.compilers.tvm import compile_graph
+from edgepress.targets.description import Cache
 
 Array = np.ndarray[Any, Any]
 
@@ -28,9 +29,18 @@ class Loaded:
     weight_bytes: int = 0
 
 
-def native(model: onnx.ModelProto, x: Array, board: str) -> Loaded:
-    """Compiled by edgepress; the weights are mapped from their file, as a bundle's are."""
+def native(model: onnx.ModelProto, x: Array, board: str, cache: int | None = None) -> Loaded:
+    """Compiled by edgepress; the weights are mapped from their file, as a bundle's are.
+
+    Args:
+        model: with one input ``x`` and one output ``y``.
+        x: the input.
+        board: a target that this machine runs.
+        cache: bytes that the last cache is taken to hold, which decides how ternary weights are packed.
+    """
     target = load_target(board)
+    if cache is not None:
+        target = replace(target, cpu=replace(target.cpu, cache=Cache(l3=cache)))
     with tempfile.TemporaryDirectory() as folder:
         made = compile_graph(model, target, Path(folder))
         linked = link([made.kernels, made.model], target, Path(folder) / "lib", executable=False)
@@ -54,10 +64,15 @@ def ort(model: onnx.ModelProto, x: Array) -> Loaded:
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
     value = onnxruntime.OrtValue.ortvalue_from_numpy(x)
-    result = onnxruntime.OrtValue.ortvalue_from_numpy(np.zeros(session.get_outputs()[0].shape, np.float32))
+    zeros = np.zeros(session.get_outputs()[0].shape, np.float32)
+    result = onnxruntime.OrtValue.ortvalue_from_numpy(zeros)
     binding = session.io_binding()
     binding.bind_ortvalue_input("x", value)
     binding.bind_ortvalue_output("y", result)
-    kept = (session, binding, value, result)
-    run, inner = session._sess.run_with_iobinding, binding._iobinding
-    return Loaded(lambda: run(inner, None), lambda: kept[-1].numpy())
+    call, inner = session._sess.run_with_iobinding, binding._iobinding
+
+    def run(kept: tuple[Any, ...] = (session, binding, value, result, x, zeros)) -> object:
+        """The default argument keeps what the binding points at alive."""
+        return call(inner, None)
+
+    return Loaded(run, lambda: np.array(result.numpy()))

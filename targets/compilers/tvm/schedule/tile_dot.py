@@ -6,7 +6,6 @@ A tile of rows × columns of int32 sums lies in registers. Each step reads one r
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -17,10 +16,11 @@ from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, seq
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.columns8 import columns_of
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space
-from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load, Short
+from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load
 from edgepress.targets.compilers.tvm.schedule.operands8 import packed_by, row_together, without_offset
 from edgepress.targets.compilers.tvm.schedule.registers import get, put
 from edgepress.targets.compilers.tvm.schedule.requantise import Requantise, read_requantise
+from edgepress.targets.compilers.tvm.schedule.short_sums import ShortSums, nested
 from edgepress.targets.compilers.tvm.schedule.store8 import started, stored
 from edgepress.targets.compilers.tvm.schedule.tiling import Plan, tiled
 from edgepress.targets.compilers.tvm.stages import DOT, Nest
@@ -80,12 +80,9 @@ class _Tiles:
         sums = [[local(f"s{r}_{c}", lanes, "int32") for c in range(vectors)] for r in range(rows)]
         columns = [{column: panel * const(plan.panel) + const(c * lanes)} for c in range(vectors)]
         statements = started(frame, self.end, sums, places, columns, width)
-        short = dot.short if plan.columns.gain else None
-        into, add = sums, dot.add
-        if short is not None:
-            into = [[local(f"h{r}_{c}", 2 * lanes, "int16") for c in range(vectors)] for r in range(rows)]
-            statements += [tirx.AllocBuffer(each) for row_of in into for each in row_of]
-            add = short.add
+        short = ShortSums(dot.short, sums) if dot.short is not None and plan.columns.gain else None
+        into, add = (short.sums, short.short.add) if short is not None else (sums, dot.add)
+        statements += short.declared() if short is not None else []
 
         inner = stage.reduction[-1]
         variables: dict[Any, Expr] = {}
@@ -176,47 +173,10 @@ class _Tiles:
             return parts + (steps(frame.simplify(first + const(trips * step)), tail) if tail else [])
 
         if short is None:
-            statements.append(_inside(loops, sequence(some(const(0), inner.extent))))
+            statements.append(nested(loops, sequence(some(const(0), inner.extent))))
         else:
-            statements += _short_sums(frame, short, step, sums, into, loops, inner.extent, some)
+            statements += short.inside(frame, loops, inner.extent, step, some)
         return sequence(statements + stored(frame, self.end, sums, places, columns, width))
-
-
-def _inside(loops: list[tuple[Any, int]], body: Any) -> Any:
-    for var, extent in reversed(loops):
-        body = loop(var, extent, body)
-    return body
-
-
-def _short_sums(
-    frame: Frame,
-    short: Short,
-    step: int,
-    sums: list[list[Any]],
-    into: list[list[Any]],
-    loops: list[tuple[Any, int]],
-    extent: int,
-    some: Callable[[Expr, int], list[Any]],
-) -> list[Any]:
-    """Loops in which short sums begin at zero and are added to the whole ones before they can leave 16 bits."""
-    pairs = [
-        (a, h) for row, short_row in zip(sums, into, strict=True) for a, h in zip(row, short_row, strict=True)
-    ]
-    before = [put(h, tirx.Broadcast(tirx.IntImm("int16", 0), shape_of(h)[0])) for _, h in pairs]
-    after = [put(a, short.whole(get(a), get(h))) for a, h in pairs]
-    if extent > short.most:
-        each = short.most // step * step
-        var = frame.axis("h", extent // each)
-        parts = [loop(var, extent // each, sequence([*before, *some(var * const(each), each), *after]))]
-        if extent % each:
-            parts += [*before, *some(const(extent // each * each), extent % each), *after]
-        return [_inside(loops, sequence(parts))]
-    cut, inputs = len(loops), extent
-    while cut and inputs * loops[cut - 1][1] <= short.most:
-        cut -= 1
-        inputs *= loops[cut][1]
-    body = _inside(loops[cut:], sequence(some(const(0), extent)))
-    return [_inside(loops[:cut], sequence([*before, body, *after]))]
 
 
 def _loader(frame: Frame, source: Any, start: Expr) -> Load:
