@@ -6,6 +6,7 @@ A tile of rows × columns of int32 sums lies in registers. Each step reads one r
 
 from __future__ import annotations
 
+from itertools import product
 from math import prod
 from typing import Any
 
@@ -14,6 +15,7 @@ from tvm import tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.packing2 import FIELDS
 from edgepress.targets.compilers.tvm.schedule.columns8 import columns_of
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space
 from edgepress.targets.compilers.tvm.schedule.dot import DOTS, Dot, Load
@@ -57,17 +59,26 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     few = 1 < -(-space.rows // most) <= _MOST_AHEAD
     ahead = few and machine.arch == "x86_64"
     plan = Plan(nest, contraction, space, machine.lanes, panel, most, False, ahead, columns8)
-    make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine)).tile
+    make_tile = _Tiles(dot, bool(offset), read_requantise(nest, machine), machine.registers).tile
     return tiled(plan, frame, columns, make_tile, machine)
 
 
 class _Tiles:
     """Makes the tiles of one kernel."""
 
-    def __init__(self, dot: Dot, flip: bool, end: Requantise | None) -> None:
+    def __init__(self, dot: Dot, flip: bool, end: Requantise | None, registers: int) -> None:
         self.dot = dot
         self.flip = flip
         self.end = end
+        self.registers = registers
+
+    def more(self, rows: int, vectors: int, lanes: int) -> list[list[list[Any]]]:
+        """Sums beside those of a tile, as many times as half of the registers hold them all."""
+        times = next(n for n in (FIELDS, 2, 1) if n == 1 or n * rows * vectors <= self.registers // 2)
+        return [
+            [[local(f"f{n}_{r}_{c}", lanes, "int32") for c in range(vectors)] for r in range(rows)]
+            for n in range(1, times)
+        ]
 
     def tile(
         self, plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Expr, width: int
@@ -83,6 +94,13 @@ class _Tiles:
         short = ShortSums(dot.short, sums) if dot.short is not None and plan.columns.gain else None
         into, add = (short.sums, short.short.add) if short is not None else (sums, dot.add)
         statements += short.declared() if short is not None else []
+        # Each step of a sum waits for the one before it: few sums come in several, by the fields of a run.
+        several = [into]
+        if plan.columns.gain and short is None:
+            several += self.more(rows, vectors, lanes)
+            zero = tirx.Broadcast(const(0), lanes)
+            for each in (e for more in several[1:] for row_of in more for e in row_of):
+                statements += [tirx.AllocBuffer(each), put(each, zero)]
 
         inner = stage.reduction[-1]
         variables: dict[Any, Expr] = {}
@@ -141,7 +159,8 @@ class _Tiles:
                 for r, c in places_of:
                     if r not in seen:
                         seen[r] = [x for g in range(group) for x in reads[r](first // dot.depth + g)]
-                    done.append(put(into[r][c], add(get(into[r][c]), seen[r], weights[c])))
+                    total = several[first // dot.depth % len(several)][r][c]
+                    done.append(put(total, add(get(total), seen[r], weights[c])))
             return done
 
         def ahead(base: Expr) -> list[Any]:
@@ -176,6 +195,9 @@ class _Tiles:
             statements.append(nested(loops, sequence(some(const(0), inner.extent))))
         else:
             statements += short.inside(frame, loops, inner.extent, step, some)
+        for more in several[1:]:
+            for r, c in product(range(rows), range(vectors)):
+                statements.append(put(sums[r][c], get(sums[r][c]) + get(more[r][c])))
         return sequence(statements + stored(frame, self.end, sums, places, columns, width))
 
 
