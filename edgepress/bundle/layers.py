@@ -23,7 +23,6 @@ _FORM = 1
 _LARGEST = 8 << 20
 _MOST = 65536
 _LARGEST_COUNT = 1 << 62
-_MOST_BITS = 1 << 12  # of a weight alone in a panel
 
 OWN_KERNELS = "TVM"  # the family of what TVM's own loops compute, undivided
 
@@ -48,10 +47,10 @@ class KernelLayer:
         weight_bytes: constants that it reads.
         activation_bytes: what else it reads, and what it writes.
         integer: whether it computes on 8-bit integers.
-        instructions: of one inference, where an emulator counted them; None elsewhere.
         weight_bits: of each weight that is −1, 0 or 1 as it is stored, what fills the last registers counted;
             None for other weights.
         left: why such weights are not stored at two bits; empty where they are.
+        instructions: of one inference, where an emulator counted them; None elsewhere.
     """
 
     name: str
@@ -67,16 +66,16 @@ class KernelLayer:
     weight_bytes: int = 0
     activation_bytes: int = 0
     integer: bool = False
-    instructions: int | None = None
     weight_bits: float | None = None
     left: str = ""
+    instructions: int | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             if type(value) is int and not 0 <= value <= _LARGEST_COUNT:
                 raise ValueError(f"{field.name} is {str(value)[:20]}")
-        if self.weight_bits is not None and not 0 <= self.weight_bits <= _MOST_BITS:
+        if self.weight_bits is not None and not 0 <= self.weight_bits <= _LARGEST_COUNT:
             raise ValueError(f"weight_bits is {self.weight_bits}")
 
     @property

@@ -17,7 +17,7 @@ NAMES = st.text(max_size=20)
 COUNTS = st.integers(0, 1 << 62)
 LAYERS = st.builds(
     KernelLayer, NAMES, NAMES, NAMES, st.lists(NAMES, max_size=3).map(tuple), NAMES, NAMES, st.booleans(),
-    COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, st.booleans(), st.none() | COUNTS, st.none() | st.floats(0, 32), NAMES,
+    COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, st.booleans(), st.none() | st.floats(0, 32), NAMES, st.none() | COUNTS,
 )  # fmt: skip
 
 

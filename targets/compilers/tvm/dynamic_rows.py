@@ -22,6 +22,7 @@ from edgepress.targets.compilers.tvm.packing2 import is_ternary
 from edgepress.targets.compilers.tvm.packing8 import INPUTS
 
 _ZERO = 128  # of the graph's unsigned codes
+_MOST_INPUTS = 1 << 18  # sums of fields that are shifted at the end stay inside 31 bits
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,18 @@ class _Rows:
     levels: float
     least: float
     reciprocal: bool
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer: its weight ``[outputs, inputs]`` by name, the rows and their shape, steps and bias, the result."""
+
+    weight: np.ndarray
+    rows: _Rows
+    shape: tuple[int, ...]
+    name: str
+    shares: list[str]
+    result: str
 
 
 class DynamicRows(GraphMatcher):
@@ -78,7 +91,7 @@ class DynamicRows(GraphMatcher):
         """What the sums become once they are scaled and biased, or None where they are something else."""
         cast = self.only_reader(product.output[0], "Cast")
         scaled = self.only_reader(cast.output[0], "Mul") if cast is not None else None
-        if scaled is None:
+        if cast is None or scaled is None or attributes(cast).get("to") != onnx.TensorProto.FLOAT:
             return None
         biased = self.only_reader(scaled.output[0], "Add")
         if biased is not None and self._other_constant(biased, scaled.output[0]) is not None:
@@ -105,59 +118,49 @@ class DynamicRows(GraphMatcher):
         inputs, outputs = weight.shape
         if step is None or step.size not in (1, outputs) or not shape or shape[-1] != inputs:
             return False
+        if step.ndim > len(shape) or inputs > _MOST_INPUTS:
+            return False
         bias = np.zeros(1, np.float32)
         if result != scaled.output[0]:
             value = self._other_constant(self.makers[result], scaled.output[0])
             if value is None or value.size not in (1, outputs) or value.dtype != np.float32:
+                return False
+            if value.ndim > len(shape):
                 return False
             bias = value
         self.origin = self.between([rows.source], result)
         flat = step.reshape(-1)
         step = flat[:1] if (flat == flat[0]).all() else flat
         shares = [self.constant(np.asarray(each.reshape(-1), np.float32), result) for each in (step, bias)]
-        turned = np.ascontiguousarray(weight.T)
+        layer = _Layer(np.ascontiguousarray(weight.T), rows, shape, product.input[1], shares, result)
         if is_ternary(weight):
-            self._ternary(turned, rows, shape, product.input[1], shares, result)
+            self._ternary(layer)
         else:
-            self._eight(turned, rows, shape, product.input[1], shares, result)
+            self._eight(layer)
         return True
 
-    def _ternary(
-        self,
-        weight: np.ndarray,
-        rows: _Rows,
-        shape: tuple[int, ...],
-        name: str,
-        shares: list[str],
-        result: str,
-    ) -> None:
-        outputs, inputs = weight.shape
-        count = int(np.prod(shape[:-1], dtype=np.int64))
+    def _ternary(self, layer: _Layer) -> None:
+        outputs, inputs = layer.weight.shape
+        count = int(np.prod(layer.shape[:-1], dtype=np.int64))
         packing = ternary_packing(self.machine, outputs, inputs, count, self.ternary)
-        codes, scale, sums = self._codes(rows, shape, -(-inputs // packing.run) * packing.run, 0)
-        packed = self.constant(packing.pack(weight), name)
+        codes = self._codes(layer.rows, layer.shape, -(-inputs // packing.run) * packing.run, 0)
+        packed = self.constant(packing.pack(layer.weight), layer.name)
         self.node(
-            "EpTernaryDense", [codes, scale, sums, packed, *shares], result, DOMAIN,
+            "EpTernaryDense", [*codes, packed, *layer.shares], layer.result, DOMAIN,
             channels=outputs, terms=inputs, digits=packing.digits,
         )  # fmt: skip
 
-    def _eight(
-        self,
-        weight: np.ndarray,
-        rows: _Rows,
-        shape: tuple[int, ...],
-        name: str,
-        shares: list[str],
-        result: str,
-    ) -> None:
+    def _eight(self, layer: _Layer) -> None:
         """Weights of eight bits, by the kernels of static ones."""
+        weight = layer.weight
         packing = packing8.packing_of(self.machine, weight, 2 * self.machine.lanes)
         offset = packing.offset("int8")
-        codes, scale, _ = self._codes(rows, shape, -(-weight.shape[1] // INPUTS) * INPUTS, offset)
+        padded = -(-weight.shape[1] // INPUTS) * INPUTS
+        codes, scale, _ = self._codes(layer.rows, layer.shape, padded, offset)
         values = [packing8.pack(weight, packing), offset * weight.sum(1, dtype=np.int32)]
-        constants = [self.constant(value, name) for value in values]
+        constants = [self.constant(value, layer.name) for value in values]
         self.node(
-            "EpDynamicDense", [codes, scale, *constants, *shares], result, DOMAIN,
+            "EpDynamicDense", [codes, scale, *constants, *layer.shares], layer.result, DOMAIN,
             channels=len(weight), terms=weight.shape[1], dot=packing.dot,
         )  # fmt: skip
 
@@ -206,7 +209,8 @@ class DynamicRows(GraphMatcher):
         if turned is None or levels is None:
             return None
         held = self._maker(turned.input[-1], "Clip")
-        least = self._number(held.input[1]) if held is not None and len(held.input) == 2 else None
+        one_bound = held is not None and len([name for name in held.input if name]) == 2
+        least = self._number(held.input[1]) if held is not None and one_bound else None
         most = self._maker(held.input[0], "ReduceMax") if held is not None else None
         size = self._maker(most.input[0], "Abs") if most is not None else None
         if most is None or size is None or least is None or size.input[0] != source:

@@ -29,14 +29,18 @@ class QuadSums(Sums):
 
     Few sums have four registers each, one a field: fields are masked where they lie and the sums shifted once
     at the end, 2 · 4^3 · 128 · inputs / 4 being far from 31 bits. More sums have one, and fields are shifted.
+    A sum that waits for its last product wastes time, so each has two registers in turns while they last.
     """
 
     def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
         super().__init__(machine, rows, vectors)
-        self.apart = rows * vectors * FIELDS <= machine.registers // 2
-        count = FIELDS if self.apart else 1
+        most = machine.registers // 2 // (rows * vectors)
+        self.apart = most >= FIELDS
+        self.together = 2 if most >= 2 * FIELDS else 1
+        self.count = FIELDS * self.together if self.apart else min(2, max(1, most))
+        self.next = 0
         self.sums = {
-            (r, c): [local(f"s{r}_{c}_{i}", self.lanes, "int32") for i in range(count)]
+            (r, c): [local(f"s{r}_{c}_{i}", self.lanes, "int32") for i in range(self.count)]
             for r, c in self.places
         }
 
@@ -57,15 +61,18 @@ class QuadSums(Sums):
             for r in range(rows):
                 codes = block.bound(run.quad(r, digit))
                 for c, field in enumerate(fields):
-                    acc = self.sums[r, c][digit if self.apart else 0]
+                    acc = self.sums[r, c][self.next]
                     block.add(put(acc, quad_sums(get(acc), field, codes)))
+            self.next = (self.next + 1) % self.count
         return block.statements
 
     def total(self, row: int, vector: int) -> Expr:
-        first, *others = (get(acc) for acc in self.sums[row, vector])
-        for digit, other in enumerate(others, 1):
-            first = first + tirx.shift_right(other, spread(const(2 * digit), self.lanes))
-        return first
+        total: Expr = None
+        for i, acc in enumerate(self.sums[row, vector]):
+            up = 2 * (i % FIELDS) if self.apart else 0
+            part = tirx.shift_right(get(acc), spread(const(up), self.lanes)) if up else get(acc)
+            total = part if total is None else total + part
+        return total
 
 
 class LookedUpSums(Sums):
