@@ -13,6 +13,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from edgepress.errors import UnsupportedOpError
+from edgepress.hardware.emulator.board import run_image
 from edgepress.hardware.emulator.unicorn import emulate_library
 from edgepress.hardware.emulator.wasm import run_module
 from edgepress.runtimes.native import NativeModel
@@ -22,6 +23,7 @@ from edgepress.targets.compilers.tvm import AotKernels, compile_graph
 from tests.compilers.dynamic_graphs import Dense, Layer, together
 from tests.compilers.running import compiled, reference
 from tests.compilers.test_int8_kernels import native_boards
+from tests.required_tools import tool
 
 SMALL_CACHE = str(Path(__file__).with_name("x86-64-v4-small-cache.toml"))
 TERNARY = [
@@ -61,6 +63,11 @@ def _emulated(layers: list[Layer], board: str, folder: Path) -> tuple[AotKernels
     weights = made.weights.read_bytes()
     if target.cpu.arch == "wasm32":
         outputs = run_module(library.read_bytes(), weights, given).outputs
+    elif not target.toolchain.unicorn:
+        tool("qemu-system-arm")
+        run = run_image(library, weights, given, made.outputs, target, timeout_s=60)
+        assert run is not None
+        outputs = run
     else:
         outputs = emulate_library(library.read_bytes(), weights, given, target).outputs
     return made, dict(zip([spec.name for spec in made.outputs], outputs, strict=True))
@@ -95,7 +102,9 @@ def test_single_rows_read_five_weights_a_byte_where_they_come_from_memory(
         _agree(layers, native.run(_inputs(layers)))
 
 
-@pytest.mark.parametrize("board", ["rpi4", "rpi5", "rpi-zero2w", "cortex-m7", "wasm32"])
+@pytest.mark.parametrize(
+    "board", ["rpi4", "rpi5", "rpi-zero2w", "riscv64", "cortex-m7", "cortex-m55", "wasm32"]
+)
 def test_layers_equal_numpy_on_an_emulated_board(board: str, tmp_path: Path) -> None:
     cases = [*TERNARY[1:3], TERNARY[4], TERNARY[7], EXTREME[3], *EIGHT[1:4]]
     layers = [Layer(case, seed) for seed, case in enumerate(cases)]

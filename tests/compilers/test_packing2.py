@@ -13,6 +13,7 @@ from edgepress.targets.compilers.tvm.packing2 import (
     is_ternary,
     pack2,
     pack5,
+    pack_words,
     unpack2,
     unpack5,
 )
@@ -34,6 +35,29 @@ def test_two_bits_of_every_weight(lanes: int, signed: bool) -> None:
             value = int(weight[n, k]) if n < 37 and k < 35 else 0
             field = int(packed[n // lanes, k // 16, n % lanes, k % 4]) >> 2 * (k % 16 // 4) & 3
             assert field == (value & 3 if signed else value + 1)
+
+
+def test_two_bits_of_every_weight_where_an_output_has_a_register_of_each_run() -> None:
+    weight = _weight(7, 130, 0)
+    packed = pack2(weight, 4, each=16)
+    assert packed.shape == (2, 3, 4, 16)
+    for n in range(8):
+        for k in range(192):
+            value = int(weight[n, k]) if n < 7 and k < 130 else 0
+            assert int(packed[n // 4, k // 64, n % 4, k % 16]) >> 2 * (k % 64 // 16) & 3 == value + 1
+    np.testing.assert_array_equal(unpack2(packed, 7, 130), weight)
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_words_hold_outputs_in_fields_of_sixteen_bits(bits: int) -> None:
+    weight, fields = _weight(37, 5, 0), bits // 16
+    packed = pack_words(weight, bits)
+    assert packed.shape == (-(-37 // (8 * fields)), 5) and packed.dtype == f"uint{bits}"
+    for n in range(packed.shape[0] * 8 * fields):
+        for k in range(5):
+            panel, place = divmod(n, 8 * fields)
+            shift = 16 * (place % fields) + 2 * (place // fields)
+            assert int(packed[panel, k]) >> shift & 3 == (int(weight[n, k]) if n < 37 else 0) + 1
 
 
 @pytest.mark.parametrize("lanes", [8, 16])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 from tvm import relax, te, tirx
 
 from edgepress.targets.compilers.tvm import integer
-from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, ROW_CODES, TERNARY, row_codes_of
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, ROW_CODES, TERNARY, TOGETHER, row_codes_of
 from edgepress.targets.compilers.tvm.expressions import dtype_of
+from edgepress.targets.compilers.tvm.kernel import split_flat
 from edgepress.targets.compilers.tvm.packing2 import FIELDS, WORD_FIELD, WORD_WEIGHTS
 from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE
 from edgepress.targets.compilers.tvm.stages import DOT, INPUTS, KERNEL
@@ -40,7 +42,8 @@ def _row_codes(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 def _ternary(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     """``(Σ codes · (weight + 1) − Σ codes) · (step / scale) + bias``."""
-    channels, terms, digits = (int(attrs[name]) for name in ("channels", "terms", "digits"))
+    names = ("channels", "terms", "digits", "together")
+    channels, terms, digits, together = (int(attrs[name]) for name in names)
 
     def function(codes: Any, scale: Any, sums: Any, weight: Any, step: Any, bias: Any) -> Any:
         shape = [*(int(extent) for extent in codes.shape[:-1]), channels]
@@ -49,9 +52,10 @@ def _ternary(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
         def sum_of(*at: Any) -> Any:
             *row, n = at
             value = _of_word(weight, n, k) if len(weight.shape) == 2 else _of_byte(weight, n, k, digits)
-            return te.sum(codes(*row, k).astype("int32") * value, axis=k)
+            code = codes(*_place(shape[:-1], row, int(codes.shape[-1]), k, together))
+            return te.sum(code.astype("int32") * value, axis=k)
 
-        marks = {KERNEL: TERNARY, DIGITS: digits, INPUTS: terms}
+        marks = {KERNEL: TERNARY, DIGITS: digits, TOGETHER: together, INPUTS: terms}
         total = te.compute(shape, sum_of, name="ternary", attrs=marks)
 
         return _scaled(total, lambda *at: sums(*at[:-1], 0), scale, step, bias)
@@ -83,6 +87,17 @@ def _scaled(total: Any, less: Callable[..., Any], scale: Any, step: Any, bias: A
         return whole * factor + bias(n if int(bias.shape[0]) > 1 else 0)
 
     return te.compute(total.shape, output, name="scaled")
+
+
+def _place(extents: Sequence[int], row: Sequence[Any], padded: int, k: Any, together: int) -> list[Any]:
+    """Where code ``k`` of a row lies, as the indices of a tensor of rows of ``padded`` codes."""
+    if together == padded:
+        return [*row, k]
+    number: Any = 0
+    for extent, index in zip(extents, row, strict=True):
+        number = number * extent + index
+    flat = k // together * (prod(extents) * together) + number * together + k % together
+    return split_flat(flat, [*extents, padded])
 
 
 def _of_word(weight: Any, n: Any, k: Any) -> Any:

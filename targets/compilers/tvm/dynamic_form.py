@@ -14,6 +14,7 @@ from edgepress.targets.compilers.tvm.packing2 import BYTES, FIELDS, pack2, pack5
 ROW_CODES = "ep.row_codes"  # the attribute of a PrimFunc that stands for rows made codes
 TERNARY = "ternary"  # the kernel mark of sums by ternary weights
 DIGITS = "ep.digits"  # how many of them are in a byte
+TOGETHER = "ep.together"  # how many codes of a row lie together
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class RowCodes:
     Attributes:
         rows, width: of ``x``.
         padded: codes of a row with the zeros behind them.
+        together: how many codes of a row lie together, those of the other rows behind them; all, or fewer.
         levels: what a row's largest magnitude becomes.
         least: what a row's largest magnitude is taken as at least.
         offset: 128 for unsigned codes, else 0; zeros behind a row stay 0.
@@ -32,6 +34,7 @@ class RowCodes:
     rows: int
     width: int
     padded: int
+    together: int
     levels: float
     least: float
     offset: int
@@ -56,12 +59,14 @@ class TernaryPacking:
         digits: weights of a byte: 4 of two bits, or 5 in base three.
         bytes: of an output in a run: 4, or a register's where products are summed a register at a time.
         word: bits of a word where code is scalar, else 0.
+        turns: whether rows of codes lie beside one another run by run, so that several are read at once.
     """
 
     lanes: int
     digits: int
     bytes: int
     word: int = 0
+    turns: bool = False
 
     @property
     def run(self) -> int:
@@ -80,7 +85,7 @@ class TernaryPacking:
 _VECTORS = 2  # registers of a panel: spread activations are read once for them
 _BY_LANE = 4  # the same where an instruction takes four activations from a lane, and has few rows
 _FEW_ROWS = 5  # rows up to which their sums fit the registers beside so many
-_MANY_ROWS = 16  # rows from which on a panel is unpacked once for all of them
+_MANY_ROWS = 17  # rows from which on a panel is unpacked once for all of them
 MOST_UNPACKED = 32768  # bytes of an unpacked panel on the stack, which the first cache holds
 _WIDE = ("aarch64", "riscv64", "wasm32", "x86_64")  # with words of 64 bits
 _UNKNOWN_CACHE = 32 << 20  # bytes that the last cache is taken to hold where nothing tells
@@ -111,11 +116,12 @@ def ternary_packing(
         return TernaryPacking(1, FIELDS, 0, 64 if machine.arch in _WIDE else 32)
     if machine.dot == "smull":
         return TernaryPacking(machine.lanes, FIELDS, 4 * machine.lanes)
-    most = _VECTORS
+    most, turns = _VECTORS, machine.dot == "sdot" and rows > 1
     if machine.dot == "sdot":
         unpacked = rows >= _MANY_ROWS and _BY_LANE * machine.lanes * inputs <= MOST_UNPACKED
         most = _BY_LANE if unpacked or rows <= _FEW_ROWS else _VECTORS
     registers = min(most, -(-outputs // machine.lanes))
     cache = machine.last_cache or _UNKNOWN_CACHE
     streamed = rows == 1 and all_weights // 4 >= cache * 3 // 4 and looks_up(machine)
-    return TernaryPacking(machine.lanes * registers, packing2.DIGITS if streamed else FIELDS, BYTES)
+    digits = packing2.DIGITS if streamed else FIELDS
+    return TernaryPacking(machine.lanes * registers, digits, BYTES, turns=turns)

@@ -57,7 +57,7 @@ class DynamicRows(GraphMatcher):
         products = (node for node in self.graph.node if node.op_type == "MatMulInteger")
         weights = (self.constants.get(node.input[1]) for node in products)
         self.ternary = sum(weight.size for weight in weights if weight is not None and is_ternary(weight))
-        self.codes: dict[tuple[_Rows, int, int], list[str]] = {}
+        self.codes: dict[tuple[_Rows, int, int, int], list[str]] = {}
 
     def run(self, model: onnx.ModelProto) -> onnx.ModelProto:
         """The model with its dense layers of dynamic rows as ``EpRowCodes`` and a product.
@@ -143,11 +143,13 @@ class DynamicRows(GraphMatcher):
         outputs, inputs = layer.weight.shape
         count = int(np.prod(layer.shape[:-1], dtype=np.int64))
         packing = ternary_packing(self.machine, outputs, inputs, count, self.ternary)
-        codes = self._codes(layer.rows, layer.shape, -(-inputs // packing.run) * packing.run, 0)
+        padded = -(-inputs // packing.run) * packing.run
+        together = packing.run if packing.turns else padded
+        codes = self._codes(layer.rows, layer.shape, padded, together, 0)
         packed = self.constant(packing.pack(layer.weight), layer.name)
         self.node(
             "EpTernaryDense", [*codes, packed, *layer.shares], layer.result, DOMAIN,
-            channels=outputs, terms=inputs, digits=packing.digits,
+            channels=outputs, terms=inputs, digits=packing.digits, together=together,
         )  # fmt: skip
 
     def _eight(self, layer: _Layer) -> None:
@@ -156,7 +158,7 @@ class DynamicRows(GraphMatcher):
         packing = packing8.packing_of(self.machine, weight, 2 * self.machine.lanes)
         offset = packing.offset("int8")
         padded = -(-weight.shape[1] // INPUTS) * INPUTS
-        codes, scale, _ = self._codes(layer.rows, layer.shape, padded, offset)
+        codes, scale, _ = self._codes(layer.rows, layer.shape, padded, padded, offset)
         values = [packing8.pack(weight, packing), offset * weight.sum(1, dtype=np.int32)]
         constants = [self.constant(value, layer.name) for value in values]
         self.node(
@@ -164,12 +166,16 @@ class DynamicRows(GraphMatcher):
             channels=len(weight), terms=weight.shape[1], dot=packing.dot,
         )  # fmt: skip
 
-    def _codes(self, rows: _Rows, shape: tuple[int, ...], padded: int, offset: int) -> list[str]:
+    def _codes(
+        self, rows: _Rows, shape: tuple[int, ...], padded: int, together: int, offset: int
+    ) -> list[str]:
         """The codes of some rows, their scales and their sums; made once for all layers that read them."""
-        key = (rows, padded, offset)
+        key = (rows, padded, together, offset)
         if key not in self.codes:
             count = int(np.prod(shape[:-1], dtype=np.int64))
-            form = RowCodes(count, shape[-1], padded, rows.levels, rows.least, offset, rows.reciprocal)
+            form = RowCodes(
+                count, shape[-1], padded, together, rows.levels, rows.least, offset, rows.reciprocal
+            )
             self.codes[key] = [self.fresh(rows.source) for _ in range(3)]
             shapes = [value for each in (padded, 1, 1) for value in (*shape[:-1], each)]
             self.node("EpRowCodes", [rows.source], self.codes[key], DOMAIN, form=form.text(), shapes=shapes)

@@ -10,7 +10,7 @@ from typing import Any
 
 from tvm import tirx
 
-from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, MOST_UNPACKED, TERNARY
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS, MOST_UNPACKED, TERNARY, TOGETHER
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, loads, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
@@ -51,7 +51,7 @@ class _Tiles:
         self.machine, self.lanes = machine, machine.lanes
         self.vectors = self.width // self.lanes
         self.terms = shape_of(self.codes)[-1]
-        self.digits = int(anchor.notes[DIGITS])
+        self.digits, self.together = (int(anchor.notes[name]) for name in (DIGITS, TOGETHER))
         self.column = anchor.spatial[-1]
         self.space = RowSpace((), anchor.spatial[:-1])
         self.panels = panels
@@ -97,8 +97,7 @@ class _Tiles:
     def _tile(self, panel: Expr, first: Expr, rows: int, width: int, tiles: int) -> Any:
         frame, lanes = self.frame, self.lanes
         used = -(-width // lanes)
-        sums = self.how(self.machine, rows, used)
-        sums.unpacked = self.unpacked is not None
+        sums = self.how(self.machine, rows, used, self.unpacked is not None)
         statements = sums.begin()
         register, wide = 4 * lanes, used * lanes * self.each
 
@@ -123,8 +122,13 @@ class _Tiles:
                 ]
 
             def codes(row: int, at: int, count: int) -> Expr:
-                place = (first + const(row)) * const(self.terms) + number * const(self.digits * self.each)
-                return frame.vector(self.codes, frame.simplify(place + const(at)), count)
+                # A run lies together, whether rows do or not.
+                start = number * const(self.digits * self.each)
+                block = tirx.floordiv(start, const(self.together)) * const(self.space.rows * self.together)
+                within = (first + const(row)) * const(self.together) + tirx.floormod(
+                    start, const(self.together)
+                )
+                return frame.vector(self.codes, frame.simplify(block + within + const(at)), count)
 
             return done + sums.run(Run(weights, codes, lanes))
 

@@ -45,15 +45,16 @@ class Sums:
         block: runs after which ``flush`` must be called; 0 where it need not.
         together: runs of one trip of the loop.
         unpacks: tiles of rows from which on a panel's weights are unpacked once for all of them; 0 where never.
-        unpacked: whether a run's weights come unpacked, each field of all registers together.
+        unpacked: whether a run's weights come unpacked, each field of all registers together, which only sums
+            that can unpack are asked for.
     """
 
     block = 0
     together = 1
     unpacks = 0
-    unpacked = False
 
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
+    def __init__(self, machine: Machine, rows: int, vectors: int, unpacked: bool = False) -> None:
+        self.unpacked = unpacked
         self.machine, self.lanes = machine, machine.lanes
         self.places = [(r, c) for r in range(rows) for c in range(vectors)]
 

@@ -32,8 +32,8 @@ class QuadSums(Sums):
     A sum that waits for its last product wastes time, so each has two registers in turns while they last.
     """
 
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
-        super().__init__(machine, rows, vectors)
+    def __init__(self, machine: Machine, rows: int, vectors: int, unpacked: bool = False) -> None:
+        super().__init__(machine, rows, vectors, unpacked)
         most = machine.registers // 2 // (rows * vectors)
         self.apart = most >= FIELDS
         self.together = 2 if most >= 2 * FIELDS else 1
@@ -82,8 +82,8 @@ class LookedUpSums(Sums):
     bytes holds, and what was taken away is 81 times the weight. Each field has sums of its own.
     """
 
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
-        super().__init__(machine, rows, vectors)
+    def __init__(self, machine: Machine, rows: int, vectors: int, unpacked: bool = False) -> None:
+        super().__init__(machine, rows, vectors, unpacked)
         self.sums = {
             (r, c): [local(f"s{r}_{c}_{i}", self.lanes, "int32") for i in range(DIGITS)]
             for r, c in self.places
@@ -132,8 +132,8 @@ class PairSums(Sums):
 
     block = 7
 
-    def __init__(self, machine: Machine, rows: int, vectors: int) -> None:
-        super().__init__(machine, rows, vectors)
+    def __init__(self, machine: Machine, rows: int, vectors: int, unpacked: bool = False) -> None:
+        super().__init__(machine, rows, vectors, unpacked)
         kinds = (("e", 2, "int16"), ("o", 2, "int16"), ("t", 1, "int32"))
         self.even, self.odd, self.sums = (
             {(r, c): local(f"{name}{r}_{c}", self.lanes * each, dtype) for r, c in self.places}
