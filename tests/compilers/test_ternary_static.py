@@ -95,7 +95,7 @@ def test_kernels_equal_numpy_on_an_emulated_board(board: str, tmp_path: Path) ->
 
 def test_any_number_of_threads_gives_the_same_bytes(tmp_path: Path) -> None:
     # Each part of a kernel unfolds its own panels.
-    operators = operators_of([*CASES, Ternary(64, 84, (27, 25), 3, 1, 1)], np.uint8)
+    operators = operators_of([*SOME, Ternary(64, 84, (27, 25), 3, 1, 1)], np.uint8)
     board = "x86-64-v3" if "x86-64-v3" in native_boards() else "host"
     kernels, _ = compiled(beside(operators), tmp_path, board)
     library = next(path for path in (tmp_path / "lib").glob("lib*") if path.suffix != ".a")
@@ -137,7 +137,7 @@ def test_a_layer_says_why_its_weights_keep_eight_bits(tmp_path: Path) -> None:
     assert " bits " not in counted_table([eight]) and bits_lines([eight]) == []
 
 
-@pytest.mark.parametrize("case", [CASES[0], CASES[2], CASES[6], CASES[9], CASES[12]])
+@pytest.mark.parametrize("case", [CASES[2], CASES[6], CASES[12]])
 def test_sums_that_nothing_quantises_become_numbers(case: Case, tmp_path: Path) -> None:
     operator = Operator(replace(case, low=None), np.uint8, 3)
     model = beside([operator])
@@ -191,7 +191,7 @@ def test_a_convolution_takes_no_more_instructions_than_at_eight_bits(
     target = load_target(board)
     cases = [
         replace(case, lowest=-largest, highest=largest)
-        for case in (Case(64, 64, (14, 14), 3, 1, 1, batch=1), Case(96, 96, (14, 14), batch=1))
+        for case in (Case(32, 64, (14, 14), 3, 1, 1, batch=1), Case(96, 96, (14, 14), batch=1))
         for largest in (1, 127)
     ]
     operators = operators_of(cases, np.dtype(target.activations).type)
