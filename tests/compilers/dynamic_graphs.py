@@ -17,9 +17,13 @@ LEAST = 1e-5  # what a row's largest magnitude is taken as at least
 
 
 def dynamic_nodes(
-    x: str, y: str, weight: Array, step: Array, bias: Array | None, name: str = "", levels: float = 128.0
-) -> Part:
-    """Codes of rows by their own scale, MatMulInteger, one factor a row and output, the bias."""
+    x: str, y: str, weight: Array, step: Array, bias: Array | None, name: str = "", levels: float = 128.0,
+    divided: bool = False,
+) -> Part:  # fmt: skip
+    """Codes of rows by their own scale, MatMulInteger, one factor a row and output, the bias.
+
+    With ``divided`` the scale is the levels over the largest magnitude, in place of times its reciprocal.
+    """
     numbers: dict[str, Any] = {
         "axes": np.array([-1], np.int64), "least": np.float32(LEAST), "levels": np.float32(levels),
         "low": np.float32(-128), "high": np.float32(127), "middle": np.float32(128), "zero": np.uint8(128),
@@ -33,6 +37,8 @@ def dynamic_nodes(
         ("MatMulInteger", ["codes", "weight", "zero"], "sums"), ("Cast", ["sums"], "real"),
         ("Div", ["step", "scale"], "share"), ("Mul", ["real", "share"], "scaled" if bias is not None else y),
     ]  # fmt: skip
+    if divided:
+        chain[3:5] = [("Div", ["levels", "held"], "scale")]
     if bias is not None:
         numbers["bias"] = bias
         chain.append(("Add", ["scaled", "bias"], y))
@@ -64,6 +70,7 @@ class Dense:
     relu: bool = False
     one_step: bool = False
     extreme: bool = False
+    divided: bool = False
     lowest: int = -1
     highest: int = 1
 
@@ -93,8 +100,9 @@ class Layer:
         """Nodes and constants from ``{name}x`` to ``{name}y``."""
         last = f"{self.name}linear" if self.case.relu else f"{self.name}y"
         nodes, constants = dynamic_nodes(
-            f"{self.name}x", last, self.weight, self.step, self.bias, self.name, self.case.levels
-        )
+            f"{self.name}x", last, self.weight, self.step, self.bias, self.name, self.case.levels,
+            self.case.divided,
+        )  # fmt: skip
         if self.case.relu:
             nodes.append(helper.make_node("Relu", [last], [f"{self.name}y"]))
         return nodes, constants
@@ -102,7 +110,8 @@ class Layer:
     def codes(self) -> tuple[Array, Array]:
         """Each row's codes, and its scale."""
         held = np.maximum(np.abs(self.x).max(-1, keepdims=True), np.float32(LEAST))
-        scale = (np.float32(1) / held) * np.float32(self.case.levels)
+        levels = np.float32(self.case.levels)
+        scale = levels / held if self.case.divided else (np.float32(1) / held) * levels
         return np.clip(np.rint(self.x * scale), -128, 127).astype(np.int32), scale
 
     def expected(self) -> Array:

@@ -28,8 +28,8 @@ from tests.required_tools import tool
 SMALL_CACHE = str(Path(__file__).with_name("x86-64-v4-small-cache.toml"))
 TERNARY = [
     Dense((1,), 64, 64), Dense((1,), 35, 37, one_step=True), Dense((3,), 33, 5, relu=True), Dense((2,), 100, 130),
-    Dense((17,), 64, 48, levels=127.0), Dense((1,), 5, 3), Dense((2, 9), 250, 70, one_step=True), Dense((1, 1), 1, 1),
-    Dense((5,), 272, 16), Dense((1,), 130, 33, relu=True), Dense((33,), 18, 40),
+    Dense((17,), 64, 48, levels=127.0, divided=True), Dense((1,), 5, 3), Dense((2, 9), 250, 70, one_step=True),
+    Dense((1, 1), 1, 1), Dense((5,), 272, 16, levels=127.0), Dense((1,), 130, 33, relu=True), Dense((33,), 18, 40),
 ]  # fmt: skip
 EIGHT = [
     replace(case, lowest=low, highest=high, extreme=extreme)

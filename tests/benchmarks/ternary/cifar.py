@@ -16,10 +16,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from edgepress.training.augment import shifted
 from edgepress.training.examples import Batch, Examples, from_tensors
 
 MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
-_PAD = 4
 
 
 def read_cifar(path: Path, augmented: bool) -> Examples:
@@ -35,7 +35,7 @@ def read_cifar(path: Path, augmented: bool) -> Examples:
     x = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous()
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     examples = from_tensors(
-        x, torch.from_numpy(labels.astype(np.int64)), augment=_shifted if augmented else None,
+        x, torch.from_numpy(labels.astype(np.int64)), augment=shifted if augmented else None,
         origin=path.name, digest=f"{digest} {augmented}",
     )  # fmt: skip
     return examples
@@ -45,19 +45,6 @@ def normalised(pictures: Tensor) -> Tensor:
     """uint8 ``[batch, 3, height, width]`` as the network takes it."""
     mean, deviation = torch.tensor(MEAN), torch.tensor(DEVIATION)
     return (pictures.float() / 255 - mean[:, None, None]) / deviation[:, None, None]
-
-
-def _shifted(batch: Batch, generator: torch.Generator) -> Batch:
-    x, labels = batch
-    count, _, height, width = x.shape
-    padded = nn.functional.pad(x, (_PAD,) * 4)
-    down, right = torch.randint(0, 2 * _PAD + 1, (2, count, 1, 1), generator=generator)
-    mirror = torch.rand(count, 1, 1, generator=generator) < 0.5
-    rows = down + torch.arange(height)[None, :, None]
-    columns = torch.arange(width)[None, None, :]
-    columns = right + torch.where(mirror, width - 1 - columns, columns)
-    which = torch.arange(count)[:, None, None]
-    return padded.permute(0, 2, 3, 1)[which, rows, columns].permute(0, 3, 1, 2).contiguous(), labels
 
 
 class Network(nn.Module):
