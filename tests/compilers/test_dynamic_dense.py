@@ -22,7 +22,7 @@ from edgepress.targets.compilers.link import link
 from edgepress.targets.compilers.tvm import AotKernels, compile_graph
 from tests.compilers.dynamic_graphs import Dense, Layer, together
 from tests.compilers.running import compiled, reference
-from tests.compilers.test_int8_kernels import _native_boards
+from tests.compilers.test_int8_kernels import native_boards
 from tests.required_tools import tool
 
 SMALL_CACHE = str(Path(__file__).with_name("x86-64-v4-small-cache.toml"))
@@ -74,7 +74,7 @@ def _emulated(layers: list[Layer], board: str, folder: Path) -> tuple[AotKernels
 
 
 @pytest.mark.parametrize("cases", [TERNARY, EXTREME, EIGHT], ids=["ternary", "extreme", "eight"])
-@pytest.mark.parametrize("board", _native_boards(), ids=lambda board: Path(board).stem)
+@pytest.mark.parametrize("board", native_boards(), ids=lambda board: Path(board).stem)
 def test_layers_equal_numpy(board: str, cases: list[Dense], tmp_path: Path) -> None:
     layers = [Layer(case, seed) for seed, case in enumerate(cases)]
     made, native = compiled(together(layers), tmp_path, board)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepress.targets.compilers.tvm.packing2 import (
+    folded,
     four_of_five,
     is_ternary,
     pack2,
@@ -91,3 +92,20 @@ def test_what_was_packed_comes_back(outputs: int, inputs: int, lanes: int, seed:
 def test_ternary_is_minus_one_zero_and_one() -> None:
     assert is_ternary(_weight(3, 5, 0))
     assert not is_ternary(np.array([[0, 2]], np.int8))
+
+
+@given(st.integers(1, 9), st.sampled_from([(16, 4), (16, 2), (4, 1)]), st.integers(0, 2**32 - 1))
+def test_panels_are_folded_four_steps_to_one(steps: int, panel: tuple[int, int], seed: int) -> None:
+    weight = np.random.default_rng(seed).integers(-1, 2, (2, steps, *panel)).astype(np.int8)
+    packed = folded(weight)
+    assert packed.shape == (2, -(-steps // 4), *panel)
+    fields = packed[:, :, None] >> (2 * np.arange(4, dtype=np.uint8))[:, None, None] & 3
+    full = ((fields ^ 2).astype(np.int8) - 2).reshape(2, -1, *panel)
+    np.testing.assert_array_equal(full[:, :steps], weight)
+    assert not full[:, steps:].any()
+
+
+def test_folded_panels_of_a_register_are_the_layout_of_pack2() -> None:
+    weight = _weight(16, 48, 2)
+    panels = weight.reshape(1, 16, 12, 4).transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(folded(np.ascontiguousarray(panels)), pack2(weight, 16, signed=True))

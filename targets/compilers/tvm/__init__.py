@@ -20,6 +20,7 @@ from edgepress.bundle.layers import KernelLayer
 from edgepress.errors import SourceError, UnsupportedOpError
 from edgepress.progress import Progress, silent
 from edgepress.targets.compilers.tvm.attention import attentions
+from edgepress.targets.compilers.tvm.conv_integer import integer_convolutions
 from edgepress.targets.compilers.tvm.describe import describe
 from edgepress.targets.compilers.tvm.dynamic_rows import dynamic_rows
 from edgepress.targets.compilers.tvm.emit import emit_header, emit_model
@@ -100,7 +101,7 @@ def compile_graph(
     progress(0, total, "prepare")
     ready = prepare(model)
     inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)
-    integer = byte_tables(integer_regions(dynamic_rows(ready, machine)))
+    integer = byte_tables(integer_regions(integer_convolutions(dynamic_rows(ready, machine))))
     whole = layer_norms(attentions(integer, machine), machine)
     laid = channels_last(whole, panel_width(machine), machine)
     progress(1, total, "import")

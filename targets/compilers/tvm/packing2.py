@@ -52,6 +52,25 @@ def unpack2(packed: np.ndarray, outputs: int, inputs: int, signed: bool = False)
     return _weight(weight, outputs, inputs)
 
 
+def folded(packed: np.ndarray) -> np.ndarray:
+    """Eight-bit panels at two bits: four steps of the sum in the fields of one, of two's complement.
+
+    Args:
+        packed: int8 ``[..., steps, panel, depth]`` of −1, 0 and 1, as :func:`packing8.pack` has them.
+
+    Returns:
+        uint8 ``[..., runs, panel, depth]``: a byte's field ``s`` is step ``4 · run + s``.
+    """
+    *before, steps, panel, depth = packed.shape
+    runs = -(-steps // FIELDS)
+    full = np.zeros((*before, runs * FIELDS, panel, depth), np.uint8)
+    full[..., :steps, :, :] = packed.view(np.uint8) & 3
+    fields = full.reshape(*before, runs, FIELDS, panel, depth)
+    shifts = (2 * np.arange(FIELDS, dtype=np.uint8))[:, None, None]
+    made: np.ndarray = np.bitwise_or.reduce(fields << shifts, axis=-3)
+    return made
+
+
 def pack5(weight: np.ndarray, lanes: int) -> np.ndarray:
     """Five weights a byte, 1.6 bits each: ``Σ (weight of field s + 1) · 3^s``, 0 … 242.
 

@@ -147,6 +147,11 @@ def _tell(name: str, rows: dict[str, Any], macs: int, size: int, peak: Any) -> N
         f"{name}: {ours * 1e6:.1f} µs, {macs / ours / 1e9:.0f} GMAC/s of {peak.int8 / 2e9:.0f}, "
         f"{size / ours / 1e9:.0f} GB/s of {peak.reads(size) / 1e9:.0f}; {roof / ours:.0%} of the limit"
     )
+    tell_forms(rows)
+
+
+def tell_forms(rows: dict[str, Any]) -> None:
+    """Print how much longer each other form takes than the ternary one."""
     for form, row in rows.items():
         if "times_faster" not in row:
             continue
