@@ -41,7 +41,7 @@ def drop_saturated(model: onnx.ModelProto) -> onnx.ModelProto:
 def _limits(node: onnx.NodeProto, index: Index) -> tuple[float, float] | None:
     if node.op_type == "Relu":
         return 0.0, float("inf")
-    if node.op_type != "Clip":
+    if node.op_type != "Clip" or node.attribute:  # before opset 11 limits are attributes
         return None
     limits = [float("-inf"), float("inf")]
     for place, name in enumerate(node.input[1:]):

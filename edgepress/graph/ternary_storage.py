@@ -131,8 +131,8 @@ def _unpacking(name: str, cut: bool) -> list[onnx.NodeProto]:
 
 def _unpacked(node: onnx.NodeProto, index: Index) -> np.ndarray | None:
     """The codes that the last node of an unpacking makes, or None where it is another node."""
-    shape = index.value(node.input[1])
-    if shape is None or (shape < 1).any():
+    shape = index.value(node.input[1]) if len(node.input) > 1 else None  # before opset 5 an attribute
+    if shape is None or shape.ndim != 1 or (shape < 1).any():
         return None
     size = math.prod(int(extent) for extent in shape)
     gather = index.producer.get(_uncut(node.input[0], size, index))
@@ -145,7 +145,7 @@ def _unpacked(node: onnx.NodeProto, index: Index) -> np.ndarray | None:
         return None
     if table is None or not np.array_equal(table, code_table()):
         return None
-    return np.ascontiguousarray(table[packed].reshape(-1)[:size].reshape(shape))
+    return np.asarray(table[packed].reshape(-1)[:size].reshape(shape))
 
 
 def _uncut(name: str, size: int, index: Index) -> str:

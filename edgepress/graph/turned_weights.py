@@ -8,6 +8,7 @@ from onnx import helper
 
 from edgepress.graph.dead_ends import remove_dead_ends
 from edgepress.graph.index import Index, attribute, copy_of, put_constant, replace_nodes
+from edgepress.graph.limits import OLDEST_OPSET, opset_of
 
 
 def turn_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -29,10 +30,14 @@ def turn_weights(model: onnx.ModelProto) -> onnx.ModelProto:
             continue
         name = f"{held.input[0]}.turned"
         constants[name] = np.ascontiguousarray(weight.T)
-        axis = 1 - attribute(held, "axis", 1) % 2
-        turned = helper.make_node(
-            "DequantizeLinear", [name, *held.input[1:]], node.output, name=held.name, axis=axis
-        )
+        turned = onnx.NodeProto()
+        turned.CopyFrom(held)
+        turned.input[0], turned.output[0] = name, node.output[0]
+        if scale.ndim and opset_of(model) >= OLDEST_OPSET:  # before, there is no axis
+            kept = [item for item in held.attribute if item.name != "axis"]
+            axis = helper.make_attribute("axis", 1 - attribute(held, "axis", 1) % 2)
+            del turned.attribute[:]
+            turned.attribute.extend([*kept, axis])
         made[node.output[0]] = turned
     if not made:
         return model

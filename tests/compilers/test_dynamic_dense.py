@@ -176,6 +176,14 @@ def test_a_product_of_another_pattern_is_refused_by_its_name(name: str, value: A
         compile_graph(model, load_target("host"), tmp_path)
 
 
+@pytest.mark.parametrize("one_step", [True, False])
+def test_a_layer_without_outputs_is_refused(one_step: bool, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedOpError, match=r"MatMulInteger.*d0sums"):
+        compile_graph(
+            together([Layer(Dense((4,), 16, 0, one_step=one_step), 0)]), load_target("host"), tmp_path
+        )
+
+
 def test_sums_that_something_else_reads_are_refused(tmp_path: Path) -> None:
     model = together([Layer(Dense((4,), 16, 8), 0)])
     model.graph.output.append(helper.make_tensor_value_info("d0sums", onnx.TensorProto.INT32, (4, 8)))

@@ -61,3 +61,12 @@ def test_it_changes_no_result(
 def test_it_removes_what_saturation_does(limits: tuple[float, float] | None, zero: int, gone: bool) -> None:
     found = ops(drop_saturated(quantised(limits, 6 / 255, zero, np.uint8)))
     assert ("Relu" not in found and "Clip" not in found) == gone
+
+
+def test_limits_that_are_attributes_stay() -> None:
+    """Before opset 11 Clip has them so."""
+    model = quantised((0.0, 6.0), 6 / 255, 0, np.uint8)
+    clip = next(node for node in model.graph.node if node.op_type == "Clip")
+    del clip.input[1:]
+    clip.attribute.extend([helper.make_attribute("min", 1.0), helper.make_attribute("max", 2.0)])
+    assert "Clip" in ops(drop_saturated(model))

@@ -94,9 +94,8 @@ def test_two_bits_a_weight_and_the_rest_stays() -> None:
     assert "w" not in sizes and "u" not in sizes and sizes["wide"] == 32 * 67
     plain = build([helper.make_node("Relu", ["x"], ["y"])], {}, (3,))
     assert pack_ternary(plain) == plain
-    assert (
-        pack_ternary(network(), 10**6) == network.__wrapped__() if hasattr(network, "__wrapped__") else True
-    )
+    model = network()
+    assert pack_ternary(model, 10**6) == model
 
 
 def test_names_in_use_are_left_alone() -> None:
@@ -146,3 +145,19 @@ def test_weights_in_a_pool_load_the_same(tmp_path: Path) -> None:
     feed = {"x": RNG.standard_normal((1, 9, 5, 64)).astype(np.float32)}
     expected = ort.InferenceSession(model.SerializeToString()).run(None, feed)[0]
     np.testing.assert_array_equal(ort.InferenceSession(str(tmp_path / "a.onnx")).run(None, feed)[0], expected)
+
+
+def test_other_reshapes_stay() -> None:
+    """A shape in an attribute, as before opset 5, and shapes that are no list of extents."""
+    old = build([helper.make_node("Reshape", ["x"], ["y"], shape=[4, 2])], {}, (2, 4), opset=4)
+    assert unpack_ternary(old) is old
+    for shape in (np.array(4), np.array([-1]), np.array([2**62, 4]), np.array([0, 4])):
+        nodes = [
+            helper.make_node("Cast", ["p"], ["i"], to=TensorProto.INT32),
+            helper.make_node("Gather", ["t", "i"], ["f"]),
+            helper.make_node("Reshape", ["f", "s"], ["w"]),
+            helper.make_node("Cast", ["w"], ["y"], to=TensorProto.FLOAT),
+        ]
+        constants = {"p": pack_codes(codes(4)), "t": code_table(), "s": shape.astype(np.int64)}
+        model = build(nodes, constants)
+        assert unpack_ternary(model) is model

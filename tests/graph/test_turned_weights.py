@@ -15,7 +15,7 @@ from tests.graph.graphs import build, ops, results
 RNG = np.random.default_rng(3)
 
 
-def product(axis: int | None, scales: int, *, twice: bool = False) -> onnx.ModelProto:
+def product(axis: int | None, scales: int, *, twice: bool = False, opset: int = 18) -> onnx.ModelProto:
     """x · transpose(dequantised [5, 7]), with so many scales along an axis."""
     attributes: dict[str, Any] = {} if axis is None else {"axis": axis}
     nodes = [
@@ -30,7 +30,7 @@ def product(axis: int | None, scales: int, *, twice: bool = False) -> onnx.Model
         "s": RNG.uniform(0.1, 1, shape).astype(np.float32),
         "z": RNG.integers(-3, 4, shape).astype(np.int8),
     }
-    return build(nodes, constants, (2, 3, 7), ("y", "u") if twice else ("y",))
+    return build(nodes, constants, (2, 3, 7), ("y", "u") if twice else ("y",), opset)
 
 
 @pytest.mark.parametrize(("axis", "scales"), [(None, 1), (0, 5), (1, 7), (-2, 5), (-1, 7)])
@@ -46,3 +46,20 @@ def test_the_results_stay_and_the_transpose_goes(axis: int | None, scales: int) 
 def test_weights_that_others_read_stay() -> None:
     model = product(0, 5, twice=True)
     assert turn_weights(model) is model
+
+
+def test_graphs_of_before_axes_run_on() -> None:
+    """Opset 10 knows one step a tensor, and no attribute for it."""
+    model = product(None, 1, opset=10)
+    turned = turn_weights(model)
+    assert ops(turned) == ["DequantizeLinear", "MatMul"]
+    np.testing.assert_allclose(results(turned)[0], results(model)[0], rtol=1e-6, atol=1e-6)
+
+
+def test_what_else_a_node_says_stays() -> None:
+    model = product(0, 5)
+    model.graph.node[0].domain = "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    turned = turn_weights(model)
+    assert ops(turned) == ["DequantizeLinear", "MatMul"] and turned.graph.node[0].domain == "com.microsoft"
+    np.testing.assert_allclose(results(turned)[0], results(model)[0], rtol=1e-6, atol=1e-6)

@@ -105,6 +105,7 @@ class DynamicRows(GraphMatcher):
             weight is None
             or weight.dtype != np.int8
             or weight.ndim != 2
+            or not weight.size
             or zeros not in ([_ZERO], [_ZERO, 0])
         ):
             return False
