@@ -108,9 +108,9 @@ def trained_network(
         job.listener.note(
             "no float network was trained, so that the gate compares with the model's own, untrained weights"
         )
-    if not steps.read_facts(done.folder).get("better_than_chance", True):
+    if not steps.read_facts(done.folder).get("above_chance", True):
         job.listener.note(
-            "on what was held out the trained network is no better than always naming the commonest class; train for "
+            "on what was held out the trained network is not clearly better than naming the commonest class; train for "
             "more steps, or look at the rate and at the targets"
         )
     network = _export_pressed(job, method, config, module, done, inputs, kinds)

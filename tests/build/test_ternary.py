@@ -94,7 +94,7 @@ def test_a_network_is_trained_and_its_bundle_gives_what_was_trained(tmp_path: Pa
     facts = built.manifest.method["facts"]
     training = facts["training"]
     assert training["start"] == "scratch" and training["task"] == "classification"
-    assert training["better_than_chance"] and not any("commonest class" in note for note in watched.said)
+    assert training["above_chance"] and not any("commonest class" in note for note in watched.said)
     assert training["score"] >= 0.8 and training["float_score"] >= 0.8
     assert training["steps"] == training["float_steps"] == 120 == training["history"][-1][0]
     assert facts["ternary_layers"] == 2 and facts["ternary_weights"] == 12 * 16 * 9 + 16 * 16 * 9
@@ -266,8 +266,8 @@ def test_one_sentence(tmp_path: Path, wrong: dict[str, Any], code: int, words: s
 def test_a_network_that_learnt_nothing_is_said(tmp_path: Path) -> None:
     watched = Watched()
     built = build(recipe(tmp_path, options={"steps": 1, "rate": 1e-6, "start": "float"}), watched)
-    assert built.manifest.method["facts"]["training"]["better_than_chance"] is False
-    assert any("no better than always naming the commonest class" in note for note in watched.said)
+    assert built.manifest.method["facts"]["training"]["above_chance"] is False
+    assert any("not clearly better than naming the commonest class" in note for note in watched.said)
 
 
 def test_a_missing_device_is_told_before_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def train(module: nn.Module, sets: Sets | None, config: TernaryConfig, course: C
     if scored is not None and task.kind != "distillation":
         facts["float_score"] = scored
     if task.kind == "classification":
-        facts["better_than_chance"] = bool(facts["score"] > _chance(task, sets))
+        facts["above_chance"] = bool(facts["score"] > _chance(task, sets))
     return Trained(_tensors(network), reference, facts)
 
 
