@@ -65,17 +65,18 @@ def train(module: nn.Module, sets: Sets | None, config: TernaryConfig, course: C
     )  # fmt: skip
     set_phase(network, 1.0)
     _check_ranges(network)
+    score = task.score(freeze(network).to(device), sets.held_out, teacher)
     facts |= {
         "steps": history.steps,
         "best_step": history.best.step,
-        "score": task.score(freeze(network).to(device), sets.held_out, teacher),
+        "score": score,
         "score_name": task.score_name,
         "history": _curve(history),
     }
     if scored is not None and task.kind != "distillation":
         facts["float_score"] = scored
     if task.kind == "classification":
-        facts["above_chance"] = bool(facts["score"] > _chance(task, sets))
+        facts["above_chance"] = score > _chance(task, sets)
     return Trained(_tensors(network), reference, facts)
 
 
