@@ -18,7 +18,7 @@ from edgepress.fingerprint import fingerprint
 from edgepress.inputs import InputKind
 from edgepress.records import near
 from edgepress.tensor import TensorSpec
-from edgepress.user_code import beside, look_up, user_code
+from edgepress.user_code import CALLED, beside, look_up, user_code
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,8 @@ def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str) -> 
         network = _module(found, model)
     if not inputs:
         raise SourceError(
-            f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224"
+            f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224, "
+            "or the table [inputs.name] to the recipe"
         )
     origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
     if weights:
@@ -159,7 +160,7 @@ def _module(found: Any, model: str) -> Any:
                 f"{model} is {type(found).__name__}; name a torch module or a function that gives one"
             )
         torch.manual_seed(0)  # a network with random weights is the same one in every build
-        with user_code(f"{model}() failed", "it must work without arguments"):
+        with user_code(f"{model}() failed", CALLED):
             found = found()
     if not isinstance(found, torch.nn.Module):
         raise SourceError(f"{model} gave {type(found).__name__}; it must give a torch.nn.Module")

@@ -18,6 +18,8 @@ from typing import Any
 from edgepress.errors import EdgepressError, MissingExtraError, SourceError
 from edgepress.records import near
 
+CALLED = "mend it (it is called without arguments)"
+
 
 def look_up(text: str, mend: str) -> tuple[Any, Any]:
     """What ``place:attribute`` names, and the module in which it stands; call it within :func:`beside`.

@@ -15,6 +15,7 @@ from edgepress.recipe import GateLimits
 from edgepress.samples import Feed, Samples
 
 _BLOCK = 16
+_LOST = "accuracy lost"
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,7 @@ def judge(
         basis += "; without labels, agreement and noise stand in for accuracy"
     verdict = "passes" if passed else "does not pass"
     judged = [figure for figure in figures if figure.limit or not figure.passed]
-    told = ", ".join(
-        f"{one.name} {_show(one.value, one.unit)} (limit {_show(one.limit, one.unit)})" for one in judged
-    )
+    told = ", ".join(map(_told, judged))
     sentence = f"{verdict}: {told}, on {basis}"
     return Judgement(passed, sentence, tuple(figures))
 
@@ -111,7 +110,7 @@ def _accuracy_lost(
         return float(np.mean(found))
 
     lost = accuracy(expected) - accuracy(given)
-    return GateFigure("accuracy lost", lost, limits.accuracy_drop, "share", lost <= limits.accuracy_drop)
+    return GateFigure(_LOST, lost, limits.accuracy_drop, "share", lost <= limits.accuracy_drop)
 
 
 def _noise(name: str, expected: list[Feed], given: list[Feed], limits: GateLimits) -> GateFigure:
@@ -120,6 +119,13 @@ def _noise(name: str, expected: list[Feed], given: list[Feed], limits: GateLimit
     return GateFigure(
         f"signal-to-noise ratio of {name}", value, limits.sqnr_db, "dB", value >= limits.sqnr_db
     )
+
+
+def _told(figure: GateFigure) -> str:
+    limit = _show(figure.limit, figure.unit)
+    if figure.name == _LOST and figure.value < 0:
+        return f"accuracy gained {_show(-figure.value, figure.unit)} (limit: {limit} lost)"
+    return f"{figure.name} {_show(figure.value, figure.unit)} (limit {limit})"
 
 
 def _show(value: float, unit: str) -> str:

@@ -108,6 +108,11 @@ def trained_network(
         job.listener.note(
             "no float network was trained, so that the gate compares with the model's own, untrained weights"
         )
+    if not steps.read_facts(done.folder).get("above_chance", True):
+        job.listener.note(
+            "on what was held out the trained network is not clearly better than naming the commonest class; train for "
+            "more steps, or look at the rate and at the targets"
+        )
     network = _export_pressed(job, method, config, module, done, inputs, kinds)
     if sets is None:
         return reference, gated(
@@ -162,7 +167,7 @@ def _export_pressed(
     assert training is not None
     samples = calibration_samples(job, inputs, kinds, half=0)
     if config.rest == "int8" and not job.recipe.data:
-        job.listener.note(f"calibrating on {samples.origin}; --data takes your own")
+        job.listener.note(f"without --data, calibrating on {samples.origin}")
 
     def work(folder: Path, progress: Progress) -> None:
         from edgepress.exporters.torch_onnx import export_module

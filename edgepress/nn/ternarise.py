@@ -90,7 +90,11 @@ def ternarise(
     if len(kept) == len(layers):
         raise SourceError(
             f"no layer of {type(module).__name__} can become ternary"
-            + (f" ({kept[0].name}: {kept[0].why})" if kept else "; it has no linear or convolutional layer")
+            + (
+                f" ({kept[0].name}: {kept[0].why}); look at skip_first, skip_last, smallest and skip"
+                if kept
+                else "; it has no linear or convolutional layer"
+            )
         )
     _leave_fast_paths(module)
     return tuple(kept)
@@ -106,11 +110,12 @@ def _leave_fast_paths(module: nn.Module) -> None:
 def _refuse_zeros(name: str, weight: torch.Tensor, how: Ternary) -> None:
     if not bool(weight.any()):
         raise SourceError(
-            f"the weight of {name} is all zero, which has no ternary form; train it first, or leave it by name"
+            f"the weight of {name} is all zero, which has no ternary form; train it first, or leave it with skip"
         )
     if how.measure == "median" and int((weight == 0).sum()) * 2 > weight.numel():
         raise SourceError(
-            f"more than half of the weight of {name} is zero, so that its median gives no scale; take the mean"
+            f"more than half of the weight of {name} is zero, so that its median gives no scale; take "
+            "measure = 'mean'"
         )
 
 

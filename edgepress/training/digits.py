@@ -19,6 +19,7 @@ from edgepress.training.examples import Examples, from_tensors
 
 CLASSES = 10
 COUNT = 4000
+_MOST_BYTES = 1 << 29  # of all pictures
 _FORM = 1  # changes when the pictures do
 _GLYPHS = (
     "01110100011001110101110011000101110", "00100011000010000100001000010001110",
@@ -37,7 +38,7 @@ def digits(tensor: TensorSpec, count: int = COUNT, seed: int = 0) -> Examples:
             channel. Pixels are about -1 (ground) to 1 (ink), all channels alike.
 
     Raises:
-        DataError: the tensor is not of that form.
+        DataError: the tensor is not of that form, or so many pictures of it are more than 512 MiB.
     """
     shape = tensor.shape[1:]
     side = math.isqrt(shape[0]) if len(shape) == 1 else 0
@@ -46,6 +47,12 @@ def digits(tensor: TensorSpec, count: int = COUNT, seed: int = 0) -> Examples:
         raise DataError(
             f"digits are pictures, and the network takes {tensor.name} {tensor.dtype} {tensor.shape}; "
             "give --data examples of your own"
+        )
+    size = 4 * count * math.prod(shape)
+    if size > _MOST_BYTES:
+        raise DataError(
+            f"{count} digits of {'x'.join(map(str, shape))} would take {size / 1e9:.1f} GB, and serve to try small "
+            "networks with; give --data examples of your own, or a smaller input"
         )
     generator = np.random.default_rng((seed, _FORM))
     labels = generator.integers(0, CLASSES, count)

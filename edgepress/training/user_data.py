@@ -10,7 +10,7 @@ from edgepress.fingerprint import code_fingerprint
 from edgepress.tensor import TensorSpec
 from edgepress.training.digits import digits
 from edgepress.training.sets import Sets, sets_of, split
-from edgepress.user_code import beside, look_up, user_code
+from edgepress.user_code import CALLED, beside, look_up, user_code
 
 
 def sets_from(text: str, inputs: tuple[TensorSpec, ...], share: float) -> Sets:
@@ -33,7 +33,7 @@ def sets_from(text: str, inputs: tuple[TensorSpec, ...], share: float) -> Sets:
     try:
         with beside(text.rpartition(":")[0]):
             found, home = look_up(text, "name a function that gives examples")
-            with user_code(f"{text}() failed", "it must work without arguments"):
+            with user_code(f"{text}() failed", CALLED):
                 given = found() if callable(found) and not hasattr(found, "__getitem__") else found
                 return sets_of(given, text.rpartition(":")[2], code_fingerprint(home.__name__), share)
     except SourceError as error:

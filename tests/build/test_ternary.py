@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,7 @@ def test_a_network_is_trained_and_its_bundle_gives_what_was_trained(tmp_path: Pa
     facts = built.manifest.method["facts"]
     training = facts["training"]
     assert training["start"] == "scratch" and training["task"] == "classification"
+    assert training["above_chance"] and not any("commonest class" in note for note in watched.said)
     assert training["score"] >= 0.8 and training["float_score"] >= 0.8
     assert training["steps"] == training["float_steps"] == 120 == training["history"][-1][0]
     assert facts["ternary_layers"] == 2 and facts["ternary_weights"] == 12 * 16 * 9 + 16 * 16 * 9
@@ -101,7 +103,11 @@ def test_a_network_is_trained_and_its_bundle_gives_what_was_trained(tmp_path: Pa
         "9": "the last layer",
     }
     assert any(what.startswith("float, loss") and "accuracy" in what for _, what in watched.told)
-    assert any(what.startswith("ternary, loss") for _, what in watched.told)
+    while_mixed = [what for _, what in watched.told if "λ" in what]
+    assert while_mixed and all(
+        re.match(r"ternary, loss \S+ at λ 0\.\d\d(, accuracy|$)", what) for what in while_mixed
+    )
+    assert any(", accuracy" in what for what in while_mixed)
     part = built.manifest.parts["main"]
     assert set(part.engines) == {"aot", "ort"}
     page = describe(open_bundle(built.path))
@@ -233,6 +239,7 @@ BAD: list[tuple[dict[str, Any], int, str]] = [
     ({"net": "trained", "data": "pictures_alone"}, 2, "neither a target nor a float network"),
     ({"options": {"rate": 1e9, "optimiser": "sgd", "clip": 0.0}}, 4, "the loss is"),
     ({"options": {"stepps": 3}}, 2, "did you mean 'steps'"),
+    ({"options": {"steps": -4}}, 2, "the method ternary: steps is at least 0, not -4"),
     ({"options": {"distil": 2.0}}, 2, "distil is from 0 to 1"),
     ({"options": {"loss": "cross"}}, 2, "is no package.module:callable"),
     ({"options": {"loss": f"{FILE}:not_a_loss"}}, 2, "it must give a tensor with one number"),
@@ -254,6 +261,21 @@ def test_one_sentence(tmp_path: Path, wrong: dict[str, Any], code: int, words: s
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert caught.value.exit_code == code
     assert not list(tmp_path.iterdir())
+
+
+def test_a_network_that_learnt_nothing_is_said(tmp_path: Path) -> None:
+    watched = Watched()
+    built = build(recipe(tmp_path, options={"steps": 1, "rate": 1e-6, "start": "float"}), watched)
+    assert built.manifest.method["facts"]["training"]["above_chance"] is False
+    assert any("not clearly better than naming the commonest class" in note for note in watched.said)
+
+
+def test_a_missing_device_is_told_before_the_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    watched = Watched()
+    with pytest.raises(UsageError, match="no CUDA device here"):
+        build(recipe(tmp_path, options={"device": "cuda"}), watched)
+    assert not watched.told
 
 
 def test_options_on_the_command_line() -> None:

@@ -146,6 +146,13 @@ def test_digits_are_for_pictures(spec: TensorSpec) -> None:
         digits(spec)
 
 
+def test_digits_do_not_fill_the_memory() -> None:
+    with pytest.raises(
+        DataError, match=r"4000 digits of 3x224x224 would take 2\.4 GB.* examples of your own"
+    ):
+        digits(TensorSpec("image", (1, 3, 224, 224), "float32"))
+
+
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_decoded_pictures_are_what_the_bundle_prepares(tmp_path: Path, layout: Any) -> None:
     kind = ImageInput(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375), layout=layout)

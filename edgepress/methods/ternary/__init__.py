@@ -21,7 +21,7 @@ from edgepress.errors import SourceError
 from edgepress.methods import Method, Part, Pressed, Tensors, Training
 from edgepress.methods.ternary.config import TernaryConfig
 from edgepress.methods.ternary.layers import made_ternary, ternary_facts
-from edgepress.methods.ternary.train import train
+from edgepress.methods.ternary.train import find_device, train
 from edgepress.nn.ternary_frozen import freeze
 from edgepress.records import encode
 from edgepress.training.user_data import own_loss
@@ -35,8 +35,11 @@ def check(module: nn.Module, config: TernaryConfig) -> bool:
     Raises:
         SourceError: a weight is NaN or all zero, no layer can become ternary, or nothing is to be trained and no
             layer is ternary.
+        UsageError: a pattern of ``skip`` fits no layer, or there is no such device.
     """
     made_ternary(module, config)
+    if config.trains:
+        find_device(config.device)
     return config.trains
 
 

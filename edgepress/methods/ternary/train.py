@@ -37,7 +37,7 @@ def train(module: nn.Module, sets: Sets | None, config: TernaryConfig, course: C
         return Trained(_tensors(network), None, {"steps": 0})
     loss = own_loss(config.loss)[0] if config.loss else None
     task = find_task(config.task, loss, sets.train, course.inputs, course.scores)
-    device = _device(config.device)
+    device = find_device(config.device)
     plan = config.plan(sets.train.count)
     base = copied(module).to(device).eval()
     _check_called(made_ternary(base, config)[0], task, sets)
@@ -65,15 +65,18 @@ def train(module: nn.Module, sets: Sets | None, config: TernaryConfig, course: C
     )  # fmt: skip
     set_phase(network, 1.0)
     _check_ranges(network)
+    score = task.score(freeze(network).to(device), sets.held_out, teacher)
     facts |= {
         "steps": history.steps,
         "best_step": history.best.step,
-        "score": task.score(freeze(network).to(device), sets.held_out, teacher),
+        "score": score,
         "score_name": task.score_name,
         "history": _curve(history),
     }
     if scored is not None and task.kind != "distillation":
         facts["float_score"] = scored
+    if task.kind == "classification":
+        facts["above_chance"] = score > _chance(task, sets)
     return Trained(_tensors(network), reference, facts)
 
 
@@ -88,11 +91,15 @@ def _start(
         return config.start, own if config.start == "float" else None
     if task.kind != "classification":
         return "float", own
+    return ("float", own) if own > _chance(task, sets) else ("scratch", None)
+
+
+def _chance(task: Task, sets: Sets) -> float:
+    """The accuracy on what is held out that tells nothing yet: three deviations above what always naming the
+    commonest class would score."""
     classes = torch.cat([task.parts(batch)[1][0].reshape(-1) for batch in sets.held_out.in_order(256)])
     commonest = float(torch.bincount(classes.long()).max()) / len(classes)
-    # Three deviations above what always naming the commonest class would score.
-    chance = commonest + 3 * (commonest * (1 - commonest) / len(classes)) ** 0.5
-    return ("float", own) if own > chance else ("scratch", None)
+    return commonest + 3 * (commonest * (1 - commonest) / len(classes)) ** 0.5
 
 
 def _fit(
@@ -117,8 +124,10 @@ def _fit(
         return task.score(module, sets.held_out, teacher)
 
     def named(done: int, what: str) -> str:
+        # λ beside the loss alone: scores are those of λ = 1.
         share = "" if phase is None or phase(done - 1) == 1 else f" at λ {phase(done - 1):.2f}"
-        return f"{what.replace('score', task.score_name)}{share}"
+        loss, comma, score = what.partition(",")
+        return f"{loss}{share}{comma}{score.replace('score', task.score_name)}"
 
     def progress(done: int, total: int, what: str = "") -> None:
         course.progress(done, total, f"{stage}, {named(done, what)}")
@@ -160,7 +169,12 @@ def _phases(plan: Plan, share: float) -> Callable[[int], float]:
     return lambda step: min(1.0, (step + 1) / (share * plan.steps)) if share else 1.0
 
 
-def _device(wanted: str) -> torch.device:
+def find_device(wanted: str) -> torch.device:
+    """Where to train: ``cpu``, ``cuda``, or by ``auto`` a CUDA device where there is one.
+
+    Raises:
+        UsageError: there is no such device.
+    """
     there = torch.cuda.is_available()
     if wanted == "cuda" and not there:
         raise UsageError("torch sees no CUDA device here; train with device = 'cpu'")
