@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -99,7 +100,7 @@ def _chance(task: Task, sets: Sets) -> float:
     commonest class would score."""
     classes = torch.cat([task.parts(batch)[1][0].reshape(-1) for batch in sets.held_out.in_order(256)])
     commonest = float(torch.bincount(classes.long()).max()) / len(classes)
-    return commonest + 3 * (commonest * (1 - commonest) / len(classes)) ** 0.5
+    return commonest + 3 * math.sqrt(commonest * (1 - commonest) / len(classes))
 
 
 def _fit(
