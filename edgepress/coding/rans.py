@@ -1,12 +1,12 @@
-"""The entropy coder by definition, in NumPy: four interleaved rANS states that share a row of 16-bit words.
+"""The entropy coder by definition: four interleaved rANS states that share a row of 16-bit words.
 
 After Duda, "Asymmetric numeral systems" (2013), and Giesen, "Interleaved entropy coders" (2014). A state x lies
 in [2^15, 2^31). To take a symbol of frequency f and start c out of 2^b::
 
     slot = x mod 2^b        x ← f · (x >> b) + slot − c        x < 2^15: x ← x · 2^16 + the next word
 
-Symbol k of a run belongs to state k mod 4; a run is what one table codes, and begins at state 0. The C
-library makes the same bytes, much faster.
+Which state a symbol belongs to is the caller's to say: neighbours in different states keep a processor busy.
+The C library makes the same bytes, a hundred times faster.
 
 A body is: the length of the escapes' bytes (4 bytes), these bytes, four states (4 bytes each), the words. All
 is little-endian. An escape's value v is LEB128 of 2v, or of −2v − 1 if it is negative.
@@ -14,8 +14,6 @@ is little-endian. An escape's value v is LEB128 of 2v, or of −2v − 1 if it i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,99 +28,89 @@ LOW = 1 << 15
 _MOST_LEB = 3  # bytes of a value of 16 bits
 
 
-@dataclass(frozen=True)
-class Run:
-    """So many values coded by one table."""
+class Writer:
+    """Values, in the order in which a :class:`Reader` takes them; the bytes are made at the end."""
 
-    table: Table
-    count: int
+    def __init__(self) -> None:
+        self._symbols: list[tuple[int, int, int, int]] = []  # lane, bits, frequency, start
+        self._escapes = bytearray()
 
+    def put(self, table: Table, lane: int, value: int) -> None:
+        """Add a value of 16 bits."""
+        symbol = value - table.low
+        if not 0 <= symbol < table.symbols - 1:
+            symbol = table.symbols - 1
+            self._escapes += _leb(value)
+        self._symbols.append((lane, table.bits, int(table.frequencies[symbol]), int(table.starts[symbol])))
 
-def encode(runs: Sequence[Run], values: Array) -> bytes:
-    """The body of a chunk.
-
-    Args:
-        runs: tables in order.
-        values: int16, as many as the runs have together.
-
-    Raises:
-        ValueError: there are more or fewer values.
-    """
-    values = np.asarray(values, np.int16)
-    if values.ndim != 1 or len(values) != sum(run.count for run in runs):
-        raise ValueError(f"values of shape {values.shape} for runs of {sum(run.count for run in runs)}")
-    escapes, symbols = bytearray(), []
-    at = 0
-    for run in runs:
-        part = values[at : at + run.count]
-        found = run.table.symbols_of(part)
-        symbols.append(found)
-        for value in part[found == run.table.symbols - 1].tolist():
-            escapes += _leb(value)
-        at += run.count
-    states = [LOW] * LANES
-    words: list[int] = []  # the last first
-    for run, found in zip(reversed(runs), reversed(symbols), strict=True):
-        bits, starts = run.table.bits, run.table.starts
-        frequency = run.table.frequencies[found].tolist()
-        start = starts[found].tolist()
-        for place in range(run.count - 1, -1, -1):
-            x, f = states[place % LANES], frequency[place]
-            if x >= f << (31 - bits):
+    def body(self) -> bytes:
+        """The bytes."""
+        states = [LOW] * LANES
+        words: list[int] = []  # the last first
+        for lane, bits, frequency, start in reversed(self._symbols):
+            x = states[lane]
+            if x >= frequency << (31 - bits):
                 words.append(x & 0xFFFF)
                 x >>= 16
-            states[place % LANES] = (x // f << bits) + x % f + start[place]
-    return b"".join(
-        [
-            len(escapes).to_bytes(4, "little"), bytes(escapes), np.array(states, "<u4").tobytes(),
-            np.array(words[::-1], "<u2").tobytes(),
-        ]
-    )  # fmt: skip
+            states[lane] = (x // frequency << bits) + x % frequency + start
+        return b"".join(
+            [
+                len(self._escapes).to_bytes(4, "little"), bytes(self._escapes), np.array(states, "<u4").tobytes(),
+                np.array(words[::-1], "<u2").tobytes(),
+            ]
+        )  # fmt: skip
 
 
-def decode(runs: Sequence[Run], body: bytes) -> Array:
-    """The values of a chunk's body, int16.
+class Reader:
+    """Values from bytes.
 
     Raises:
-        DataError: the body is no such chunk's.
+        DataError: the bytes are no body; methods raise it too, where they are another's.
     """
-    if len(body) < 4 + 4 * LANES:
-        raise DataError("a chunk is too short to be one; the stream is damaged")
-    length = int.from_bytes(body[:4], "little")
-    if length > len(body) - 4 - 4 * LANES or (len(body) - length) % 2:
-        raise DataError("a chunk's lengths do not fit together; the stream is damaged")
-    escapes = body[4 : 4 + length]
-    states = np.frombuffer(body, "<u4", LANES, 4 + length).astype(np.int64)
-    words = np.frombuffer(body, "<u2", -1, 4 + length + 4 * LANES).astype(np.int64)
-    if ((states < LOW) | (states >= 1 << 31)).any():
-        raise DataError("a chunk begins with no state; the stream is damaged")
-    at, known, parts = 0, 0, []
-    for run in runs:
-        table = run.table
-        owner = np.repeat(np.arange(table.symbols), table.frequencies)
-        frequencies, starts = table.frequencies.astype(np.int64), table.starts.astype(np.int64)
-        found = np.empty(run.count, np.int64)
-        for first in range(0, run.count, LANES):
-            lanes = min(LANES, run.count - first)
-            x = states[:lanes]
-            slot = x & ((1 << table.bits) - 1)
-            symbol = owner[slot]
-            x = frequencies[symbol] * (x >> table.bits) + slot - starts[symbol]
-            short = x < LOW
-            taken = int(short.sum())
-            if at + taken > len(words):
-                raise DataError("a chunk ends too early; the stream is damaged")
-            x[short] = (x[short] << 16) | words[at : at + taken]
-            at += taken
-            states[:lanes] = x
-            found[first : first + lanes] = symbol
-        values = found + table.low
-        for place in np.flatnonzero(found == table.symbols - 1).tolist():
-            values[place], known = _unleb(escapes, known)
-        parts.append(values.astype(np.int16))
-    if at != len(words) or known != len(escapes) or (states != LOW).any():
-        raise DataError("a chunk holds other values than its header says; the stream is damaged")
-    return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+
+    def __init__(self, body: bytes) -> None:
+        head = 4 + 4 * LANES
+        length = int.from_bytes(body[:4], "little")
+        if len(body) < head or length > len(body) - head or (len(body) - length) % 2:
+            raise _damaged("its lengths do not fit together")
+        self._escapes = body[4 : 4 + length]
+        self._states = [int(x) for x in np.frombuffer(body, "<u4", LANES, 4 + length)]
+        self._words = np.frombuffer(body, "<u2", -1, head + length)
+        self._word = self._escape = 0
+        if not all(LOW <= x < 1 << 31 for x in self._states):
+            raise _damaged("it begins with no state")
+
+    def take(self, table: Table, lane: int) -> int:
+        """The next value."""
+        x = self._states[lane]
+        slot = x & ((1 << table.bits) - 1)
+        symbol = int(table.owners[slot])
+        x = int(table.frequencies[symbol]) * (x >> table.bits) + slot - int(table.starts[symbol])
+        if x < LOW:
+            if self._word == len(self._words):
+                raise _damaged("it ends too early")
+            x = x << 16 | int(self._words[self._word])
+            self._word += 1
+        self._states[lane] = x
+        return table.low + symbol if symbol < table.symbols - 1 else self._rare()
+
+    def finish(self) -> None:
+        """Make sure that all was taken: what is left over shows that something was read wrongly."""
+        if self._word != len(self._words) or self._escape != len(self._escapes):
+            raise _damaged("it holds more than its header says")
+        if any(x != LOW for x in self._states):
+            raise _damaged("it holds other values than its header says")
+
+    def _rare(self) -> int:
+        number = 0
+        for place, byte in enumerate(self._escapes[self._escape : self._escape + _MOST_LEB]):
+            number |= (byte & 0x7F) << (7 * place)
+            if not byte & 0x80:
+                self._escape += place + 1
+                if number >= 1 << 16:
+                    break
+                return -(number >> 1) - 1 if number & 1 else number >> 1
+        raise _damaged("a rare value is cut off or too large")
 
 
 def _leb(value: int) -> bytes:
@@ -135,14 +123,5 @@ def _leb(value: int) -> bytes:
     return bytes(found)
 
 
-def _unleb(data: bytes, at: int) -> tuple[int, int]:
-    number = 0
-    for place in range(_MOST_LEB):
-        if at + place >= len(data):
-            break
-        number |= (data[at + place] & 0x7F) << (7 * place)
-        if not data[at + place] & 0x80:
-            if number >= 1 << 16:
-                break
-            return (number >> 1 if not number & 1 else -(number + 1 >> 1)), at + place + 1
-    raise DataError("a chunk's rare values are cut off or too large; the stream is damaged")
+def _damaged(why: str) -> DataError:
+    return DataError(f"a chunk is damaged: {why}; get the stream again")

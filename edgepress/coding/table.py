@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import heapq
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,10 +53,15 @@ class Table:
         """How many symbols there are, the escape too."""
         return len(self.frequencies)
 
-    @property
+    @functools.cached_property
     def starts(self) -> Array:
-        """uint32 ``[symbols]``: where each symbol's share of ``0 … 2**bits − 1`` begins."""
+        """uint32 ``[symbols]``: where each symbol's share of the slots ``0 … 2**bits − 1`` begins."""
         return np.concatenate([[0], np.cumsum(self.frequencies[:-1], dtype=np.uint32)]).astype(np.uint32)
+
+    @functools.cached_property
+    def owners(self) -> Array:
+        """uint8 ``[2**bits]``: the symbol that each slot belongs to."""
+        return np.repeat(np.arange(self.symbols, dtype=np.uint8), self.frequencies)
 
     def symbols_of(self, values: Array) -> Array:
         """The symbol of each value, as int64 of the same shape."""
@@ -113,8 +120,6 @@ def whole_frequencies(weights: Array, bits: int) -> Array:
     Begins with the rounded shares and moves single slots to where the cost falls most: the cost of a symbol
     of weight w and frequency f is −w·log2 f, convex in f, so that this ends in the optimum.
     """
-    import heapq
-
     weights = np.asarray(weights, np.float64)
     total = 1 << bits
     shares = weights / max(weights.sum(), 1e-300) * total

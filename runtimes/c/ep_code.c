@@ -1,27 +1,5 @@
-/* Interleaved rANS, as edgepress/coding/rans.py defines it.
- *
- * A state x lies in [2^15, 2^31), so that one 16-bit word at most goes out or in for each symbol, and the
- * division of the encoder is a multiplication by a reciprocal that is exact below 2^31 (Giesen, rans_byte.h).
- * The encoder goes through the values from the last to the first and writes words downwards.
- */
-#include "ep_code.h"
-
-#define EP_LOW (1u << 15)
-#define EP_HEAD (4u + 4u * EP_CODE_LANES) /* the escapes' length, and the states */
-
-static uint32_t word16(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8; }
-
-static uint32_t word32(const uint8_t *p) { return word16(p) | word16(p + 2) << 16; }
-
-static void put16(uint8_t *p, uint32_t v) {
-  p[0] = (uint8_t)v;
-  p[1] = (uint8_t)(v >> 8);
-}
-
-static void put32(uint8_t *p, uint32_t v) {
-  put16(p, v);
-  put16(p + 2, v >> 16);
-}
+/* Runs of values, each coded by one table: see ep_code.h. The states and words are those of ep_rans.h. */
+#include "ep_rans.h"
 
 uint64_t ep_code_table_bytes(uint32_t symbols, uint32_t bits) {
   if (symbols < 2u || symbols > EP_CODE_MOST_SYMBOLS || bits < EP_CODE_LEAST_BITS || bits > EP_CODE_MOST_BITS) {
@@ -85,30 +63,14 @@ static int64_t write_escapes(const ep_code_run *run, uint8_t *to, uint64_t bytes
   }
   uint64_t at = 0;
   for (uint64_t k = 0; any != 0u && k < run->count; ++k) {
-    const int32_t v = run->values[k];
-    if ((uint32_t)(v - t->low) < last) {
-      continue;
+    if ((uint32_t)(run->values[k] - t->low) >= last) {
+      if (bytes - at < 3u) {
+        return -1;
+      }
+      at += put_escape(run->values[k], to + at);
     }
-    uint32_t n = v >= 0 ? 2u * (uint32_t)v : (uint32_t)(-2 * v - 1);
-    if (bytes - at < 3u) {
-      return -1;
-    }
-    for (; n >= 0x80u; n >>= 7) {
-      to[at++] = (uint8_t)((n & 0x7Fu) | 0x80u);
-    }
-    to[at++] = (uint8_t)n;
   }
   return (int64_t)at;
-}
-
-/* One symbol into a state; `word` goes down by one where a word is written. */
-static inline uint32_t put(uint32_t x, const ep_code_symbol *s, uint8_t **word) {
-  if (x >= s->limit) {
-    *word -= 2;
-    put16(*word, x);
-    x >>= 16;
-  }
-  return x + s->bias + (uint32_t)((uint64_t)x * s->reciprocal >> 32 >> s->shift) * s->complement;
 }
 
 int64_t ep_code_encode(const ep_code_run *runs, uint32_t run_count, uint8_t *to, uint64_t bytes) {
@@ -153,36 +115,18 @@ int64_t ep_code_encode(const ep_code_run *runs, uint32_t run_count, uint8_t *to,
     }
 #undef EP_PUT
   }
-  put32(to, (uint32_t)escapes);
-  uint8_t *next = to + 4 + escapes;
-  for (int i = 0; i < EP_CODE_LANES; ++i, next += 4) {
-    put32(next, x[i]);
-  }
-  for (const uint8_t *end = to + bytes; word < end; ++word, ++next) {
-    *next = *word;
-  }
-  return (int64_t)(next - to);
-}
-
-/* The value of an escape; 0 where the bytes hold none. */
-static int32_t read_escape(const uint8_t **at, const uint8_t *end, int16_t *value) {
-  uint32_t n = 0;
-  for (uint32_t shift = 0; shift < 21u && *at < end; shift += 7u) {
-    const uint32_t byte = *(*at)++;
-    n |= (byte & 0x7Fu) << shift;
-    if ((byte & 0x80u) == 0u) {
-      *value = (int16_t)((n & 1u) != 0u ? -(int32_t)(n >> 1) - 1 : (int32_t)(n >> 1));
-      return n < 1u << 16;
-    }
-  }
-  return 0;
+  return close_body(to, bytes, escapes, x, word);
 }
 
 /* Replaces escapes by their values. */
-static int32_t read_escapes(const ep_code_run *run, const uint8_t **at, const uint8_t *end) {
-  const int32_t escape = run->table->low + (int32_t)run->table->symbols - 1;
+static int32_t read_escapes(const ep_code_run *run, ep_source *from) {
+  const int16_t escape = (int16_t)(run->table->low + (int32_t)run->table->symbols - 1);
+  uint32_t any = 0;
   for (uint64_t k = 0; k < run->count; ++k) {
-    if (run->values[k] == (int16_t)escape && read_escape(at, end, &run->values[k]) == 0) {
+    any |= (uint32_t)(run->values[k] == escape);
+  }
+  for (uint64_t k = 0; any != 0u && k < run->count; ++k) {
+    if (run->values[k] == escape && take_escape(from, &run->values[k]) == 0) {
       return 0;
     }
   }
@@ -190,62 +134,33 @@ static int32_t read_escapes(const ep_code_run *run, const uint8_t **at, const ui
 }
 
 int32_t ep_code_decode(const ep_code_run *runs, uint32_t run_count, const uint8_t *from, uint64_t bytes) {
-  if (bytes < EP_HEAD) {
+  ep_source source;
+  uint32_t x[EP_CODE_LANES];
+  if (open_body(from, bytes, &source, x) == 0) {
     return 0;
   }
-  const uint64_t escapes = word32(from);
-  if (escapes > bytes - EP_HEAD || (bytes - escapes) % 2u != 0u) {
-    return 0;
-  }
-  const uint8_t *rare = from + 4, *rare_end = rare + escapes, *word = rare_end + 4 * EP_CODE_LANES;
-  const uint8_t *const end = from + bytes;
-  uint32_t x[EP_CODE_LANES], wrong = 0;
-  for (int i = 0; i < EP_CODE_LANES; ++i) {
-    x[i] = word32(rare_end + 4 * i);
-    wrong |= (uint32_t)(x[i] - EP_LOW >= (1u << 31) - EP_LOW);
-  }
-  for (uint32_t r = 0; r < run_count && wrong == 0u; ++r) {
-    const ep_code_table_t *t = runs[r].table;
-    const uint8_t *const owner = t->owner;
-    const uint32_t *const read = t->read, bits = t->bits, mask = (1u << bits) - 1u;
+  for (uint32_t r = 0; r < run_count; ++r) {
+    const ep_code_table_t t = *runs[r].table;
+    const uint8_t *word = source.word;
     int16_t *v = runs[r].values;
     uint64_t k = 0;
-#define EP_GET(lane, place)                                                          \
-  do {                                                                               \
-    const uint32_t slot_ = x[lane] & mask, s_ = owner[slot_], e_ = read[s_];         \
-    const uint32_t y_ = (e_ & 0xFFFFu) * (x[lane] >> bits) + slot_ - (e_ >> 16);     \
-    const uint32_t short_ = (uint32_t)(y_ < EP_LOW);                                 \
-    x[lane] = short_ != 0u ? y_ << 16 | word16(word) : y_;                           \
-    word += 2u * short_;                                                             \
-    v[place] = (int16_t)(t->low + (int32_t)s_);                                      \
-  } while (0)
     /* Four words at least are left: no more is looked at. */
-    for (; k + EP_CODE_LANES <= runs[r].count && end - word >= 2 * EP_CODE_LANES; k += EP_CODE_LANES) {
-      EP_GET(0, k);
-      EP_GET(1, k + 1u);
-      EP_GET(2, k + 2u);
-      EP_GET(3, k + 3u);
+    for (; k + EP_CODE_LANES <= runs[r].count && source.end - word >= 2 * EP_CODE_LANES; k += EP_CODE_LANES) {
+      v[k] = (int16_t)(t.low + (int32_t)take(&x[0], &t, &word));
+      v[k + 1u] = (int16_t)(t.low + (int32_t)take(&x[1], &t, &word));
+      v[k + 2u] = (int16_t)(t.low + (int32_t)take(&x[2], &t, &word));
+      v[k + 3u] = (int16_t)(t.low + (int32_t)take(&x[3], &t, &word));
     }
-#undef EP_GET
-    for (; k < runs[r].count; ++k) {
-      uint32_t *state = &x[k % EP_CODE_LANES];
-      const uint32_t slot = *state & mask, s = owner[slot];
-      *state = (read[s] & 0xFFFFu) * (*state >> bits) + slot - (read[s] >> 16);
-      if (*state < EP_LOW) {
-        if (end - word < 2) {
-          return 0;
-        }
-        *state = *state << 16 | word16(word);
-        word += 2;
+    source.word = word;
+    for (uint32_t s = 0; k < runs[r].count; ++k) {
+      if (take_last(&x[k % EP_CODE_LANES], &t, &source, &s) == 0) {
+        return 0;
       }
-      v[k] = (int16_t)(t->low + (int32_t)s);
+      v[k] = (int16_t)(t.low + (int32_t)s);
     }
-    if (escapes != 0u && read_escapes(&runs[r], &rare, rare_end) == 0) {
+    if (read_escapes(&runs[r], &source) == 0) {
       return 0;
     }
   }
-  for (int i = 0; i < EP_CODE_LANES; ++i) {
-    wrong |= (uint32_t)(x[i] != EP_LOW);
-  }
-  return wrong == 0u && word == end && rare == rare_end;
+  return is_finished(&source, x);
 }
