@@ -70,7 +70,7 @@ class Context:
         for channel, taps in enumerate(zip(self.values, self.errors, strict=True)):
             for tap in (*taps[0], *taps[1]):
                 earlier = (tap.row, tap.column) < (0, 0) if tap.channel == channel else tap.channel < channel
-                if not (0 <= tap.channel and earlier and max(abs(tap.row), abs(tap.column)) <= REACH):
+                if not (tap.channel >= 0 and earlier and max(abs(tap.row), abs(tap.column)) <= REACH):
                     raise BundleError(f"a neighbour {tap} of channel {channel} is not known before it")
                 if not -(2**15) <= tap.weight < 2**15:
                     raise BundleError(f"a neighbour's weight {tap.weight} has more than 16 bits")
@@ -111,7 +111,9 @@ def encode(context: Context, values: Array) -> bytes:
     """A chunk's body (see :mod:`edgepress.coding.rans`); column x belongs to state x mod 4."""
     found, tables = distances(context, values)
     writer = Writer()
-    for rows, numbers in zip(found.reshape(-1, found.shape[-1]), tables.reshape(-1, found.shape[-1]), strict=True):
+    for rows, numbers in zip(
+        found.reshape(-1, found.shape[-1]), tables.reshape(-1, found.shape[-1]), strict=True
+    ):
         for column, (value, number) in enumerate(zip(rows.tolist(), numbers.tolist(), strict=True)):
             writer.put(context.tables[number], column % LANES, value)
     return writer.body()

@@ -2,7 +2,7 @@
 
 ::
 
-    header (88 bytes, its CRC-32 last) │ chunk │ chunk │ …
+    header (84 bytes, its CRC-32 last) │ chunk │ chunk │ …
     chunk: "EPCK", number, bytes of the body, CRC-32 of these three, CRC-32 of the body (4 bytes each) │ body
 
 Numbers are little-endian. What a codec sends is ``[channels, rows, columns]``; a chunk holds so many rows of it,
@@ -61,8 +61,13 @@ class Header:
         if len(self.identity) != IDENTITY_BYTES or self.kind not in get_args(Kind):
             raise ValueError(f"an identity of {len(self.identity)} bytes, or the kind {self.kind!r}")
         sizes = (self.channels, self.rows, self.columns, self.step)
-        if not all(1 <= size < 1 << 32 for size in sizes) or self.channels * self.rows * self.columns > MOST_VALUES:
-            raise ValueError(f"a stream of {self.channels} × {self.rows} × {self.columns} in steps of {self.step}")
+        if (
+            not all(1 <= size < 1 << 32 for size in sizes)
+            or self.channels * self.rows * self.columns > MOST_VALUES
+        ):
+            raise ValueError(
+                f"a stream of {self.channels} × {self.rows} × {self.columns} in steps of {self.step}"
+            )
         if not 1 <= len(self.shape) <= 4 or not all(1 <= size < 1 << 32 for size in self.shape):
             raise ValueError(f"what was encoded has the shape {self.shape}")
         if not (0 <= self.rate < 256 and 0 <= self.sampling < 1 << 32) or self.chunks > MOST_CHUNKS:
@@ -108,14 +113,18 @@ def read_header(data: bytes) -> Header:
     _, version, kind, rate, axes, identity, channels, rows, columns, *rest = _HEADER.unpack_from(data)
     shape, (sampling, step, chunks, _, checksum) = tuple(rest[:4]), rest[4:]
     if version != VERSION:
-        raise DataError(f"the stream has the version {version}, this edgepress reads {VERSION}; update edgepress")
+        raise DataError(
+            f"the stream has the version {version}, this edgepress reads {VERSION}; update edgepress"
+        )
     if zlib.crc32(data[: HEADER_BYTES - 4]) != checksum:
         raise DataError("the stream's header is damaged; get it again")
     kinds = get_args(Kind)
     try:
         if kind >= len(kinds) or not 1 <= axes <= 4:
             raise ValueError(f"kind {kind}, {axes} axes")
-        header = Header(identity, kinds[kind], rate, channels, rows, columns, shape[4 - axes :], sampling, step)
+        header = Header(
+            identity, kinds[kind], rate, channels, rows, columns, shape[4 - axes :], sampling, step
+        )
         if header.chunks != chunks:
             raise ValueError(f"{chunks} chunks in place of {header.chunks}")
     except ValueError as error:
