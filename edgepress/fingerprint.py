@@ -38,9 +38,20 @@ def fingerprint(network: Any, home: str) -> str:
     content = _Content(digest)
     content.add(dict(sorted(network.state_dict().items())))
     content.add(network)
-    for name, code in sorted(_own_code({home, *(kind.__module__ for kind in kinds)}).items()):
-        digest.update(f"{name} {len(code)} ".encode() + code)
+    _add_code(digest, {home, *(kind.__module__ for kind in kinds)})
     return digest.hexdigest()
+
+
+def code_fingerprint(home: str) -> str:
+    """Names the user's code in a module and in all that it imports."""
+    digest = hashlib.sha256()
+    _add_code(digest, {home})
+    return digest.hexdigest()
+
+
+def _add_code(digest: Any, start: set[str]) -> None:
+    for name, code in sorted(_own_code(start).items()):
+        digest.update(f"{name} {len(code)} ".encode() + code)
 
 
 class _Content:

@@ -56,6 +56,7 @@ class Recipe:
 
     Attributes:
         model: see :func:`edgepress.source.resolve`.
+        weights: a checkpoint for a model that is torch code; empty takes the weights that it has.
         target: a board's name, or a path to its TOML file.
         method: ``auto``, or the name of a compression method.
         options: the method's own configuration.
@@ -64,7 +65,8 @@ class Recipe:
         inputs: by tensor name.
         outputs: what the outputs mean, by tensor name.
         labels: a file with one class name a line, for the first output.
-        data: a folder of examples to calibrate and to check with; empty takes pictures that come along.
+        data: a folder of examples to calibrate and to check with; empty takes pictures that come along. A method that
+            trains takes ``file.py:callable``, ``package.module:callable`` and ``digits`` too.
         samples: how many examples are used for calibration, at most.
         golden: how many golden examples the bundle carries.
         engines: compilers to use; empty takes all that the target names.
@@ -73,6 +75,7 @@ class Recipe:
     """
 
     model: str = DEFAULT
+    weights: str = ""
     target: str = "host"
     method: str = "auto"
     options: dict[str, Any] = field(default_factory=dict)
@@ -128,14 +131,30 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     def root(text: str, is_path: bool) -> str:
         return str(folder / text) if text and is_path and not Path(text).is_absolute() else text
 
-    place, colon, attribute = recipe.model.rpartition(":")
-    file_model = recipe.model.endswith(".onnx") or place.endswith(".py")
-    model = root(place, True) + colon + attribute if place.endswith(".py") else root(recipe.model, file_model)
+    code = _is_code(recipe.model)
     changes = {
-        "model": model,
+        "model": root(recipe.model, recipe.model.endswith(".onnx") or code),
+        "weights": root(recipe.weights, True),
         "target": root(recipe.target, recipe.target.endswith(".toml")),
         "output": root(recipe.output, True),
         "labels": root(recipe.labels, True),
-        "data": root(recipe.data, True),
+        "data": _rooted_data(recipe.data, folder),
+        "options": {
+            name: root(value, _is_code(value)) if isinstance(value, str) else value
+            for name, value in recipe.options.items()
+        },
     }
     return Recipe(**{**{name: getattr(recipe, name) for name in recipe.__dataclass_fields__}, **changes})
+
+
+def _is_code(text: str) -> bool:
+    """Whether it is ``file.py:callable``, whose path is all but the last colon and what follows."""
+    return text.rpartition(":")[0].endswith(".py")
+
+
+def _rooted_data(data: str, folder: Path) -> str:
+    """Data counted from ``folder`` where they are a path: a module's callable and ``digits`` are none."""
+    if not data or Path(data).is_absolute():
+        return data
+    is_name = data == "digits" or (":" in data and not _is_code(data))
+    return data if is_name and not (folder / data).is_dir() else str(folder / data)

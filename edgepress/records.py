@@ -67,7 +67,7 @@ def decode(record: type[T], data: Any, where: str = "") -> T:
     try:
         return record(**values)
     except ValueError as error:  # a record that checks its own values
-        raise RecordError(f"{where or record.__name__}: {error}") from None
+        raise RecordError(f"{where}: {error}" if where else str(error)) from None
 
 
 def near(name: str, known: typing.Iterable[str]) -> str:

@@ -40,14 +40,14 @@ class Samples:
         origin: what they are, for people.
         count: how many.
         load: gives them, each a mapping from tensor name to array.
-        classes: the right class of each, where the examples tell.
+        classes: the right class of each, where the examples tell; of each row of its scores, where it has several.
     """
 
     digest: str
     origin: str
     count: int
     load: Callable[[], list[Feed]]
-    classes: tuple[int, ...] = ()
+    classes: tuple[int | list[int], ...] = ()
 
 
 def from_folder(

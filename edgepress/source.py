@@ -5,24 +5,20 @@
 
 from __future__ import annotations
 
-import contextlib
+import copy
 import hashlib
-import importlib
-import importlib.util
-import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any, Literal
 
 from edgepress import zoo
-from edgepress.errors import EdgepressError, MissingExtraError, SourceError
+from edgepress.errors import MissingExtraError, SourceError
 from edgepress.fingerprint import fingerprint
 from edgepress.inputs import InputKind
 from edgepress.records import near
 from edgepress.tensor import TensorSpec
+from edgepress.user_code import CALLED, beside, look_up, user_code
 
 
 @dataclass(frozen=True)
@@ -52,24 +48,34 @@ class Source:
     labels: tuple[str, ...] = ()
 
 
-def resolve(model: str, inputs: tuple[TensorSpec, ...] = ()) -> Source:
+def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "") -> Source:
     """Find the model that a text means.
 
     Args:
         model: a name of the zoo, ``path.onnx``, ``package.module:callable`` or ``file.py:callable``.
             The callable is a ``torch.nn.Module`` object, or a function or class that gives one when called.
         inputs: the tensors that the model takes, where it cannot say so itself.
+        weights: a checkpoint for torch code: a safetensors file, or a folder as Hugging Face's libraries write it.
 
     Raises:
-        SourceError: there is no such model; the message says what was tried.
+        SourceError: there is no such model; the message says what was tried. Or the checkpoint does not fit it.
         MissingExtraError: the model needs a package that is not installed.
     """
+    if weights and (model in zoo.names() or ":" not in model):
+        raise SourceError(
+            f"{model} has its weights with it; a checkpoint goes with torch code, file.py:callable"
+        )
     if model in zoo.names():
         return _from_zoo(model)
     if model.endswith(".onnx"):
         return _from_onnx(Path(model), inputs)
     if ":" in model:
-        return _from_callable(model, inputs)
+        return _from_callable(model, inputs, weights)
+    if Path(model).is_dir():
+        raise SourceError(
+            f"{model} is a folder: a checkpoint holds weights and no network; give the network's code beside it, as "
+            f"file.py:callable --weights {model}"
+        )
     if Path(model).exists():
         raise SourceError(
             f"{model} is no model that can be read; give an .onnx file, or file.py:callable for torch code"
@@ -119,97 +125,28 @@ def _from_onnx(path: Path, inputs: tuple[TensorSpec, ...]) -> Source:
     )
 
 
-def _from_callable(model: str, inputs: tuple[TensorSpec, ...]) -> Source:
+def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str) -> Source:
     place, _, attribute = model.rpartition(":")
-    with _beside(place):
-        found = home = _import(place, model)
-        for name in attribute.split("."):
-            with _user_code(f"{model} failed while it was looked up"):
-                if not hasattr(found, name):
-                    public = [known for known in getattr(found, "__dict__", {}) if not known.startswith("_")]
-                    raise SourceError(
-                        f"{place} has no {attribute!r}{near(name, public)}; name a module or a function that gives one"
-                    )
-                found = getattr(found, name)
+    with beside(place):
+        found, home = look_up(model, "name a module or a function that gives one")
         network = _module(found, model)
     if not inputs:
         raise SourceError(
-            f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224"
+            f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224, "
+            "or the table [inputs.name] to the recipe"
         )
-    with _user_code(f"the weights of {model} cannot be read", "give a module whose weights are set"):
-        digest = fingerprint(network, home.__name__)
     origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
+    if weights:
+        from edgepress.nn.bitnet_checkpoint import load_checkpoint
+
+        with user_code(f"{model} cannot be copied", "give a function that makes it"):
+            network = copy.deepcopy(network)  # of the user's, which may be asked for again
+        load_checkpoint(network, Path(weights))
+        origin["weights"] = Path(weights).resolve().name
+    with user_code(f"the weights of {model} cannot be read", "give a module whose weights are set"):
+        digest = fingerprint(network, home.__name__)
     stem = Path(place).stem if place.endswith(".py") else attribute.split(".")[-1]
     return Source(stem.lower().replace("_", "-"), "torch", digest, origin, lambda: network, inputs)
-
-
-def _import(place: str, model: str) -> Any:
-    """The user's module; a file gets a private name, because it may be called like a module that is in use."""
-    with _user_code(f"{model} failed while it was imported"):
-        if not place.endswith(".py"):
-            return importlib.import_module(place)
-        path = Path(place).absolute()
-        name = "_edgepress_user_" + re.sub(r"\W", "_", path.stem)
-        # As if it were a package, so that "from .sibling import x" works too.
-        specification = importlib.util.spec_from_file_location(
-            name, path, submodule_search_locations=[str(path.parent)]
-        )
-        assert specification is not None and specification.loader is not None
-        for old in [known for known in sys.modules if known == name or known.startswith(name + ".")]:
-            del sys.modules[old]
-        loaded = importlib.util.module_from_spec(specification)
-        sys.modules[name] = loaded
-        try:
-            specification.loader.exec_module(loaded)
-        except BaseException:
-            sys.modules.pop(name, None)
-            raise
-        return loaded
-
-
-@contextlib.contextmanager
-def _beside(place: str) -> Iterator[None]:
-    """Let the user's code find what lies beside it, and torch find torch."""
-    if not place.endswith(".py"):
-        folder, first = "", True  # a package in the current folder, as with python -m
-    else:
-        path = Path(place).absolute()
-        if not path.is_file():
-            raise SourceError(f"{place} does not exist; check the path")
-        folder = str(path.parent)
-        # torch.py must not stand in for torch: what is installed under the file's own name goes first.
-        first = PathFinder.find_spec(path.stem) is None and path.stem not in sys.builtin_module_names
-    with contextlib.suppress(ImportError):  # before the user's folder can hide what it needs
-        import torch  # noqa: F401
-    sys.path.insert(0 if first else len(sys.path), folder)
-    importlib.invalidate_caches()
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):  # the user's code may have taken it out
-            sys.path.remove(folder)
-
-
-@contextlib.contextmanager
-def _user_code(failed: str, mend: str = "mend it and try again") -> Iterator[None]:
-    """Runs the user's code: it may fail in any way, and what it prints goes to standard error."""
-    with contextlib.redirect_stdout(sys.stderr):
-        try:
-            yield
-        except EdgepressError:
-            raise
-        except ModuleNotFoundError as error:
-            if error.name == "torch":
-                raise MissingExtraError("pressing a torch module", "torch", "build") from None
-            raise SourceError(
-                f"{failed}: there is no module {error.name!r}; install it or mend the path"
-            ) from None
-        except (Exception, SystemExit) as error:
-            raise SourceError(f"{failed}: {_sentence(error)}; {mend}") from error
-
-
-def _sentence(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _module(found: Any, model: str) -> Any:
@@ -223,9 +160,9 @@ def _module(found: Any, model: str) -> Any:
                 f"{model} is {type(found).__name__}; name a torch module or a function that gives one"
             )
         torch.manual_seed(0)  # a network with random weights is the same one in every build
-        with _user_code(f"{model}() failed", "it must work without arguments"):
+        with user_code(f"{model}() failed", CALLED):
             found = found()
     if not isinstance(found, torch.nn.Module):
         raise SourceError(f"{model} gave {type(found).__name__}; it must give a torch.nn.Module")
-    with _user_code(f"{model} cannot be put into evaluation mode"):
+    with user_code(f"{model} cannot be put into evaluation mode"):
         return found.eval()

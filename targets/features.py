@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgepress.targets.description import Cpu
+from edgepress.targets.description import Cpu, Target
 
 # The levels of the x86-64 psABI, in LLVM's names; each includes the one before.
 _V2 = frozenset({"cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"})
@@ -55,6 +55,10 @@ ARM_PARTS = {
 }
 
 
+# The first ONNX Runtime whose two-bit products were measured to be faster than those of eight bits.
+_TWO_BIT_RUNTIME = (1, 31)
+
+
 def x86_features(flags: str) -> tuple[str, ...]:
     """LLVM's names, sorted, of those flags that code generation cares about."""
     names = {_X86_NAMES.get(flag, flag) for flag in flags.split()}
@@ -81,3 +85,11 @@ def saturates(cpu: Cpu) -> bool:
     weights of seven bits do not.
     """
     return cpu.arch == "x86_64" and not {"avx512vnni", "avxvnni"} & set(cpu.features)
+
+
+def takes_two_bits(target: Target) -> bool:
+    """Whether the target's ONNX Runtime multiplies two-bit weights in integers; elsewhere it does so in float."""
+    version = target.runtime.onnxruntime.split(".")
+    known = all(part.isdigit() for part in version) and tuple(map(int, version)) >= _TWO_BIT_RUNTIME
+    fast = {"x86_64": "avx512vnni", "aarch64": "dotprod"}.get(target.cpu.arch, "")
+    return bool(known and fast in target.cpu.features)

@@ -23,15 +23,16 @@ _ROOM = {"header": "include", "source": "src"}
 
 
 def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
-    """Put the weights of all graphs into one file, each tensor once."""
+    """Put the weights of all graphs into one file, each tensor once and ternary ones at two bits."""
     graphs = {"portable": network.step.folder / steps.GRAPH}
     graphs |= {made.engine: made.step.folder / steps.GRAPH for made in compiled if made.engine == "ort"}
 
     def work(folder: Path, progress: Any) -> None:
         from edgepress.graph.limits import opset_of
+        from edgepress.graph.ternary_storage import pack_ternary
         from edgepress.graph.weights import externalise
 
-        models = {name: steps.read_graph(path) for name, path in graphs.items()}
+        models = {name: pack_ternary(steps.read_graph(path)) for name, path in graphs.items()}
         slim, weights, index = externalise(models)
         (folder / "weights.bin").write_bytes(weights)
         facts: dict[str, Any] = {}
@@ -98,7 +99,7 @@ def assemble(
         engine=chosen[0],
         why=chosen[1],
         golden=_golden(golden, network, members),
-        tolerance=tolerances([outputs for _, outputs in examples], network.steps),
+        tolerance=tolerances([outputs for _, outputs in examples], network),
     )
     manifest = Manifest(
         name=name,

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgepress.errors import StorageError
+from edgepress.errors import StorageError, UsageError
 from edgepress.paths import cache_dir
 
 LOCK = "building.lock"
+UNFINISHED = "training"
 _INDEX = ".index.json"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
@@ -108,6 +109,31 @@ class StepCache:
             )
         return folder
 
+    @contextlib.contextmanager
+    def unfinished(self, name: str) -> Iterator[Path]:
+        """The folder in which a long step keeps how far it is, until :meth:`forget`; nobody else has it meanwhile.
+
+        Raises:
+            StorageError: the cache cannot be written.
+            UsageError: another build is in the same step.
+        """
+        folder = self._unfinished(name)
+        busy = "another build is training this very network; wait until it has ended, and take its result"
+        with contextlib.ExitStack() as held:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                held.enter_context(alone(folder / LOCK, busy))
+            except OSError as error:
+                raise self._unwritable(error) from None
+            yield folder
+
+    def forget(self, name: str) -> None:
+        """Remove what :meth:`unfinished` kept: the step is finished."""
+        shutil.rmtree(self._unfinished(name), ignore_errors=True)
+
+    def _unfinished(self, name: str) -> Path:
+        return self.root.parent / UNFINISHED / name
+
     def _partial(self, folder: Path) -> Path:
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +146,25 @@ class StepCache:
             f"the cache {self.root} cannot be written ({error.strerror or error}); free some space, "
             "or set EDGEPRESS_CACHE to another folder"
         )
+
+
+@contextlib.contextmanager
+def alone(lock: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file that nobody else holds.
+
+    Raises:
+        UsageError: somebody does; the message is ``busy``.
+        OSError: it cannot be opened.
+    """
+    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UsageError(busy) from None
+        yield
+    finally:
+        os.close(file)
 
 
 def _seal(folder: Path) -> None:

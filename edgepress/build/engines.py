@@ -18,10 +18,12 @@ from edgepress.errors import CheckError, CompileError, MissingExtraError, Source
 from edgepress.metrics.difference import magnitude, worst_difference
 from edgepress.records import encode, near
 from edgepress.samples import Feed
+from edgepress.targets.features import takes_two_bits
 
 KNOWN = ("aot", "ort")
 LAYERS = "layers.json"  # beside the kernels
 MOST_STEPS = 2.0  # of a quantised output
+ROUNDED, TWO_BIT = 0.02, 0.1  # of the largest value of a float output
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,19 @@ def compile_all(job: Job, network: PressedNetwork, golden: Done) -> list[Compile
 
 
 def _ort(job: Job, network: PressedNetwork) -> Compiled:
+    two_bit = network.two_bit and takes_two_bits(job.target)
+    if network.two_bit and not two_bit:
+        job.listener.note(
+            f"exact products are kept: ONNX Runtime has none of two-bit weights for {job.target.name}"
+        )
+
     def work(folder: Path, progress: Any) -> None:
         from edgepress.graph.cost import node_layers
+        from edgepress.graph.two_bit_products import use_two_bit_products
         from edgepress.targets.compilers.ort import compile_graph
 
-        graph = compile_graph(steps.read_graph(network.step.folder / steps.GRAPH), job.target)
+        graph = steps.read_graph(network.step.folder / steps.GRAPH)
+        graph = compile_graph(use_two_bit_products(graph) if two_bit else graph, job.target)
         steps.write_graph(folder / steps.GRAPH, graph)
         (folder / LAYERS).write_bytes(
             layers_to_bytes(node_layers(steps.read_graph(network.step.folder / steps.GRAPH)))
@@ -100,7 +110,7 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
     done = job.step(
         "compile-ort",
         f"optimising the graph for ONNX Runtime {job.target.runtime.onnxruntime}",
-        {"graph": network.step.key, "target": encode(job.target)},
+        {"graph": network.step.key, "target": encode(job.target), "two_bit": two_bit},
         work,
         lambda folder: f"{(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
     )
@@ -171,7 +181,7 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
     from edgepress.build.trial import missing, runners, try_engine
 
     examples = steps.read_golden(golden.folder, network.inputs, network.outputs)
-    allowed = tolerances([outputs for _, outputs in examples], network.steps)
+    allowed = tolerances([outputs for _, outputs in examples], network)
 
     def work(folder: Path, progress: Any) -> None:
         trials = try_engine(
@@ -243,16 +253,18 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
     return Compiled(made.engine, made.step, facts)
 
 
-def tolerances(expected: list[Feed], output_steps: dict[str, float]) -> dict[str, float]:
-    """By how much each output may differ from its golden one: two steps where it is quantised, else 1e-4 of it."""
+def tolerances(expected: list[Feed], network: PressedNetwork) -> dict[str, float]:
+    """By how much each output may differ from its golden one: two steps where it is quantised, else 1e-4 of it.
+
+    Where activations are rounded inside, one rounding the other way may move a float output by about a per cent;
+    products of two-bit weights round all of them anew.
+    """
     found = {}
     for name in expected[0]:
-        if name in output_steps:
-            found[name] = (MOST_STEPS + 1e-3) * output_steps[name]
-            continue
-        # An int8 network with a float end: one rounding the other way inside may move it by about a per cent.
-        share = 0.02 if output_steps else TOLERANCE
-        found[name] = share * max(magnitude(outputs[name]) for outputs in expected)
+        share = ROUNDED if network.steps or network.rounds else TOLERANCE
+        steps = (MOST_STEPS + 1e-3) * network.steps.get(name, 0.0)
+        largest = max(magnitude(outputs[name]) for outputs in expected)
+        found[name] = max(steps, TWO_BIT * largest) if network.two_bit else steps or share * largest
     return found
 
 

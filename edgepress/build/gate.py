@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from edgepress.recipe import GateLimits
 from edgepress.samples import Feed, Samples
 
 _BLOCK = 16
+_LOST = "accuracy lost"
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ def judge(
         given += run_graph(pressed, block)
         progress(min(start + _BLOCK, len(feeds)), len(feeds), "comparing")
     if scores and samples.classes:
+        rows = np.size(samples.classes[0])
         figures = [
             _accuracy_lost(expected, given, samples.classes, scores, limits),
-            _agreement(expected, given, scores, None),
+            _agreement(expected, given, scores, None, rows),
         ]
     elif scores:
         figures = [_agreement(expected, given, scores, limits), _noise(scores, expected, given, limits)]
@@ -74,34 +77,40 @@ def judge(
         basis += "; without labels, agreement and noise stand in for accuracy"
     verdict = "passes" if passed else "does not pass"
     judged = [figure for figure in figures if figure.limit or not figure.passed]
-    told = ", ".join(
-        f"{one.name} {_show(one.value, one.unit)} (limit {_show(one.limit, one.unit)})" for one in judged
-    )
+    told = ", ".join(map(_told, judged))
     sentence = f"{verdict}: {told}, on {basis}"
     return Judgement(passed, sentence, tuple(figures))
 
 
-def _first(outputs: Feed, scores: str) -> int:
-    return int(np.argmax(outputs[scores].reshape(-1)))
+def _first(outputs: Feed, scores: str, rows: int = 1) -> np.ndarray:
+    """The first choice of each row of scores: one for all of them, or one for each token."""
+    found: np.ndarray = np.argmax(outputs[scores].reshape(rows, -1), 1)
+    return found
 
 
-def _agreement(expected: list[Feed], given: list[Feed], scores: str, limits: GateLimits | None) -> GateFigure:
-    same = [_first(a, scores) == _first(b, scores) for a, b in zip(expected, given, strict=True)]
-    share = sum(same) / len(same)
+def _agreement(
+    expected: list[Feed], given: list[Feed], scores: str, limits: GateLimits | None, rows: int = 1
+) -> GateFigure:
+    same = [_first(a, scores, rows) == _first(b, scores, rows) for a, b in zip(expected, given, strict=True)]
+    share = float(np.mean(same))
     limit = limits.agreement if limits else 0.0
     return GateFigure("agreement with the float network", share, limit, "share", share >= limit)
 
 
 def _accuracy_lost(
-    expected: list[Feed], given: list[Feed], classes: tuple[int, ...], scores: str, limits: GateLimits
+    expected: list[Feed],
+    given: list[Feed],
+    classes: Sequence[int | list[int]],
+    scores: str,
+    limits: GateLimits,
 ) -> GateFigure:
     def accuracy(outputs: list[Feed]) -> float:
-        return sum(_first(one, scores) == label for one, label in zip(outputs, classes, strict=True)) / len(
-            classes
-        )
+        right = [np.reshape(label, -1) for label in classes]
+        found = [_first(one, scores, len(label)) == label for one, label in zip(outputs, right, strict=True)]
+        return float(np.mean(found))
 
     lost = accuracy(expected) - accuracy(given)
-    return GateFigure("accuracy lost", lost, limits.accuracy_drop, "share", lost <= limits.accuracy_drop)
+    return GateFigure(_LOST, lost, limits.accuracy_drop, "share", lost <= limits.accuracy_drop)
 
 
 def _noise(name: str, expected: list[Feed], given: list[Feed], limits: GateLimits) -> GateFigure:
@@ -110,6 +119,13 @@ def _noise(name: str, expected: list[Feed], given: list[Feed], limits: GateLimit
     return GateFigure(
         f"signal-to-noise ratio of {name}", value, limits.sqnr_db, "dB", value >= limits.sqnr_db
     )
+
+
+def _told(figure: GateFigure) -> str:
+    limit = _show(figure.limit, figure.unit)
+    if figure.name == _LOST and figure.value < 0:
+        return f"accuracy gained {_show(-figure.value, figure.unit)} (limit: {limit} lost)"
+    return f"{figure.name} {_show(figure.value, figure.unit)} (limit {limit})"
 
 
 def _show(value: float, unit: str) -> str:

@@ -14,6 +14,9 @@ class Listener(Protocol):
     def progress(self, done: int, total: int, what: str = "") -> None:
         """The running step is ``done`` of ``total``."""
 
+    def kept(self, step: str, what: str) -> None:
+        """The running step can go on from here: ``what`` says where that is, as in ``step 400 of 2000, loss 0.31``."""
+
     def finished(self, step: str, seconds: float, cached: bool, figure: str) -> None:
         """A step is done; ``figure`` is its result in a few words."""
 
@@ -28,6 +31,9 @@ class Silent:
         pass
 
     def progress(self, done: int, total: int, what: str = "") -> None:
+        pass
+
+    def kept(self, step: str, what: str) -> None:
         pass
 
     def finished(self, step: str, seconds: float, cached: bool, figure: str) -> None:

@@ -15,14 +15,16 @@ from edgepress.build import steps
 from edgepress.build.assemble import assemble, pool
 from edgepress.build.cache import StepCache
 from edgepress.build.choice import choose_engine
+from edgepress.build.data import check_data, folder_labels, training_method
 from edgepress.build.engines import compile_all, wanted_engines
 from edgepress.build.job import PART, Done, Job, Planned
 from edgepress.build.listener import Listener, Silent
 from edgepress.build.lock import lock_path, read_lock, write_lock
 from edgepress.build.press import calibration_samples, choose_network, specs
+from edgepress.build.train import check_training, trained_network
 from edgepress.bundle import Check, Manifest, verified
 from edgepress.bundle.writer import remove_partials, write_bundle
-from edgepress.errors import DataError, MissingExtraError, TargetError, UsageError
+from edgepress.errors import MissingExtraError, TargetError, UsageError
 from edgepress.inputs import ArrayInput, ImageInput, InputKind
 from edgepress.methods import configure, find_method, method_names
 from edgepress.outputs import ArrayOutput, OutputKind, ScoresOutput
@@ -36,7 +38,10 @@ from edgepress.tensor import TensorSpec
 
 _ABOUT = {
     "export": "export the model to ONNX",
+    "data": "decode the examples",
+    "train": "train the network",
     "press": "compress the network",
+    "rest": "press the layers left to int8",
     "gate": "hold it against the float network",
     "speed": "see whether it is slower",
     "golden": "make the golden examples",
@@ -103,7 +108,12 @@ def plan(recipe: Recipe, cache: StepCache | None = None) -> tuple[Path, list[Pla
     wanted = wanted_engines(job)
     with contextlib.suppress(Planned):
         _run(job)
-    names = ["export", "press"]
+    names = ["export"]
+    if training_method(recipe.method) is not None:
+        names += [*(["data"] if Path(recipe.data).is_dir() and recipe.data else []), "train"]
+        names += ["press", "rest"]
+    else:
+        names += ["press"]
     names += (
         ["press", "gate", "speed"] if recipe.method == "auto" else ["gate"] if recipe.method != "none" else []
     )
@@ -133,13 +143,13 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
         )
     if recipe.options:
         configure(find_method(recipe.method), recipe.options)
-    if recipe.data and not Path(recipe.data).is_dir():
-        raise DataError(f"{recipe.data} is no folder; give one that holds examples with --data")
+    method = training_method(recipe.method)
+    check_data(recipe.data, method, recipe.method)
     target = load_target(recipe.target)
     given = tuple(
         TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape
     )
-    source = _described(resolve(recipe.model, given), recipe)
+    source = _described(resolve(recipe.model, given, recipe.weights), recipe)
     name = recipe.name or source.name
     output = Path(recipe.output or f"{name}-{target.name}.edge")
     if output.exists() and not output.is_file():
@@ -151,6 +161,8 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     job = Job(
         recipe, source, target, cache, listener, locked=read_lock(lock_path(output)) if recipe.on else {}
     )
+    if method is not None:
+        check_training(job, method)
     wanted_engines(job)  # a wrong name is said before an hour's work, not after
     return job, output
 
@@ -176,9 +188,14 @@ def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("building a bundle", package, "build")
     exported, inputs, outputs = _export(job)
+    job.source = dataclasses.replace(job.source, labels=folder_labels(job, outputs))
     kinds, meaning = _meaning(job, inputs, outputs)
     scores = next((name for name, kind in meaning.items() if isinstance(kind, ScoresOutput)), "")
-    network = choose_network(job, exported, kinds, scores)
+    method = training_method(job.recipe.method)
+    if method is None:
+        network = choose_network(job, exported, kinds, scores)
+    else:
+        exported, network = trained_network(job, exported, method, kinds, scores)
     samples = calibration_samples(job, network.inputs, kinds, half=1)
     graph = network.step.folder / steps.GRAPH
     golden = job.step(

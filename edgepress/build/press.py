@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepress.build import steps
+from edgepress.build.data import samples_of, training_sets
 from edgepress.build.job import Done, Job
 from edgepress.bundle import Check
 from edgepress.errors import CheckError, SourceError
@@ -30,6 +31,7 @@ class PressedNetwork:
         inputs, outputs: its tensors.
         steps: the size of one step of each quantised output.
         facts: what the method says of its work, and why it was chosen.
+        rounds: whether activations are rounded to integers somewhere.
     """
 
     method: str
@@ -38,6 +40,12 @@ class PressedNetwork:
     outputs: tuple[TensorSpec, ...]
     steps: dict[str, float]
     facts: dict[str, Any]
+    rounds: bool = False
+
+    @property
+    def two_bit(self) -> bool:
+        """Whether ONNX Runtime may take its own products of two-bit weights."""
+        return bool(self.facts.get("config", {}).get("onnxruntime") == "two-bit")
 
 
 def calibration_samples(
@@ -48,6 +56,9 @@ def calibration_samples(
     scores: TensorSpec | None = None,
 ) -> Samples:
     """Examples to calibrate with (half 0) or to check with (half 1), with their classes where ``scores`` is given."""
+    if job.recipe.data and not Path(job.recipe.data).is_dir():
+        sets = training_sets(job, inputs, kinds, scores)
+        return samples_of((sets.train, sets.held_out)[half], inputs, job.recipe.samples)
     if job.recipe.data:
         classes = scores.shape[-1] if scores is not None and scores.shape else 0
         return from_folder(
@@ -73,18 +84,14 @@ def choose_network(job: Job, exported: Done, kinds: dict[str, InputKind], scores
         network = _press(job, exported, wanted, job.recipe.options, kinds)
         if wanted == "none":
             return network
-        passed, sentence = _gate(job, exported, network, kinds, scores)
-        if not passed:
-            raise CheckError(
-                f"{sentence}; allow more under [gate] in the recipe, calibrate with more --data, or use --method auto"
-            )
-        return dataclasses.replace(network, facts={**network.facts, "gate": sentence})
+        more = "calibrate with more --data, or use --method auto"
+        return gated(job, exported, network, gate_samples(job, network, kinds, scores), scores, more)
     plain = _press(job, exported, "none", {}, kinds)
     try:
         network = _press(job, exported, "int8", {}, kinds)
     except SourceError as error:
         return _kept_in_float(job, plain, str(error).partition(";")[0])
-    passed, sentence = _gate(job, exported, network, kinds, scores)
+    passed, sentence = _gate(job, exported, network, gate_samples(job, network, kinds, scores), scores)
     if not passed:
         return _kept_in_float(job, plain, f"int8 {sentence}")
     slower, speed = _slower(job, plain, network, kinds)
@@ -134,15 +141,44 @@ def _press(
     calibration = {"calibrated on": samples.origin} if method.needs_data else {}
     described = {"name": name, "config": encode(config), "facts": facts["facts"], **calibration}
     return PressedNetwork(
-        name, done, specs(facts["inputs"]), specs(facts["outputs"]), facts["steps"], described
+        name,
+        done,
+        specs(facts["inputs"]),
+        specs(facts["outputs"]),
+        facts["steps"],
+        described,
+        facts["rounds"],
     )
 
 
-def _gate(
-    job: Job, exported: Done, network: PressedNetwork, kinds: dict[str, InputKind], scores: str
-) -> tuple[bool, str]:
+def gate_samples(job: Job, network: PressedNetwork, kinds: dict[str, InputKind], scores: str) -> Samples:
+    """Examples to check with, with their classes where the network gives scores and the examples tell."""
     tensor = next((spec for spec in network.outputs if spec.name == scores), None)
-    samples = calibration_samples(job, network.inputs, kinds, half=1, scores=tensor)
+    return calibration_samples(job, network.inputs, kinds, half=1, scores=tensor)
+
+
+def gated(
+    job: Job, reference: Done, network: PressedNetwork, samples: Samples, scores: str, more: str
+) -> PressedNetwork:
+    """The network, where it loses no more against the float one than the recipe allows.
+
+    Args:
+        reference: the float network.
+        scores: the output with class scores; may be empty.
+        more: what else the user can do, for the message.
+
+    Raises:
+        CheckError: it loses more.
+    """
+    passed, sentence = _gate(job, reference, network, samples, scores)
+    if not passed:
+        raise CheckError(f"{sentence}; allow more under [gate] in the recipe, {more}")
+    return dataclasses.replace(network, facts={**network.facts, "gate": sentence})
+
+
+def _gate(
+    job: Job, exported: Done, network: PressedNetwork, samples: Samples, scores: str
+) -> tuple[bool, str]:
 
     def work(folder: Any, progress: Any) -> None:
         from edgepress.build.gate import judge

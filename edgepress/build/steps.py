@@ -6,7 +6,7 @@ Heavy libraries are imported inside the step that needs them: a build whose step
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,21 +25,24 @@ if TYPE_CHECKING:
 
 GRAPH = "graph.onnx"
 FACTS = "facts.json"
+ROUNDED = 1e-5  # how near a graph that rounds activations comes to torch where none rounds the other way
 
 
 def export(source: Source, target: Target, example: Feed | None, folder: Path, progress: Progress) -> None:
     """Source → a clean float graph that the target's runtime takes, and how it compares with the original."""
     progress(0, 1, "loading the model")
     model = source.load()
-    limits = {"max_opset": target.runtime.max_opset, "max_ir": target.runtime.max_ir}
     if source.kind == "torch":
         need("onnxscript", "exporting a torch module")
         from edgepress.exporters.torch_onnx import export_module
+        from edgepress.nn.ternary_frozen import freeze, has_ternary
 
         progress(0, 1, "torch to ONNX")
+        rounds = has_ternary(model)  # trained by the user's own script
         exported = export_module(
-            model, source.inputs, example_inputs=example, output_names=source.outputs or None, **limits
-        )
+            freeze(model) if rounds else model, source.inputs, example_inputs=example,
+            output_names=source.outputs or None, rounds=rounds, **limits(target),
+        )  # fmt: skip
         graph = exported.model
         facts: dict[str, Any] = {"comparison": encode(exported.comparison), "against": "torch"}
     else:
@@ -49,11 +52,16 @@ def export(source: Source, target: Target, example: Feed | None, folder: Path, p
 
         progress(0, 1, "reading the graph")
         original = fix_shapes(read_onnx(model), source.inputs)
-        graph = lower_ir_opset(tidy(original), **limits)
+        graph = lower_ir_opset(tidy(original), **limits(target))
         facts = {"comparison": _compare_graphs(original, graph), "against": "the ONNX file"}
     inputs, outputs = graph_specs(graph)
     write_graph(folder / GRAPH, graph)
     write_facts(folder, {**facts, "inputs": encode(inputs), "outputs": encode(outputs)})
+
+
+def limits(target: Target) -> dict[str, int]:
+    """The newest graphs that the target's runtime reads, as exporters take them."""
+    return {"max_opset": target.runtime.max_opset, "max_ir": target.runtime.max_ir}
 
 
 def press(
@@ -71,11 +79,15 @@ def press(
     method = find_method(method_name)
     feeds = calibration.load() if method.needs_data else []
     pressed = method.press(read_graph(graph_path), feeds, config, target.activations, progress)
-    graph = pressed.graph
+    write_pressed(folder, pressed.graph, pressed.facts)
+
+
+def write_pressed(folder: Path, graph: onnx.ModelProto, facts: Mapping[str, Any], **more: Any) -> None:
+    """Write a pressed graph, what its method has to say, its tensors, and more facts."""
     inputs, outputs = graph_specs(graph)
     write_graph(folder / GRAPH, graph)
-    facts = {"facts": dict(pressed.facts), "inputs": encode(inputs), "outputs": encode(outputs)}
-    write_facts(folder, {**facts, "steps": output_steps(graph)})
+    told = {"facts": dict(facts), "inputs": encode(inputs), "outputs": encode(outputs), **more}
+    write_facts(folder, {**told, "steps": output_steps(graph), "rounds": rounds(graph)})
 
 
 def golden(
@@ -139,6 +151,13 @@ def output_steps(graph: onnx.ModelProto) -> dict[str, float]:
         if node is not None and node.op_type == "DequantizeLinear" and node.input[1] in constants:
             steps[output.name] = float(np.max(numpy_helper.to_array(constants[node.input[1]])))
     return steps
+
+
+def rounds(graph: onnx.ModelProto) -> bool:
+    """Whether a graph rounds activations to integers: engines may then round one the other way."""
+    return any(
+        node.op_type in ("QuantizeLinear", "MatMulInteger", "ConvInteger") for node in graph.graph.node
+    )
 
 
 def graph_specs(graph: onnx.ModelProto) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

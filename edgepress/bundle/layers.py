@@ -47,6 +47,9 @@ class KernelLayer:
         weight_bytes: constants that it reads.
         activation_bytes: what else it reads, and what it writes.
         integer: whether it computes on 8-bit integers.
+        weight_bits: of each weight that is −1, 0 or 1 as it is stored, what fills the last registers counted;
+            None for other weights.
+        left: why such weights are not stored at two bits; empty where they are.
         instructions: of one inference, where an emulator counted them; None elsewhere.
     """
 
@@ -63,6 +66,8 @@ class KernelLayer:
     weight_bytes: int = 0
     activation_bytes: int = 0
     integer: bool = False
+    weight_bits: float | None = None
+    left: str = ""
     instructions: int | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +75,8 @@ class KernelLayer:
             value = getattr(self, field.name)
             if type(value) is int and not 0 <= value <= _LARGEST_COUNT:
                 raise ValueError(f"{field.name} is {str(value)[:20]}")
+        if self.weight_bits is not None and not 0 <= self.weight_bits <= _LARGEST_COUNT:
+            raise ValueError(f"weight_bits is {self.weight_bits}")
 
     @property
     def bytes(self) -> int:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from edgepress.cli.draw import Drawing
+from edgepress.cli.draw import KEPT, Drawing
 from edgepress.cli.interruptible import run_interruptible
 from edgepress.cli.main import INTERRUPTED, guarded
 from edgepress.cli.table import echo_json
@@ -26,9 +27,25 @@ _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
 @click.option(
     "--target", help="A board (edgepress targets lists them) or a path to its .toml; host by default."
 )
+@click.option(
+    "--weights",
+    type=click.Path(),
+    help="A checkpoint for torch code: a .safetensors file, or a folder as Hugging Face's libraries write it.",
+)
 @click.option("-o", "--output", type=click.Path(), help="The bundle to write; NAME-TARGET.edge by default.")
-@click.option("--method", help="auto (default), none, int8, or the name of another method.")
-@click.option("--data", type=click.Path(), help="A folder of examples to calibrate and check with.")
+@click.option("--method", help="auto (default), none, int8, ternary, or the name of another method.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the method, as under [options] in a recipe: steps=4000.",
+)
+@click.option(
+    "--data",
+    type=click.Path(),
+    help="A folder of examples to calibrate, check or train with; to train also file.py:callable or digits.",
+)
 @click.option("--samples", type=click.IntRange(min=1), help="How many examples are used, at most.")
 @click.option(
     "--input",
@@ -100,9 +117,17 @@ def command(ctx: click.Context, /, model: str | None, dry_run: bool, as_json: bo
     code, kept = run_interruptible(lambda tell: guarded(lambda: _build(recipe, as_json, tell), bool(ctx.obj)))
     if kept is not None:
         _sweep(recipe)
-        steps_kept = f"kept the finished steps {', '.join(kept)}" if kept else "no step was finished"
-        click.echo(f"\nedgepress: stopped; {steps_kept}; the next build goes on from there", err=True)
+        click.echo(f"\nedgepress: stopped; {_told(kept)}; the next build goes on from there", err=True)
     ctx.exit(code)
+
+
+def _told(lines: list[str]) -> str:
+    """What a stopped build leaves, of what it told."""
+    finished = [line for line in lines if not line.startswith(KEPT)]
+    said = f"kept the finished steps {', '.join(finished)}" if finished else "no step was finished"
+    if lines and lines[-1].startswith(KEPT):
+        said += f", and the training up to {lines[-1].removeprefix(KEPT).partition(',')[0]}"
+    return said
 
 
 def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
@@ -146,9 +171,11 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
     changes: dict[str, Any] = {}
     if model and not model.endswith(".toml"):
         changes["model"] = model
-    for name in ("target", "output", "method", "data", "samples", "labels", "on"):
+    for name in ("weights", "target", "output", "method", "data", "samples", "labels", "on"):
         if given[name] is not None:
             changes[name] = given[name]
+    if given["options"]:
+        changes["options"] = {**recipe.options, **dict(map(read_option, given["options"]))}
     if given["engines"] is not None:
         changes["engines"] = tuple(name.strip() for name in given["engines"].split(",") if name.strip())
     inputs = dict(recipe.inputs)
@@ -170,6 +197,17 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
         return dataclasses.replace(recipe, **changes)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
+
+def read_option(text: str) -> tuple[str, Any]:
+    """``key=value`` with the value as TOML writes it; what is no TOML is a text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise UsageError(f"--option {text!r} is no KEY=VALUE, such as steps=4000")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return key.strip(), value.strip()
 
 
 def _kind(given: dict[str, Any]) -> InputKind | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -14,13 +13,14 @@ import click
 
 from edgepress.cli.number import a_number
 from edgepress.cli.table import columns, echo_json, size
-from edgepress.errors import StorageError, UsageError
+from edgepress.errors import StorageError
 from edgepress.paths import cache_dir
 
 # What can be made again in seconds; which bundles this machine built ("trusted") cannot, and measured tiles
 # ("tuning") only in minutes.
 _KINDS = {
     "steps": "finished steps of builds",
+    "training": "checkpoints of trainings that were stopped",
     "zig": "the cross compiler's own cache",
     "hwbench": "this machine's peaks",
     "layers": "times of bundles' layers on this machine",
@@ -74,27 +74,20 @@ def _alone(folder: Path) -> Iterator[None]:
     Raises:
         UsageError: a build is running.
     """
-    from edgepress.build.cache import LOCK
+    from edgepress.build.cache import LOCK, alone
 
     if not folder.is_dir():
         yield
         return
-    try:
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise StorageError(
-            f"the cache {folder} cannot be cleaned ({error.strerror}); check whose it is"
-        ) from None
-    try:
+    with contextlib.ExitStack() as held:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UsageError(
-                "a build is running and needs the cache; clean it when the build has ended"
+            busy = "a build is running and needs the cache; clean it when the build has ended"
+            held.enter_context(alone(folder / LOCK, busy))
+        except OSError as error:
+            raise StorageError(
+                f"the cache {folder} cannot be cleaned ({error.strerror}); check whose it is"
             ) from None
         yield
-    finally:
-        os.close(lock)
 
 
 def _clean(folder: Path, limit: float | None) -> tuple[int, int]:

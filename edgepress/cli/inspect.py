@@ -6,7 +6,9 @@ import click
 
 from edgepress.bundle import Bundle, Part, open_bundle
 from edgepress.cli.layers import kernel_lines, layer_data, layer_pages
+from edgepress.cli.precision import FACT, precision_table
 from edgepress.cli.table import columns, echo_json, printable, shape, size
+from edgepress.cli.trained import FACTS, trained_pages
 from edgepress.records import encode
 
 
@@ -45,9 +47,18 @@ def describe(bundle: Bundle) -> str:
         ["identity", bundle.identity],
     ]
     sections = [columns(facts)]
-    for title, record in (("source", manifest.source), ("method", manifest.method)):
+    method, reported = dict(manifest.method), manifest.method.get("facts")
+    pages: list[str] = []
+    if isinstance(reported, dict):
+        precisions = precision_table(reported)  # says more than which layers were left
+        told = {key: value for key, value in reported.items() if not (precisions and key == "left")}
+        pages = [*trained_pages(told), *([precisions] if precisions else [])]
+        left_out = (*FACTS, FACT) if pages else ()
+        method["facts"] = {key: value for key, value in reported.items() if key not in left_out}
+    for title, record in (("source", manifest.source), ("method", method)):
         rows = [[printable(key), _flat(value)] for key, value in record.items()]
         sections.append(f"{title}\n{columns(rows, indent='  ')}")
+    sections += pages
     sections += [_part(bundle, name, part) for name, part in manifest.parts.items()]
     rows = [["member", "size", "SHA-256"]]
     rows += [[name, size(member.bytes), member.sha256[:16]] for name, member in manifest.members.items()]

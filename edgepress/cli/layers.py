@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepress.bundle import Bundle
 from edgepress.bundle.layers import KernelLayer, layers_of
-from edgepress.cli.layer_table import counted_table, timed_table, tuned_line
+from edgepress.cli.layer_table import bits_lines, counted_table, timed_table, tuned_line
 from edgepress.cli.table import columns, printable
 
 _MEASURE_PEAK = "edgepress hwbench measures this machine's peak, which shows how far each layer is from it"
@@ -45,7 +45,11 @@ def layer_pages(bundle: Bundle) -> str:
             notes = [] if any(layer.roof for layer in times.layers) else [_MEASURE_PEAK]
         else:
             table, notes = counted_table(layers), []
-        pages.append("\n".join([head, table, *tuned_line(layers), *_origins(layers, times.how), *notes]))
+        pages.append(
+            "\n".join(
+                [head, table, *tuned_line(layers), *bits_lines(layers), *_origins(layers, times.how), *notes]
+            )
+        )
     return "\n\n".join(pages) or "no engine of this bundle tells of its layers; build it again to see them"
 
 

@@ -43,6 +43,7 @@ INTERRUPTED = 130
 # By the name that Python imports: the distribution, and the extra that brings it (empty: the base install).
 _PACKAGES = {
     "PIL": ("pillow", ""), "onnxruntime": ("onnxruntime", ""), "numpy": ("numpy", ""),
+    "safetensors": ("safetensors", "train"),
     "torch": ("torch", "build"), "onnx": ("onnx", "build"), "onnxscript": ("onnxscript", "build"),
     "tvm": ("apache-tvm", "build"), "unicorn": ("unicorn", "build"), "elftools": ("pyelftools", "build"),
     "skimage": ("scikit-image", "build"), "ziglang": ("ziglang", "build"), "wasmtime": ("wasmtime", "build"),

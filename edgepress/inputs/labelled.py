@@ -49,6 +49,13 @@ class LabelledFiles:
         return LabelledFiles(tuple(self.files[index] for index in kept), classes, self.origin)
 
 
+def sub_folders(folder: Path) -> tuple[str, ...]:
+    """The names of a folder's sub-folders in order, hidden ones left out."""
+    return tuple(
+        sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    )
+
+
 def find_labelled(
     folder: Path, kind: str, names: Sequence[str], count: int, table: Path | None = None
 ) -> LabelledFiles:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -62,8 +64,24 @@ class LearnedRange(torch.nn.Module):
         """Any shape; the same shape, ``(clip(round(x / step) + zero, 0, 255) − zero) · step``."""
         if self.training:
             self.watch(x)
-        step, zero = self.step_and_zero()
-        held = torch.clamp(x, -zero * step, (255 - zero) * step)
-        rounded = (held / step).round() * step
-        soft = held if phase == 1.0 else x + phase * (held - x)
-        return soft + phase * (rounded - held).detach()
+        step, zero = (float(each) for each in self.step_and_zero())
+        return _Stepped.apply(x, -zero * step, (255 - zero) * step, step, phase)  # type: ignore[no-any-return, no-untyped-call]
+
+
+class _Stepped(torch.autograd.Function):
+    """Clipping and rounding in few passes over the activations, which take a good part of a training step."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: float, high: float, step: float, phase: float) -> Tensor:
+        held = torch.clamp(x, low, high)
+        ctx.save_for_backward(held.eq(x))
+        ctx.phase = phase
+        held.div_(step).round_().mul_(step)
+        return held if phase == 1.0 else torch.lerp(x, held, phase)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (inside,) = ctx.saved_tensors
+        (gradient,) = gradients
+        kept = gradient * inside
+        return kept if ctx.phase == 1.0 else torch.lerp(gradient, kept, ctx.phase), None, None, None, None

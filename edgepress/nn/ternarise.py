@@ -46,7 +46,8 @@ def ternarise(
         The layers left, each with the reason; they can still be quantised to eight bits.
 
     Raises:
-        SourceError: a weight is NaN or infinite, or no layer can be replaced.
+        SourceError: a weight is NaN, infinite or all zero, more than half of it is zero and its median is the
+            measure, or no layer can be replaced.
         UsageError: a pattern of ``skip`` fits no layer.
     """
     how = how or Ternary()
@@ -59,6 +60,7 @@ def ternarise(
     for pattern in skip:
         if not any(fnmatch.fnmatchcase(name, pattern) for name, _ in layers):
             raise UsageError(f"no layer to leave is called {pattern!r}; use names that named_modules() lists")
+    uncalled = {id(m.out_proj) for m in module.modules() if isinstance(m, nn.MultiheadAttention)}
     embeddings = {id(m.weight): m for m in module.modules() if isinstance(m, nn.Embedding)}
     kept: list[Kept] = []
     for place, (name, layer) in enumerate(layers):
@@ -71,11 +73,14 @@ def ternarise(
             why = "the first layer"
         elif skip_last and place == len(layers) - 1:
             why = "the last layer"
+        elif id(layer) in uncalled:
+            why = "torch's attention takes its weight without calling it"
         else:
             why = _unfit(layer, smallest)
         if why:
             kept.append(Kept(name, why))
             continue
+        _refuse_zeros(name, layer.weight, how)
         parent, _, own = name.rpartition(".")
         if not own:
             raise SourceError("the network is a single layer; put it into a module of yours")
@@ -85,9 +90,33 @@ def ternarise(
     if len(kept) == len(layers):
         raise SourceError(
             f"no layer of {type(module).__name__} can become ternary"
-            + (f" ({kept[0].name}: {kept[0].why})" if kept else "; it has no linear or convolutional layer")
+            + (
+                f" ({kept[0].name}: {kept[0].why}); look at skip_first, skip_last, smallest and skip"
+                if kept
+                else "; it has no linear or convolutional layer"
+            )
         )
+    _leave_fast_paths(module)
     return tuple(kept)
+
+
+def _leave_fast_paths(module: nn.Module) -> None:
+    """Let torch's encoder layers call the layers in them: in evaluation they would compute with the float weights."""
+    for layer in module.modules():
+        if isinstance(layer, nn.TransformerEncoderLayer):
+            layer.activation_relu_or_gelu = 0  # what its fast path asks for, and nothing else
+
+
+def _refuse_zeros(name: str, weight: torch.Tensor, how: Ternary) -> None:
+    if not bool(weight.any()):
+        raise SourceError(
+            f"the weight of {name} is all zero, which has no ternary form; train it first, or leave it with skip"
+        )
+    if how.measure == "median" and int((weight == 0).sum()) * 2 > weight.numel():
+        raise SourceError(
+            f"more than half of the weight of {name} is zero, so that its median gives no scale; take "
+            "measure = 'mean'"
+        )
 
 
 def _unfit(layer: nn.Linear | nn.Conv1d | nn.Conv2d, smallest: int) -> str:

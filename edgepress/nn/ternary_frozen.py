@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from edgepress.errors import SourceError
 from edgepress.nn import ternary_onnx
 from edgepress.nn.activations import ROW_LEVELS, row_scale
 from edgepress.nn.ternary_layers import Layer, TernaryConv1d, TernaryConv2d, TernaryLinear
@@ -155,6 +156,11 @@ def _numbers(padding: Any) -> tuple[int, ...]:
     return tuple(padding)
 
 
+def has_ternary(module: nn.Module) -> bool:
+    """Whether a network has ternary layers, in training or frozen."""
+    return any(isinstance(layer, Layer | FrozenTernary) for layer in module.modules())
+
+
 def freeze(module: nn.Module) -> nn.Module:
     """A copy of a trained network for export: ternary layers frozen, batch normalisation after them folded.
 
@@ -162,15 +168,17 @@ def freeze(module: nn.Module) -> nn.Module:
     the layer; elsewhere it stays a multiplication of its own.
 
     Raises:
-        ValueError: a layer has a NaN weight.
+        SourceError: a layer has a weight that is NaN, infinite or all zero.
     """
     module = copy.deepcopy(module).eval()
     followers = _followers(module)
     for name, layer in list(module.named_modules()):
-        if not isinstance(layer, TernaryLinear | TernaryConv1d | TernaryConv2d):
+        if not isinstance(layer, Layer):
             continue
         if not bool(torch.isfinite(layer.weight).all()):
-            raise ValueError(f"the weight of {name} holds NaN or infinity")
+            raise SourceError(f"the weight of {name} holds NaN or infinity; train it again")
+        if not bool(layer.weight.any()):
+            raise SourceError(f"the weight of {name} is all zero; train it again, or leave it as it was")
         frozen = FrozenTernary.of(layer)
         norm = followers.get(name)
         if norm is not None:

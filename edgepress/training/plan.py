@@ -25,6 +25,7 @@ class Plan:
         precision: ``float32``, or ``bfloat16`` where operators allow it (parameters stay float32).
         every: steps between evaluations and checkpoints; 0 is a twentieth of all.
         patience: evaluations without a better score after which training ends; 0 goes on to the end.
+        patience_from: the share of steps before which scores do not count for that.
         seed: of initial weights, order, augmentation and dropout.
     """
 
@@ -41,6 +42,7 @@ class Plan:
     precision: Literal["float32", "bfloat16"] = "float32"
     every: int = 0
     patience: int = 0
+    patience_from: float = 0.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -54,7 +56,7 @@ class Plan:
         ):
             if not getattr(self, name) >= low:
                 raise ValueError(f"{name} is at least {low}, not {getattr(self, name)}")
-        for name in ("warmup", "floor", "decay_until"):
+        for name in ("warmup", "floor", "decay_until", "patience_from"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is from 0 to 1, not {getattr(self, name)}")
         if not (self.rate > 0 and math.isfinite(self.rate)):

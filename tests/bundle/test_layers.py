@@ -17,7 +17,7 @@ NAMES = st.text(max_size=20)
 COUNTS = st.integers(0, 1 << 62)
 LAYERS = st.builds(
     KernelLayer, NAMES, NAMES, NAMES, st.lists(NAMES, max_size=3).map(tuple), NAMES, NAMES, st.booleans(),
-    COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, st.booleans(), st.none() | COUNTS,
+    COUNTS, COUNTS, COUNTS, COUNTS, COUNTS, st.booleans(), st.none() | st.floats(0, 32), NAMES, st.none() | COUNTS,
 )  # fmt: skip
 
 
@@ -41,6 +41,7 @@ def test_work_for_each_byte() -> None:
         json.dumps({"layers": [{"name": "a", "op": "b", "kernel": "c", "macs": -1}]}).encode(),
         json.dumps({"layers": [{"name": "a", "op": "b", "kernel": "c", "macs": 1 << 70}]}).encode(),
         json.dumps({"layers": [{"name": "a", "op": "b", "kernel": "c", "macs": True}]}).encode(),
+        b'{"layers": [{"name": "a", "op": "b", "kernel": "c", "weight_bits": NaN}]}',
         b" " * ((8 << 20) + 1),
     ],
 )  # fmt: skip

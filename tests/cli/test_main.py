@@ -164,6 +164,7 @@ def test_ctrl_c_ends_with_130_within_a_second(tiny_bundle: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "edgepress", "run", str(tiny_bundle), "-"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=root,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells' background jobs ignore it
     ) as waiting:  # fmt: skip
         time.sleep(1.5)
         start = time.perf_counter()

@@ -75,7 +75,8 @@ def _operators(family: str, kind: type) -> list[Operator]:
     return [Operator(case, kind, seed) for seed, case in enumerate(FAMILIES[family])]
 
 
-def _agree(operators: list[Operator], found: dict[str, Any]) -> None:
+def agree(operators: list[Operator], found: dict[str, Any]) -> None:
+    """What was found equals what NumPy says, and saturates here and there."""
     for operator in operators:
         expected = operator.expected()
         share = np.mean((expected == expected.min()) | (expected == expected.max()))
@@ -86,7 +87,7 @@ def _agree(operators: list[Operator], found: dict[str, Any]) -> None:
 AVX_VNNI = str(Path(__file__).with_name("x86-64-v3-vnni.toml"))
 
 
-def _native_boards() -> list[str]:
+def native_boards() -> list[str]:
     """This machine as it is, and the x86 levels that it runs: they differ in their dot products."""
     here = load_target("host").cpu
     boards = ("x86-64-v3", "x86-64-v4", AVX_VNNI)
@@ -94,7 +95,7 @@ def _native_boards() -> list[str]:
     return ["host", *(levels if here.arch == "x86_64" else [])]
 
 
-def _matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
+def matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
     """Boards by kinds of activation; a board's usual kind is tested always, the other where time allows."""
     made = []
     for board in boards:
@@ -106,16 +107,16 @@ def _matrix(boards: list[str], usual: dict[str, type]) -> list[Any]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
-    ("board", "kind"), _matrix(_native_boards(), {"host": np.uint8, "x86-64-v3": np.uint8})
+    ("board", "kind"), matrix(native_boards(), {"host": np.uint8, "x86-64-v3": np.uint8})
 )
 def test_kernels_equal_numpy(board: str, family: str, kind: type, tmp_path: Path) -> None:
     operators = _operators(family, kind)
     _, native = compiled(beside(operators), tmp_path, board)
-    _agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
+    agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("board", _native_boards(), ids=lambda board: Path(board).stem)
+@pytest.mark.parametrize("board", native_boards(), ids=lambda board: Path(board).stem)
 def test_sums_are_exact_at_the_ends_of_every_range(board: str, family: str, tmp_path: Path) -> None:
     # Weights of seven bits take other instructions than those of eight, where products are added in 16.
     ends = ((-64, 64), (-63, 63), (-127, 127), (-128, 127))
@@ -126,11 +127,11 @@ def test_sums_are_exact_at_the_ends_of_every_range(board: str, family: str, tmp_
         )
     ]
     _, native = compiled(beside(operators), tmp_path, board)
-    _agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
+    agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("board", "kind"), _matrix(["rpi4", "rpi5"], {"rpi4": np.uint8, "rpi5": np.int8}))
+@pytest.mark.parametrize(("board", "kind"), matrix(["rpi4", "rpi5"], {"rpi4": np.uint8, "rpi5": np.int8}))
 def test_kernels_equal_numpy_on_an_emulated_board(
     board: str, family: str, kind: type, tmp_path: Path
 ) -> None:
@@ -144,7 +145,7 @@ def test_kernels_equal_numpy_on_an_emulated_board(
         shared.read_bytes(), made.weights.read_bytes(), [given[spec.name] for spec in made.inputs], target
     )
     names = [spec.name for spec in made.outputs]
-    _agree(operators, dict(zip(names, result.outputs, strict=True)))
+    agree(operators, dict(zip(names, result.outputs, strict=True)))
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int8])
@@ -168,7 +169,7 @@ def test_an_image_is_quantised_where_it_is_read(case: Case, kind: type, tmp_path
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info("image", TensorProto.FLOAT, image.shape))
     kernels, native = compiled(model, tmp_path)
-    _agree([operator], native.run({"image": image}))
+    agree([operator], native.run({"image": image}))
     assert (kernels.layers[0].kernel == "planes") == (case.space[1] >= 16)
 
 
@@ -180,7 +181,7 @@ def test_every_number_of_threads_gives_the_same_bytes(tmp_path: Path) -> None:
     library = next(path for path in (tmp_path / "lib").glob("lib*") if path.suffix != ".a")
     for threads in (2, 5):
         native = NativeModel(library, kernels.weights.read_bytes(), threads=threads)
-        _agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
+        agree(operators, native.run({f"{o.name}x": o.input for o in operators}))
 
 
 def test_multiply_accumulates_are_those_of_the_network_not_of_its_padding(tmp_path: Path) -> None:

@@ -76,3 +76,25 @@ def test_plain_loops_lose_against_onnx_runtime_and_tiles_win() -> None:
             assert ratio is not None and ratio.value is not None and ratio.origin == "estimated"
             assert (ratio.value < 1) == wins
     assert aot_over_ort(nodes, nodes, 0, load_target("rpi4")) is None
+
+
+def test_ternary_kernels_win_by_what_was_measured_of_single_layers() -> None:
+    # Times that the benchmark of dense layers found on this processor, over those of ONNX Runtime on the graph.
+    peaks = Peaks("a processor", 64, "dot", (Peak(1, 271e9, 1092e9, 45e9, (CacheRead(32 << 20, 121e9),)),))
+    for rows, width, measured in (
+        (1, 2048, 1 / 4.95),
+        (1, 4096, 1 / 5.14),
+        (16, 2048, 1 / 1.4),
+        (64, 2048, 1 / 1.45),
+    ):
+        macs = rows * width * width
+        own, node = (
+            KernelLayer(
+                "a", "MatMulInteger", kernel, macs=macs, operations=2 * macs, integer=True,
+                weight_bytes=width * width // share, activation_bytes=5 * rows * width,
+            )
+            for kernel, share in (("ternary", 4), ("", 1))
+        )  # fmt: skip
+        ratio = aot_over_ort([own], [node], 0, load_target("x86-64-v4"), peaks)
+        assert ratio is not None and ratio.low is not None and ratio.high is not None
+        assert ratio.low < measured < ratio.high

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint, EntryPoints
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from onnx import helper
 
 from edgepress import methods
-from edgepress.errors import UsageError
+from edgepress.errors import MissingExtraError, UsageError
 from edgepress.methods import Part, Pressed, configure, find_method, method_names
 from edgepress.methods.int8 import Int8Config
 from edgepress.progress import silent
@@ -18,7 +19,7 @@ from tests.graph.graphs import build
 
 
 def test_the_built_in_ones() -> None:
-    assert set(method_names()) >= {"none", "int8"}
+    assert set(method_names()) >= {"none", "int8", "ternary"}
     with pytest.raises(UsageError, match=r"no method is called 'in8' .did you mean 'int8'"):
         find_method("in8")
 
@@ -40,6 +41,18 @@ def test_a_method_of_another_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "mine" in method_names() and find_method("mine").name == "none"
     with pytest.raises(UsageError, match="registered as function"):
         find_method("odd")
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [
+        name for name in sys.modules if name.startswith(("edgepress.methods.ternary", "edgepress.training"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(
+        MissingExtraError, match=r"ternary needs safetensors; install it with: pip install 'edgepress.train"
+    ):
+        find_method("ternary")
 
 
 def test_keys_are_checked() -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from edgepress.errors import SourceError
-from edgepress.nn.bitnet_checkpoint import load_bitnet, pack_codes, unpack_codes
+from edgepress.nn.bitnet_checkpoint import load_checkpoint, pack_codes, unpack_codes
 from edgepress.nn.ternary_frozen import FrozenTernary
 
 
@@ -53,7 +53,7 @@ def test_both_classes_compute_as_the_library_says(tmp_path: Path, kind: str) -> 
     found = _checkpoint(0.5 if kind == "autobitlinear" else 2.0)
     save_file(found, tmp_path / "model.safetensors")
     module = _network().eval()
-    load_bitnet(module, tmp_path / "model.safetensors", kind)  # type: ignore[arg-type]
+    load_checkpoint(module, tmp_path / "model.safetensors", kind)  # type: ignore[arg-type]
     layer = module[1]
     assert isinstance(layer, FrozenTernary)
     x = torch.randn(7, 16)
@@ -80,17 +80,17 @@ def test_both_classes_compute_as_the_library_says(tmp_path: Path, kind: str) -> 
         ({"9.weight": torch.zeros(3)}, "has '9.weight' beside"),
         ({"3.weight": None}, "lacks '3.weight'"),
         ({"3.weight": torch.zeros(5, 25)}, "does not fit"),
-        ({"1.weight": torch.zeros(24, 16)}, "no packed ternary weights"),
+        ({"1.weight": torch.zeros(24, 16)}, "has '1.weight_scale' beside"),
     ],
 )
 def test_what_does_not_fit_is_named(tmp_path: Path, change: dict[str, Tensor | None], message: str) -> None:
     found = {name: value for name, value in {**_checkpoint(1.0), **change}.items() if value is not None}
     save_file(found, tmp_path / "model.safetensors")
     with pytest.raises(SourceError, match=message):
-        load_bitnet(_network(), tmp_path / "model.safetensors")
+        load_checkpoint(_network(), tmp_path / "model.safetensors")
 
 
 def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 50)
     with pytest.raises(SourceError, match="no safetensors file"):
-        load_bitnet(_network(), tmp_path / "model.safetensors")
+        load_checkpoint(_network(), tmp_path / "model.safetensors")

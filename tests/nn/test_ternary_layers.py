@@ -77,7 +77,8 @@ def test_torch_the_frozen_network_and_its_graph_agree(activations: str, per_chan
         torch.testing.assert_close(given, wanted, rtol=1e-4, atol=1e-5)
     spec = TensorSpec("x", (1, 3, 12, 12), "float32")
     model = export_module(frozen, [spec], max_opset=20, max_ir=10, tolerance=0.05).model
-    codes = [np.frombuffer(t.raw_data, np.int8) for t in model.graph.initializer if t.data_type == 3]
+    weights = [t for t in model.graph.initializer if t.data_type == 3 and len(t.dims) > 1]
+    codes = [np.frombuffer(t.raw_data, np.int8) for t in weights]
     assert len(codes) == 3 and all(set(np.unique(each)) <= {-1, 0, 1} for each in codes)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -167,3 +168,37 @@ def test_one_dimension_freezes_too() -> None:
     x = torch.randn(4, 16, 30)
     with torch.no_grad():
         torch.testing.assert_close(frozen(x), module(x), atol=0.02, rtol=0.02)
+
+
+class _Reader(nn.Module):
+    """Scores the next of 9 tokens with torch's own encoder layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(9, 32)
+        self.layer = nn.TransformerEncoderLayer(32, 2, 64, dropout=0.0, batch_first=True)
+        self.last = nn.Linear(32, 9)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        scores: torch.Tensor = self.last(self.layer(self.table(tokens)))
+        return scores
+
+
+def test_torchs_encoder_layer_computes_with_ternary_weights_in_evaluation_too() -> None:
+    torch.manual_seed(0)
+    module = _Reader()
+    kept = {each.name: each.why for each in ternarise(module, skip_first=False)}
+    assert "without calling it" in kept["layer.self_attn.out_proj"] and set(kept) == {
+        "layer.self_attn.out_proj",
+        "last",
+    }
+    tokens = torch.randint(0, 9, (2, 7))
+    with torch.no_grad():
+        trained = module.train()(tokens)
+        torch.testing.assert_close(module.eval()(tokens), trained)
+        torch.testing.assert_close(freeze(module)(tokens), trained, rtol=1e-4, atol=1e-5)
+    spec = [TensorSpec("tokens", (1, 7), "int64")]
+    example = {"tokens": tokens[:1].numpy()}
+    export_module(
+        freeze(module), spec, example_inputs=example, max_opset=20, max_ir=10, tolerance=1e-5, rounds=True
+    )

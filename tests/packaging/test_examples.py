@@ -6,8 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from edgepress.build import build
+from edgepress.recipe import InputRecipe, Recipe
 from tests.bundles import LABELS
 from tests.structure.house import ROOT
 
@@ -62,3 +65,19 @@ def test_examples_without_arguments_say_how_they_are_used() -> None:
         done = example(name)
         assert done.returncode == 1
         assert "usage: python" in done.stderr
+
+
+def test_train_ternary_gives_what_edgepress_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHTS", str(tmp_path / "w.safetensors"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    done = example("train_ternary.py", "100")
+    assert done.returncode == 0, done.stderr
+    assert "step 100: loss" in done.stdout
+    recipe = Recipe(
+        model=f"{EXAMPLES / 'train_ternary.py'}:model", method="ternary", options={"steps": 0}, engines=("ort",),
+        inputs={"picture": InputRecipe((1, 1, 16, 16))}, output=str(tmp_path / "net.edge"),
+    )  # fmt: skip
+    facts = build(recipe).manifest.method["facts"]
+    assert facts["ternary_layers"] == 2
+    assert {each["why"] for each in facts["left"]} == {"left by the network's own code"}

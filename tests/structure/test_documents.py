@@ -18,6 +18,7 @@ from edgepress import errors
 from edgepress.bundle import Manifest
 from edgepress.cli.main import COMMANDS
 from edgepress.methods.int8 import Int8Config
+from edgepress.methods.ternary import TernaryConfig
 from edgepress.recipe import GateLimits, InputRecipe, Recipe, read_recipe
 from edgepress.targets import load_target
 from edgepress.version import __version__
@@ -119,6 +120,7 @@ def first_cells(document: Path, heading: str) -> set[str]:
         ("`[gate]`", GateLimits),
         ("`[inputs.NAME]`", InputRecipe),
         ("`[options]` of `int8`", Int8Config),
+        ("`[options]` of `ternary`", TernaryConfig),
     ],
 )
 def test_the_tables_of_the_recipe_are_its_keys(heading: str, kind: type) -> None:

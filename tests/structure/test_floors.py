@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "metrics",
         "targets",
     ),
-    ("source", "fingerprint", "samples", "recipe", "zoo", "graph", "nn", "distill", "runtimes"),
+    ("source", "user_code", "fingerprint", "samples", "recipe", "zoo", "graph", "nn", "distill", "runtimes"),
     ("training", "methods", "exporters", "targets.compilers", "hardware"),
     ("build", "report", "evaluate"),
     ("cli", "__main__"),

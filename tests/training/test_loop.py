@@ -66,10 +66,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not() -> None:
 
 
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
-@pytest.mark.parametrize("stop", [1, 4, 11])
+@pytest.mark.parametrize(("stop", "often"), [(1, False), (4, False), (11, False), (2, True), (11, True)])
 def test_an_interrupted_run_goes_on_to_the_very_same_weights(
-    tmp_path: Path, stop: int, optimiser: str
+    tmp_path: Path, stop: int, often: bool, optimiser: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if often:  # a checkpoint after each step, as where steps take minutes
+        monkeypatch.setattr("edgepress.training.loop._KEEP_S", -1.0)
     plan = Plan(**{**PLAN.__dict__, "optimiser": optimiser})
     whole = _network()
     wanted = fit(whole, _examples(), _loss, plan, score=_score)
@@ -94,7 +96,7 @@ def test_an_interrupted_run_goes_on_to_the_very_same_weights(
         folder=tmp_path,
         before_step=lambda step: seen.append(step),
     )
-    assert seen[0] == stop // 4 * 4
+    assert seen[0] == (stop if often else stop // 4 * 4)
     assert torch.equal(_weights(whole), _weights(resumed))
     assert [(r.step, r.loss, r.score) for r in found.records] == [
         (r.step, r.loss, r.score) for r in wanted.records
@@ -112,6 +114,8 @@ def test_patience_ends_a_run_that_gets_no_better() -> None:
     plan = Plan(steps=400, batch=16, every=10, patience=3)
     history = fit(_network(), _examples(), _loss, plan, score=lambda module: 0.5)
     assert history.steps == 40 and history.best.step == 10
+    later = Plan(**{**plan.__dict__, "patience_from": 0.5})
+    assert fit(_network(), _examples(), _loss, later, score=lambda module: 0.5).steps == 230
 
 
 def test_a_checkpoint_of_another_run_or_a_damaged_one_is_refused(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -17,11 +18,15 @@ import onnx
 
 from edgepress.errors import SourceError, UsageError
 from edgepress.graph.index import Index
+from edgepress.graph.precision import precisions
+from edgepress.graph.saturation import drop_saturated
+from edgepress.graph.shapes import infer_shapes
 from edgepress.graph.tidy import tidy
 from edgepress.methods import Feeds, Method, Part, Pressed
 from edgepress.methods.int8.compensate import compensated, gather, mean_shift
 from edgepress.methods.int8.plan import WEIGHTED, Plan, make_plan
 from edgepress.methods.int8.ranges import Quantisation, choose_range, quantisation
+from edgepress.methods.int8.standing import find_standing, fitting, retyped
 from edgepress.methods.int8.statistics import Statistics, collect
 from edgepress.methods.int8.weights import (
     IntegerWeight,
@@ -32,6 +37,8 @@ from edgepress.methods.int8.weights import (
 )
 from edgepress.methods.int8.write import write_qdq
 from edgepress.progress import Progress
+
+NOTHING_KEPT: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -79,40 +86,104 @@ def press(
         DataError: there is nothing to calibrate on, or it does not fit.
         UsageError: ``activations`` is neither ``uint8`` nor ``int8``.
     """
-    if activations not in ("uint8", "int8"):
-        raise UsageError(f"activations are uint8 or int8, not {activations!r}")
-    model = tidy(graph)
-    plan = make_plan(model, config.float_nodes, config.quantise_output)
+    model, plan = _planned(graph, config, activations)
     if not any(node.output[0] in plan.nodes and node.op_type in WEIGHTED for node in model.graph.node):
         raise SourceError(
             "no convolution or matrix product of this network can be quantised; use --method none"
         )
-    seen = collect(model, tuple(plan.tensors), calibration, config.calibration != "minmax", progress)
-    ranges = _ranges(plan, seen, config, activations)
-    weights, biases = _weights(model, plan, ranges, config)
-    if config.rounding == "compensated" or config.correct_bias:
-        _improve(model, plan, ranges, calibration, config, weights, biases, progress)
-    pressed = write_qdq(model, plan, ranges, weights, biases)
+    if plan.standing.any:
+        return quantise_rest(graph, calibration, config, activations, progress)
+    return _pressed(model, plan, calibration, config, activations, progress)
+
+
+def quantise_rest(
+    graph: onnx.ModelProto,
+    calibration: Sequence[Feeds],
+    config: Int8Config,
+    activations: str,
+    progress: Progress,
+    kept: Mapping[str, str] = NOTHING_KEPT,
+) -> Pressed:
+    """Quantise what a network with ternary layers still has in float; those layers keep their numbers.
+
+    A float layer whose result a ternary one reads takes over that one's step and zero point where they hold
+    the result. Products of two activations become integers only where both are already.
+
+    Args:
+        kept: why layers are not ternary, by their names in the torch network, for the facts.
+
+    Returns:
+        The graph (unchanged where nothing is left to do), and as facts, beside those of :func:`press`,
+        ``precisions``: by precision, each layer and why it has it (see :mod:`edgepress.graph.precision`).
+
+    Raises:
+        DataError: there is nothing to calibrate on, or it does not fit.
+        UsageError: ``activations`` is neither ``uint8`` nor ``int8``.
+    """
+    model, plan = _planned(graph, config, activations)
+    pressed = _pressed(model, plan, calibration, config, activations, progress)
+    done = infer_shapes(drop_saturated(pressed.graph))
+    return Pressed({"main": Part(graph=done)}, {**pressed.facts, "precisions": precisions(done, kept)})
+
+
+def _planned(graph: onnx.ModelProto, config: Int8Config, activations: str) -> tuple[onnx.ModelProto, Plan]:
+    if activations not in ("uint8", "int8"):
+        raise UsageError(f"activations are uint8 or int8, not {activations!r}")
+    model = retyped(tidy(graph), activations)
+    return model, make_plan(model, config.float_nodes, config.quantise_output, find_standing(model))
+
+
+def _pressed(
+    model: onnx.ModelProto,
+    plan: Plan,
+    calibration: Sequence[Feeds],
+    config: Int8Config,
+    activations: str,
+    progress: Progress,
+) -> Pressed:
     facts = {
         "activations": activations,
         "calibration_inputs": len(calibration),
         "integer_nodes": len(plan.nodes),
         "float_nodes": len(model.graph.node) - len(plan.nodes) - len(plan.folded),
     }
-    return Pressed({"main": Part(graph=pressed)}, facts)
+    if not plan.nodes:
+        return Pressed({"main": Part(graph=model)}, facts)
+    seen = collect(model, tuple(plan.tensors), calibration, config.calibration != "minmax", progress)
+    ranges = _ranges(model, plan, seen, config, activations)
+    weights, biases = _weights(model, plan, ranges, config)
+    if config.rounding == "compensated" or config.correct_bias:
+        _improve(model, plan, ranges, calibration, config, weights, biases, progress)
+    return Pressed({"main": Part(graph=write_qdq(model, plan, ranges, weights, biases))}, facts)
 
 
 def _ranges(
-    plan: Plan, seen: dict[str, Statistics], config: Int8Config, activations: str
+    model: onnx.ModelProto, plan: Plan, seen: dict[str, Statistics], config: Int8Config, activations: str
 ) -> dict[str, Quantisation]:
+    index = Index.of(model.graph)
     chosen: dict[str, Quantisation] = {}
     for chief in plan.ranges:
         limit = plan.limits.get(chief)
         members = [name for name, lead in plan.tensors.items() if lead == chief]
+        grids = [plan.standing.grids[name] for name in members if name in plan.standing.grids]
+        extremes = min(seen[name].low for name in members), max(seen[name].high for name in members)
+        found = fitting(grids, extremes, limit, _only_quantised(members, index))
+        if found is not None:
+            chosen[chief] = found
+            continue
         spans = [choose_range(seen[name], config.calibration, config.percentile, limit) for name in members]
         low, high = min(span[0] for span in spans), max(span[1] for span in spans)
         chosen[chief] = quantisation(low, high, activations)
     return chosen
+
+
+def _only_quantised(members: Sequence[str], index: Index) -> bool:
+    """Whether all that reads these tensors quantises them, or makes another of them."""
+    return all(
+        reader.op_type == "QuantizeLinear" or reader.output[0] in members
+        for name in members
+        for reader in index.readers.get(name, [])
+    )
 
 
 def _weights(

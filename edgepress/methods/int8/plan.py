@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
 import onnx
 
 from edgepress.graph.index import Index, attribute
+from edgepress.methods.int8.standing import Standing
 
 WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 # One range for what goes in and what comes out: these only move values about.
@@ -31,12 +33,16 @@ class Plan:
         folded: activations (Relu, Clip) that vanish into the range of what they made: their output, by the
             output of the node before.
         limits: the range that folded activations allow, by the tensor that speaks for those sharing it.
+        taken: tensors that products on integers before made and that nodes of the plan read.
+        standing: what was on integers before.
     """
 
     nodes: frozenset[str]
     tensors: Mapping[str, str]
     folded: Mapping[str, str]
     limits: Mapping[str, tuple[float, float]]
+    taken: frozenset[str]
+    standing: Standing
 
     @property
     def ranges(self) -> tuple[str, ...]:
@@ -44,7 +50,9 @@ class Plan:
         return tuple(dict.fromkeys(self.tensors.values()))
 
 
-def make_plan(model: onnx.ModelProto, float_nodes: Sequence[str], quantise_output: bool) -> Plan:
+def make_plan(
+    model: onnx.ModelProto, float_nodes: Sequence[str], quantise_output: bool, standing: Standing
+) -> Plan:
     """Choose nodes and tensors.
 
     Args:
@@ -52,9 +60,11 @@ def make_plan(model: onnx.ModelProto, float_nodes: Sequence[str], quantise_outpu
         float_nodes: shell patterns of names of nodes that stay in float.
         quantise_output: whether outputs made by integer nodes are rounded to the output's own integers;
             without, a last matrix product gives float results straight from its 32-bit sums.
+        standing: what is on integers already; results of its products may become integers too.
     """
     index = Index.of(model.graph)
     nodes: set[str] = set()
+    offered: set[str] = set()
     carrying: dict[str, None] = {}
     folded: dict[str, str] = {}
     limits: dict[str, tuple[float, float]] = {}
@@ -65,8 +75,14 @@ def make_plan(model: onnx.ModelProto, float_nodes: Sequence[str], quantise_outpu
             continue
         if any(fnmatch.fnmatchcase(node.name, pattern) for pattern in float_nodes):
             continue
-        if not _takes_integers(node, index, carrying):
+        if key in standing.products:
+            after = _activation_after(node, index, float_nodes)
+            offered.add(key if after is None else after[0])
             continue
+        if not _takes_integers(node, index, offered.union(carrying), standing):
+            continue
+        if node.op_type in MOVING and key in index.outputs and not offered.isdisjoint(node.input):
+            continue  # what a standing product gives out stays as exact as it is
         nodes.add(key)
         after = _activation_after(node, index, float_nodes)
         made = list(node.output)
@@ -82,7 +98,8 @@ def make_plan(model: onnx.ModelProto, float_nodes: Sequence[str], quantise_outpu
                 if node.op_type in MOVING:
                     _share(inputs, name, limits, sharing)
     tensors = {name: sharing.chief(name) for name in carrying}
-    return Plan(frozenset(nodes), tensors, folded, {n: limit for n, limit in limits.items() if n in tensors})
+    limits = {name: limit for name, limit in limits.items() if name in tensors}
+    return Plan(frozenset(nodes), tensors, folded, limits, frozenset(offered.intersection(tensors)), standing)
 
 
 def _share(inputs: list[str], output: str, limits: dict[str, tuple[float, float]], sharing: _Sharing) -> None:
@@ -126,7 +143,12 @@ def _is_float(name: str, index: Index) -> bool:
     return index.types.get(name, (0, None))[0] == onnx.TensorProto.FLOAT
 
 
-def _takes_integers(node: onnx.NodeProto, index: Index, carrying: Mapping[str, None]) -> bool:
+def _takes_integers(
+    node: onnx.NodeProto, index: Index, carrying: AbstractSet[str], standing: Standing
+) -> bool:
+    if node.op_type == "MatMul" and standing.any and node.input[1] not in index.constants:
+        # Beside layers trained for integers, products of two activations were not: only where both are.
+        return all(name in carrying for name in node.input)
     if node.op_type in WEIGHTED:
         return _quantisable_product(node, index)
     data = _data_inputs(node)

@@ -13,6 +13,7 @@ from edgepress.graph.order import sort_nodes
 from edgepress.graph.shapes import infer_shapes
 from edgepress.methods.int8.plan import WEIGHTED, Plan
 from edgepress.methods.int8.ranges import Quantisation
+from edgepress.methods.int8.standing import StandingGrid
 from edgepress.methods.int8.weights import IntegerWeight, integer_bias
 
 
@@ -50,14 +51,14 @@ def write_qdq(
         if key in plan.folded:
             node.output[0] = plan.folded[key]
     # What integer nodes make exists only as integers: everyone else reads it dequantised.
-    integer_made = {
+    integer_made = plan.taken.union(
         name for node in graph.node if id(node) not in gone for name in node.output
         if name in plan.tensors and (key_of(node, plan) in plan.nodes)
-    }  # fmt: skip
+    )  # fmt: skip
     nodes = [node for node in graph.node if id(node) not in gone]
     for node in nodes:
         for i, name in enumerate(node.input):
-            if name in integer_made:
+            if name in integer_made and node.output[0] != writer.quantised(name):
                 node.input[i] = writer.dequantised(name)
     for name in sorted(integer_made.intersection(index.outputs)):
         _give_out(name, nodes, extra, writer)
@@ -85,8 +86,16 @@ class _Writer:
         self.graph, self._extra, self._ranges, self._plan = graph, extra, ranges, plan
         self._done: set[str] = set()
 
+    def quantised(self, name: str) -> str:
+        """The name of the tensor's integers."""
+        found = self._standing(name)
+        return f"{name}.q" if found is None else found.quantised
+
     def dequantised(self, name: str) -> str:
         """The name of the tensor's dequantised form."""
+        found = self._standing(name)
+        if found is not None:
+            return found.dequantised
         if name not in self._done:
             self._done.add(name)
             scale, zero = self.parameters(name)
@@ -101,6 +110,12 @@ class _Writer:
                 )
             )
         return f"{name}.dq"
+
+    def _standing(self, name: str) -> StandingGrid | None:
+        """The tensor's grid of before, where it is the one chosen."""
+        found = self._plan.standing.grids.get(name)
+        chosen = self._ranges.get(self._plan.tensors.get(name, ""))
+        return found if found is not None and found.grid == chosen else None
 
     def parameters(self, name: str) -> tuple[str, str]:
         """Names of the constants with the tensor's scale and zero point."""
@@ -153,18 +168,17 @@ def _put_weights(
 def _give_out(name: str, nodes: list[onnx.NodeProto], extra: list[onnx.NodeProto], writer: _Writer) -> None:
     """Let the graph's output be the dequantised integers, under the output's own name."""
     before = f"{name}.float"
-    writer.dequantised(name)
+    integers, dequantised = writer.quantised(name), writer.dequantised(name)
     for node in nodes:
         for i, made in enumerate(node.output):
             if made == name:
                 node.output[i] = before
-    for node in extra:
-        if node.op_type == "QuantizeLinear" and node.input[0] == name:
-            node.input[0] = before
     for node in (*nodes, *extra):
+        if node.output[0] == integers:
+            node.input[0] = before
         for i, read in enumerate(node.input):
-            if read == f"{name}.dq":
+            if read == dequantised:
                 node.input[i] = name
         for i, made in enumerate(node.output):
-            if made == f"{name}.dq":
+            if made == dequantised:
                 node.output[i] = name

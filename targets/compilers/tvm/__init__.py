@@ -2,7 +2,7 @@
 
 ::
 
-    ONNX ─ prepare ─ qdq ─ tables ─ attention ─ norms ─ layout ─ importer ─► Relax
+    ONNX ─ prepare ─ dynamic_rows ─ qdq ─ tables ─ attention ─ norms ─ layout ─ importer ─► Relax
       └► program ─► nests ─ schedule ─ lower ─► kernels.o
             └─ plan ─ emit ─► model.c, model.h, weights.bin
 """
@@ -20,7 +20,9 @@ from edgepress.bundle.layers import KernelLayer
 from edgepress.errors import SourceError, UnsupportedOpError
 from edgepress.progress import Progress, silent
 from edgepress.targets.compilers.tvm.attention import attentions
+from edgepress.targets.compilers.tvm.conv_integer import integer_convolutions
 from edgepress.targets.compilers.tvm.describe import describe
+from edgepress.targets.compilers.tvm.dynamic_rows import dynamic_rows
 from edgepress.targets.compilers.tvm.emit import emit_header, emit_model
 from edgepress.targets.compilers.tvm.importer import MEND, import_graph
 from edgepress.targets.compilers.tvm.layout import channels_last
@@ -99,7 +101,8 @@ def compile_graph(
     progress(0, total, "prepare")
     ready = prepare(model)
     inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)
-    whole = layer_norms(attentions(byte_tables(integer_regions(ready)), machine), machine)
+    integer = byte_tables(integer_regions(integer_convolutions(dynamic_rows(ready, machine))))
+    whole = layer_norms(attentions(integer, machine), machine)
     laid = channels_last(whole, panel_width(machine), machine)
     progress(1, total, "import")
     module = import_graph(laid)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
+import numpy as np
+
 from edgepress.bundle.layers import KernelLayer
+from edgepress.targets.compilers.tvm.dynamic_form import DIGITS
 from edgepress.targets.compilers.tvm.expressions import dtype_of, loads
 from edgepress.targets.compilers.tvm.lower import Kernel, KernelCall
 from edgepress.targets.compilers.tvm.origin import Origin
 from edgepress.targets.compilers.tvm.program import Program, Step
 from edgepress.targets.compilers.tvm.schedule.whole import in_integers, is_whole
+from edgepress.targets.compilers.tvm.stages import EIGHT, GAIN, INPUTS
 
 _LONGEST_NAME = 120
 _EIGHT = ("int8", "uint8")
@@ -36,6 +41,7 @@ def describe(
     names = _names(program.steps, origins, calls)
     for step, call, nodes, name in zip(program.steps, calls, origins, names, strict=True):
         kernel = kernels[call.kernel]
+        bits, left = _ternary(program, step)
         values = set(call.arguments)
         weights = {value for value in values if value in program.constants}
         layers.append(
@@ -53,6 +59,8 @@ def describe(
                 sum(program.values[value].bytes for value in weights),
                 sum(program.values[value].bytes for value in values - weights),
                 _integer(step),
+                weight_bits=bits,
+                left=left,
             )
         )
     copies = [KernelLayer(f"{name[:_LONGEST_NAME]}:copy", "Identity", "copy") for name in outputs]
@@ -91,6 +99,21 @@ def _part(step: Step) -> str:
     name = step.name if step.nest is None else step.nest.name
     last = re.sub(r"\d+$", "", name).rstrip("_").rpartition("_")[2].lower()
     return last.removesuffix("input") or "part"
+
+
+def _ternary(program: Program, step: Step) -> tuple[float | None, str]:
+    """Bits for each weight of −1, 0 and 1, and why there are more than two of them; None for other weights."""
+    anchor = step.nest.anchor if step.nest is not None else None
+    if anchor is None or not {DIGITS, GAIN, EIGHT} & set(anchor.notes):
+        return None, ""
+    if EIGHT in anchor.notes:
+        return 8.0, str(anchor.notes[EIGHT])
+    values = [program.constants[value] for value in step.arguments.values() if value in program.constants]
+    stored = max(value.nbytes for value in values if value.dtype == np.int8 or value.dtype.kind == "u")
+    places = 1 if DIGITS in anchor.notes else prod(axis.extent for axis in anchor.reduction[:-1])
+    inputs = int(anchor.notes.get(INPUTS, anchor.reduction[-1].extent))
+    bits = 8 * stored / (anchor.spatial[-1].extent * places * inputs)
+    return round(bits, 3), ""
 
 
 def _integer(step: Step) -> bool:

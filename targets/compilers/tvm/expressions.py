@@ -17,6 +17,7 @@ _ARITHMETIC = {
     tirx.Add: tirx.Add, tirx.Sub: tirx.Sub, tirx.Mul: tirx.Mul, tirx.Div: tirx.Div, tirx.Mod: tirx.Mod,
     tirx.FloorDiv: tirx.FloorDiv, tirx.FloorMod: tirx.FloorMod, tirx.Min: tirx.Min, tirx.Max: tirx.Max,
 }  # fmt: skip
+_BITS = (tirx.LShift, tirx.RShift)
 _COMPARISON = (tirx.EQ, tirx.NE, tirx.LT, tirx.LE, tirx.GT, tirx.GE)
 
 
@@ -138,7 +139,7 @@ class Narrow:
             if dtype_of(expr.a) == "int64" and is_index(expr.a) and is_index(expr.b):
                 return type(expr)(self.index(expr.a), self.index(expr.b))
             return type(expr)(self.value(expr.a), self.value(expr.b))
-        if isinstance(expr, tirx.And | tirx.Or):
+        if isinstance(expr, (tirx.And, tirx.Or, *_BITS)):
             return type(expr)(self.value(expr.a), self.value(expr.b))
         if isinstance(expr, tirx.Not):
             return tirx.Not(self.value(expr.a))

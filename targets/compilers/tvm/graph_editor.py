@@ -52,11 +52,15 @@ class GraphEditor:
         self.shapes[name] = value.shape
         return name
 
-    def node(self, op: str, inputs: Sequence[str], output: str, domain: str = "", **attrs: Any) -> None:
-        """Append a node."""
-        marks = marks_of(self.origin) or mark_of(op.removeprefix("Ep"), output.partition("__ep")[0])
+    def node(
+        self, op: str, inputs: Sequence[str], output: str | Sequence[str], domain: str = "", **attrs: Any
+    ) -> None:
+        """Append a node of one output, or of several."""
+        outputs = [output] if isinstance(output, str) else list(output)
+        name = outputs[0]
+        marks = marks_of(self.origin) or mark_of(op.removeprefix("Ep"), name.partition("__ep")[0])
         self.nodes.append(
-            onnx.helper.make_node(op, list(inputs), [output], output, marks, domain=domain, **attrs)
+            onnx.helper.make_node(op, list(inputs), outputs, name, marks, domain=domain, **attrs)
         )
 
     def drop_unread(self) -> None:

@@ -16,6 +16,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from edgepress.errors import UnsupportedOpError
 from edgepress.targets.compilers.tvm import compute
 from edgepress.targets.compilers.tvm.attention_form import ATTENTION
+from edgepress.targets.compilers.tvm.dynamic_dense import DYNAMIC
 from edgepress.targets.compilers.tvm.norms import LAYER_NORM
 from edgepress.targets.compilers.tvm.origin import variable
 from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE, padded, static_shape
@@ -225,4 +226,5 @@ CONVERTERS: dict[str, Converter] = {
     "EpAttention": _whole(ATTENTION, "attention"),
     "EpLayerNorm": _whole(LAYER_NORM, "layer_norm"),
     **QUANTISED,
+    **DYNAMIC,
 }

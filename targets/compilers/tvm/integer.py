@@ -2,7 +2,7 @@
 
 Weights are packed by :mod:`packing8`: ``[panels, *window, inputs / depth, panel, depth]``. ``offset``
 is added to every activation; the bias has taken it back already. ``notes`` are marks that the
-schedules read.
+schedules read; with :data:`stages.GAIN` weights are :func:`packing2.folded`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import Any
 
 from tvm import te, tirx
 
-from edgepress.targets.compilers.tvm.stages import DEPTHWISE, GROUPS, KERNEL, WINDOW
+from edgepress.targets.compilers.tvm.packing2 import FIELDS
+from edgepress.targets.compilers.tvm.stages import DEPTHWISE, GAIN, GROUPS, KERNEL, WINDOW
 
 
 def conv(
@@ -23,10 +24,12 @@ def conv(
     channels: int,
     offset: int,
     notes: Mapping[str, Any],
+    inputs: int,
 ) -> Any:
     """Convolution of padded ``x`` ``[n, *space, inputs or more]`` by packed weights.
 
-    Weights with one axis more, in front, are those of groups, each of its own inputs and outputs.
+    ``inputs`` are those of a sum, with what pads them. Weights with one axis more, in front, are those of
+    groups, each of its own inputs and outputs.
     """
     grouped = len(weight.shape) > len(strides) + 4
     window = [int(extent) for extent in weight.shape[1 + grouped : -3]]
@@ -36,16 +39,16 @@ def conv(
         (int(extent) - (taps - 1) * dilation - 1) // stride + 1
         for extent, taps, stride, dilation in zip(x.shape[1:-1], window, strides, dilations, strict=True)
     ]
-    panel, depth = int(weight.shape[-2]), int(weight.shape[-1])
-    k = te.reduce_axis((0, int(weight.shape[-3]) * depth), "ic")
+    panel = int(weight.shape[-2])
+    k = te.reduce_axis((0, inputs), "ic")
 
     def element(*at: Any) -> Any:
         n, *place, c = at
         source = [p * s + t * d for p, s, t, d in zip(place, strides, taps, dilations, strict=True)]
-        where = [c % own // panel, *taps, k // depth, c % own % panel, k % depth]
-        column = weight(c // own, *where) if grouped else weight(*where)
+        where = [*([c // own] if grouped else []), c % own // panel, *taps]
+        column = _weight(weight, where, k, c % own % panel, notes)
         channel = c // own * k.dom.extent + k if grouped else k
-        return te.sum(moved(x(n, *source, channel), offset) * column.astype("int32"), axis=[*taps, k])
+        return te.sum(moved(x(n, *source, channel), offset) * column, axis=[*taps, k])
 
     marks: dict[str, Any] = {KERNEL: "contraction", **notes}
     if grouped:
@@ -53,15 +56,17 @@ def conv(
     return te.compute([int(x.shape[0]), *space, channels], element, name="conv", attrs=marks)
 
 
-def dense(x: Any, weight: Any, channels: int, offset: int, notes: dict[str, Any]) -> Any:
-    """``x`` ``[..., inputs]`` times packed weights ``[panels, inputs / depth, panel, depth]``."""
-    panel, depth = int(weight.shape[-2]), int(weight.shape[-1])
-    k = te.reduce_axis((0, int(weight.shape[-3]) * depth), "ic")
+def dense(
+    x: Any, weight: Any, channels: int, offset: int, notes: dict[str, Any], inputs: int | None = None
+) -> Any:
+    """``x`` ``[..., inputs]`` times packed weights ``[panels, inputs / depth, panel, depth]``, which say how many."""
+    panel = int(weight.shape[-2])
+    k = te.reduce_axis((0, inputs or int(weight.shape[-3] * weight.shape[-1])), "ic")
 
     def element(*at: Any) -> Any:
         *rows, c = at
-        column = weight(c // panel, k // depth, c % panel, k % depth)
-        return te.sum(moved(x(*rows, k), offset) * column.astype("int32"), axis=k)
+        column = _weight(weight, [c // panel], k, c % panel, notes)
+        return te.sum(moved(x(*rows, k), offset) * column, axis=k)
 
     shape = [*(int(extent) for extent in x.shape[:-1]), channels]
     return te.compute(shape, element, name="dense", attrs={KERNEL: "contraction", **notes})
@@ -122,6 +127,19 @@ def depthwise(
     return te.compute(
         [int(x.shape[0]), *space, int(x.shape[-1])], element, name="depthwise", attrs={**kind, **notes}
     )
+
+
+def _weight(weight: Any, before: list[Any], k: Any, column: Any, notes: Mapping[str, Any]) -> Any:
+    """The weight of input ``k`` as int32, times the gain where weights are folded."""
+    depth = int(weight.shape[-1])
+    if GAIN not in notes:
+        return weight(*before, k // depth, column, k % depth).astype("int32")
+    byte = weight(*before, k // (FIELDS * depth), column, k % depth).astype("uint32")
+    up = 30 - k // depth % FIELDS * 2
+    bits = tirx.reinterpret("int32", tirx.shift_left(byte, up.astype("uint32")))
+    value = tirx.shift_right(bits, tirx.const(30, "int32"))
+    up = int(notes[GAIN]).bit_length() - 1  # a shift: a product would be put together with the activation's
+    return tirx.shift_left(value, tirx.const(up, "int32")) if up else value
 
 
 def moved(value: Any, offset: int) -> Any:

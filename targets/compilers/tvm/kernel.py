@@ -190,23 +190,33 @@ class Frame(LoopVariables):
         """The outermost loop: ``var`` runs over this part's share."""
         return tirx.For(var, self.begin, self.end - self.begin, tirx.ForKind.SERIAL, body)
 
-    def part_grid(self, rows: int, each: int, body: Callable[[Any, Any], Any]) -> Any:
+    def part_grid(
+        self,
+        rows: int,
+        each: int,
+        body: Callable[[Any, Any], Any],
+        before: Callable[[Any], list[Any]] = lambda row: [],
+    ) -> Any:
         """Two loops over a grid, row after row, whose positions parts divide.
 
         Args:
             rows, each: the grid; position ``p`` is ``p mod each`` of row ``p div each``. Positions after the
                 last row belong to other loops.
             body: (row, position within it) → the statement.
+            before: row → statements that come before those of its positions.
         """
         if rows == 1:
-            return self.part_row(0, each, 1, lambda within: body(const(0), within))
+            ahead = before(const(0))
+            one = self.part_row(0, each, 1, lambda within: body(const(0), within))
+            some = tirx.LT(self.begin, const(each))
+            return tirx.IfThenElse(some, sequence([*ahead, one]), None) if ahead else one
         row, within = self.axis("c", rows), self.axis("w", each)
         low = tirx.max(self.begin - row * const(each), const(0))
         high = tirx.min(self.end - row * const(each), const(each))
         one_row = tirx.For(within, low, high - low, tirx.ForKind.SERIAL, body(row, within))
         first = tirx.truncdiv(self.begin, const(each))
         last = tirx.truncdiv(tirx.min(self.end, const(rows * each)) + const(each - 1), const(each))
-        return tirx.For(row, first, last - first, tirx.ForKind.SERIAL, one_row)
+        return tirx.For(row, first, last - first, tirx.ForKind.SERIAL, sequence([*before(row), one_row]))
 
     def part_row(self, before: int, count: int, together: int, body: Callable[[Any], Any]) -> Any:
         """A loop over ``[0, count)`` whose trips parts divide, some of them ``together`` at one position.

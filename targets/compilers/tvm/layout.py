@@ -6,8 +6,6 @@ where a channels-last region begins and ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,8 @@ from edgepress.targets.compilers.tvm import packing8, winograd
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
 from edgepress.targets.compilers.tvm.groups import merged
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.weights8 import packed_weights, why_apart
+from edgepress.targets.compilers.tvm.windows import window_of
 
 UNARY = frozenset((
     "Relu", "Clip", "Sigmoid", "HardSwish", "HardSigmoid", "Tanh", "LeakyRelu", "Elu", "Selu", "Celu",
@@ -46,24 +46,6 @@ def pack(weight: np.ndarray, panel: int) -> np.ndarray:
 def _outputs_last(weight: np.ndarray) -> np.ndarray:
     """``[outputs, inputs, *window]`` as ``[*window, inputs, outputs]``."""
     return np.ascontiguousarray(weight.transpose(*range(2, weight.ndim), 1, 0))
-
-
-def window_of(attrs: dict[str, Any], shape: Sequence[int], kernel: Sequence[int]) -> dict[str, list[int]]:
-    """Strides, dilations and pads of a windowed node, automatic padding worked out."""
-    dims = len(kernel)
-    strides = list(attrs.get("strides", [1] * dims))
-    dilations = list(attrs.get("dilations", [1] * dims))
-    pads = list(attrs.get("pads", [0] * (2 * dims)))
-    auto = attrs.get("auto_pad", "NOTSET")
-    if auto in ("SAME_UPPER", "SAME_LOWER"):
-        for d in range(dims):
-            reach = (kernel[d] - 1) * dilations[d] + 1
-            total = max((-(-shape[2 + d] // strides[d]) - 1) * strides[d] + reach - shape[2 + d], 0)
-            small, large = total // 2, total - total // 2
-            pads[d], pads[dims + d] = (small, large) if auto == "SAME_UPPER" else (large, small)
-    elif auto == "VALID":
-        pads = [0] * (2 * dims)
-    return {"strides": strides, "dilations": dilations, "pads": pads}
 
 
 class ChannelsLast(GraphEditor):
@@ -147,7 +129,7 @@ class ChannelsLast(GraphEditor):
         apart = 1 < group == len(weight) == shape[1]
         if quantised and not apart:
             whole, group = merged(weight, group, packing8.INPUTS, self.machine.lanes)
-            op, (packed, rest[0]) = "Conv", self._packed8(whole, rest[0], attrs, extra, group)
+            op, (packed, rest) = "Conv", self._weights8(whole, rest, attrs, extra, group)
             extra["terms"] = int(weight.shape[1])
         elif group == 1 and (tile := self._winograd(weight, settings, shape, self.shapes[node.output[0]])):
             op, extra["tile"] = "Winograd", tile
@@ -159,7 +141,7 @@ class ChannelsLast(GraphEditor):
             op, packed = "Depthwise", _outputs_last(weight)
             if quantised:
                 packed = packed[..., 0, :]
-                extra["taps"], extra["offset"] = int(weight.shape[-1]), 0
+                extra |= {"taps": int(weight.shape[-1]), "offset": 0, **why_apart(weight)}
                 extra["dot"] = packing8.depthwise_dot(self.machine, weight, settings["dilations"][-1])
                 if extra["dot"]:
                     rest[0], extra["offset"] = self._offset8(weight, rest[0], attrs)
@@ -231,26 +213,27 @@ class ChannelsLast(GraphEditor):
         self.room -= more
         return tile
 
-    def _packed8(
-        self, weight: np.ndarray, bias: str, attrs: dict[str, Any], extra: dict[str, Any], group: int = 1
-    ) -> tuple[np.ndarray, str]:
-        """Eight-bit weights packed, and their bias; ``extra`` is told what the operator has to know of it."""
-        packing = packing8.packing_of(self.machine, weight, self.panel)
-        each = weight.reshape(group, -1, *weight.shape[1:])
-        least = -(-each.shape[1] // self.machine.lanes) * self.machine.lanes
-        packing = replace(packing, panel=min(packing.panel, least) if group > 1 else packing.panel)
-        extra |= {"dot": packing.dot, "offset": 0}
-        if packing.depth > 1:
-            bias, extra["offset"] = self._offset8(weight, bias, attrs)
-        packed = [
-            pack(one, packing.panel)[..., None] if packing.depth == 1 else packing8.pack(one, packing)
-            for one in each
+    def _weights8(
+        self,
+        weight: np.ndarray,
+        rest: list[str],
+        attrs: dict[str, Any],
+        extra: dict[str, Any],
+        group: int = 1,
+    ) -> tuple[np.ndarray, list[str]]:
+        """Eight-bit weights packed, and their bias and scale; ``extra`` is told what the operator has to know."""
+        given = [self.constants[name] for name in rest]
+        dtype = _dtype_of(attrs)
+        made = packed_weights(self.machine, weight, given[0], given[1], dtype, self.panel, group)
+        extra |= made.attrs
+        names = [
+            name if value is old else self.constant(value, name)
+            for name, old, value in zip(rest, given, (made.bias, made.scale), strict=True)
         ]
-        return (np.stack(packed) if group > 1 else packed[0]), bias
+        return made.packed, names
 
     def _offset8(self, weight: np.ndarray, bias: str, attrs: dict[str, Any]) -> tuple[str, int]:
-        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
-        value, offset = packing8.moved_bias(self.machine, weight, self.constants[bias], dtype)
+        value, offset = packing8.moved_bias(self.machine, weight, self.constants[bias], _dtype_of(attrs))
         return (self.constant(value, bias) if offset else bias), offset
 
     def _in_order(self, name: str) -> str:
@@ -317,7 +300,7 @@ class ChannelsLast(GraphEditor):
         if node.op_type == "EpQDense":
             rest = list(node.input[2:])
             extra = {key: attrs[key] for key in _KEPT if key in attrs}
-            value, rest[0] = self._packed8(np.ascontiguousarray(weight.T), rest[0], attrs, extra)
+            value, rest = self._weights8(np.ascontiguousarray(weight.T), rest, attrs, extra)
             packed, extra["terms"] = self.constant(value, node.input[1]), int(weight.shape[0])
             self.node(
                 "EpQDense", [source, packed, *rest], out, DOMAIN, channels=int(weight.shape[1]), **extra
@@ -375,6 +358,11 @@ class ChannelsLast(GraphEditor):
             return name
         full = value.reshape((1,) * (rank - value.ndim) + value.shape)
         return self.constant(np.ascontiguousarray(np.moveaxis(full, 1, -1)), name)
+
+
+def _dtype_of(attrs: dict[str, Any]) -> str:
+    """The type of a quantised operator's activations."""
+    return str(onnx.helper.tensor_dtype_to_np_dtype(attrs["from"]).name)
 
 
 def _outer_names(node: onnx.NodeProto) -> set[str]:

@@ -28,6 +28,7 @@ class Machine:
         given: tiles that the board's file chooses.
         tuned: rows that were measured to be best for single kernels, by their shape and the rule's tile.
         memory: main memory in bytes; None where unknown.
+        last_cache: bytes of the largest cache; None where unknown.
     """
 
     lanes: int
@@ -42,6 +43,7 @@ class Machine:
     tuned: Mapping[str, int] = field(default_factory=dict)
 
     memory: int | None = None
+    last_cache: int | None = None
 
     @property
     def winograd(self) -> bool:
@@ -82,9 +84,11 @@ def machine_of(target: Target) -> Machine:
     fused = cpu.arch == "aarch64" or bool(features & {"fma", "avx512f"})
     registers = cpu.vector_registers or (32 if cpu.arch in ("aarch64", "riscv64") else 16)
     by_element = cpu.arch == "aarch64" and lanes > 1
+    cache = max((size for size in (cpu.cache.l1d, cpu.cache.l2, cpu.cache.l3) if size), default=None)
     return Machine(
-        lanes, registers, by_element, dot, look_up, fused, cpu.arch, c_source, memory=target.memory_bytes
-    )
+        lanes, registers, by_element, dot, look_up, fused, cpu.arch, c_source,
+        memory=target.memory_bytes, last_cache=cache,
+    )  # fmt: skip
 
 
 def with_tiles(machine: Machine, target: Target, tuned: Mapping[str, int]) -> Machine:

@@ -17,7 +17,7 @@ from tvm import ir, relax
 
 _VARIABLE = re.compile(r"ep_node(\d+)_\d*")
 # A layer is called after the first of these that is in it, and after none of the last if it can be helped.
-_HEAVY = ("Conv", "DepthwiseConv", "ConvTranspose", "Gemm", "MatMul")
+_HEAVY = ("Conv", "DepthwiseConv", "ConvTranspose", "Gemm", "MatMul", "MatMulInteger")
 _LIGHT = (
     "QuantizeLinear",
     "DequantizeLinear",

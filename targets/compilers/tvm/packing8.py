@@ -76,14 +76,18 @@ def moved_bias(machine: Machine, weight: np.ndarray, bias: np.ndarray, dtype: st
     """The bias of weights ``[outputs, ...]``, and what the target's instruction wants added to activations."""
     offset = packing_of(machine, weight, 1).offset(dtype)
     sums = weight.reshape(len(weight), -1).sum(1, dtype=np.int32)
-    return bias - np.int32(offset) * sums, offset
+    return (bias - np.int32(offset) * sums if offset else bias), offset
 
 
 def pack(weight: np.ndarray, packing: Packing) -> np.ndarray:
-    """``[outputs, inputs, *window]`` packed, zeros after the last output and the last input."""
+    """``[outputs, inputs, *window]`` packed, zeros after the last output and the last input.
+
+    At a depth of 1 inputs are as many as there are.
+    """
     outputs, inputs = weight.shape[:2]
     panel, depth = packing.panel, packing.depth
-    panels, deep = -(-outputs // panel), -(-inputs // INPUTS) * INPUTS // depth
+    whole = INPUTS if depth > 1 else 1
+    panels, deep = -(-outputs // panel), -(-inputs // whole) * whole // depth
     padded = np.zeros((panels * panel, deep * depth, *weight.shape[2:]), weight.dtype)
     padded[:outputs, :inputs] = weight
     split = padded.reshape(panels, panel, deep, depth, *weight.shape[2:])

@@ -7,6 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from edgepress.errors import SourceError
+from edgepress.graph.ternary_storage import unpack_ternary
 from edgepress.targets.compilers.tvm.graph_editor import attributes
 from edgepress.targets.compilers.tvm.origin import mark
 
@@ -31,6 +32,7 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"give its shape with --input {item.name}:1x3x224x224"
             )
     _constants_to_initializers(done.graph)
+    done = unpack_ternary(done)
     mark(done.graph)
     _fold_batch_norm(done.graph)
     try:

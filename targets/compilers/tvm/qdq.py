@@ -2,8 +2,9 @@
 
 Each region becomes one operator of the ``edgepress`` domain that sums in int32 and requantises as
 ``saturate(rne(f32(sum + bias) · scale) + zero)``. A Relu or Clip before the QuantizeLinear becomes
-bounds: quantising is monotone, so clipping before it and after it are the same. What is not covered
-stays dequantise → float → quantise.
+bounds: quantising is monotone, so clipping before it and after it are the same. So is the largest of a
+window, behind ternary weights; sums by these that nothing quantises become numbers:
+``f32(sum + bias) · scale``. What is not covered stays dequantise → float → quantise.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
 from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
 from edgepress.targets.compilers.tvm.grids import Grid
 from edgepress.targets.compilers.tvm.origin import marks_of
+from edgepress.targets.compilers.tvm.packing2 import is_ternary
 
 _SAME_GRID = frozenset(
     ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Identity"]
@@ -26,13 +28,14 @@ _SAME_GRID = frozenset(
 
 @dataclass(frozen=True)
 class Ending:
-    """Where a region ends: the nodes it swallows, the quantised name, its grid and bounds."""
+    """Where a region ends: the nodes it swallows, the quantised name, its grid and bounds, a pooling on the way."""
 
     nodes: tuple[onnx.NodeProto, ...]
     output: str
     grid: Grid
     low: int
     high: int
+    pool: onnx.NodeProto | None = None
 
 
 class IntegerRegions(GraphMatcher):
@@ -54,8 +57,11 @@ class IntegerRegions(GraphMatcher):
             make = makers.get(node.op_type, self._same_grid if node.op_type in _SAME_GRID else None)
             ending = self._ending(node) if make is not None else None
             self.origin = (node, *ending.nodes) if ending is not None else (node,)
-            if make is not None and ending is not None and make(node, ending):
+            taken = ending is not None and (ending.pool is None or make == self._dot)
+            if make is not None and ending is not None and taken and make(node, ending):
                 self.swallowed.update(id(each) for each in ending.nodes)
+                continue
+            if make == self._dot and ending is None and self._dot(node, None):
                 continue
             if not self._folded(node):
                 self.nodes.append(node)
@@ -74,7 +80,7 @@ class IntegerRegions(GraphMatcher):
         if len(node.output) != 1:
             return None
         low, high = -np.inf, np.inf
-        name, nodes = node.output[0], []
+        name, nodes, pool = node.output[0], [], None
         while True:
             readers = self.readers.get(name, [])
             if len(readers) != 1 or name in self.results:
@@ -88,7 +94,7 @@ class IntegerRegions(GraphMatcher):
                 info = np.iinfo(grid.dtype)
                 lowest = info.min if low == -np.inf else grid.quantize(low)
                 highest = info.max if high == np.inf else grid.quantize(high)
-                return Ending(tuple(nodes), after.output[0], grid, lowest, highest)
+                return Ending(tuple(nodes), after.output[0], grid, lowest, highest, pool)
             if after.op_type == "Relu":
                 low, high = max(low, 0.0), max(high, 0.0)
             elif after.op_type == "Clip" and all(not n or n in self.constants for n in after.input[1:]):
@@ -96,12 +102,14 @@ class IntegerRegions(GraphMatcher):
                 bottom = bounds[0] if bounds and bounds[0] is not None else -np.inf
                 top = bounds[1] if len(bounds) > 1 and bounds[1] is not None else np.inf
                 low, high = min(max(low, bottom), top), min(max(high, bottom), top)
+            elif after.op_type == "MaxPool" and len(after.output) == 1 and pool is None:
+                pool = after
             else:
                 return None
             name = after.output[0]
 
-    def _dot(self, node: onnx.NodeProto, ending: Ending) -> bool:
-        """Conv, Gemm and MatMul by constant int8 weights."""
+    def _dot(self, node: onnx.NodeProto, ending: Ending | None) -> bool:
+        """Conv, Gemm and MatMul by constant int8 weights; to numbers, without an ending, where they are ternary."""
         source = self.source(node.input[0])
         holder = self.makers.get(node.input[1])
         if source is None or holder is None or holder.op_type != "DequantizeLinear":
@@ -122,6 +130,8 @@ class IntegerRegions(GraphMatcher):
         shifted = weight.astype(np.int32) - (int(zero.reshape(-1)[0]) if zero.size else 0)
         if shifted.min() < -128 or shifted.max() > 127:
             return False
+        if (ending is None or ending.pool is not None) and not is_ternary(shifted):
+            return False  # ONNX Runtime computes these in floating point
         conv = node.op_type == "Conv"
         if conv and weight.ndim not in (3, 4):
             return False
@@ -149,7 +159,7 @@ class IntegerRegions(GraphMatcher):
             quantised,
             self.constant(np.ascontiguousarray(shifted.astype(np.int8)), holder.input[0]),
             self.constant(bias.astype(np.int32), node.output[0]),
-            self.constant(each / np.float32(ending.grid.scale), node.output[0]),
+            self.constant(each / np.float32(ending.grid.scale) if ending else each, node.output[0]),
         ]
         self.constants.update({name: self.added[name] for name in inputs[1:]})
         kept: dict[str, object] = (
@@ -157,18 +167,15 @@ class IntegerRegions(GraphMatcher):
             if conv
             else {}
         )
+        op, kind = "EpQConv" if conv else "EpQDense", np.dtype(grid.dtype)
+        kept |= {"zero_in": grid.zero, "from": onnx.helper.np_dtype_to_tensor_dtype(kind)}
+        if ending is None:
+            self.node(op, inputs, node.output[0], DOMAIN, to=onnx.TensorProto.FLOAT, bounded=0, **kept)
+            return True
         # The largest sum that activations of any value could give, in output steps.
         most = np.abs(shifted.reshape(outputs, -1) if conv else shifted.T).sum(1, dtype=np.int64) * 255
         steps = (most + np.abs(bias)) * (each / np.float32(ending.grid.scale)).astype(np.float64)
-        kept["bounded"] = int(steps.max(initial=0) < 2**30)
-        self._emit(
-            "EpQConv" if conv else "EpQDense",
-            inputs,
-            ending,
-            zero_in=grid.zero,
-            **kept,
-            **{"from": onnx.helper.np_dtype_to_tensor_dtype(np.dtype(grid.dtype))},
-        )
+        self._emit(op, inputs, ending, bounded=int(steps.max(initial=0) < 2**30), **kept)
         return True
 
     def _bias(self, name: str, scale: np.ndarray) -> np.ndarray | None:
@@ -196,7 +203,7 @@ class IntegerRegions(GraphMatcher):
         self.node(
             op,
             inputs,
-            ending.output,
+            ending.output if ending.pool is None else ending.pool.input[0],
             DOMAIN,
             zero_out=ending.grid.zero,
             low=ending.low,
@@ -204,6 +211,8 @@ class IntegerRegions(GraphMatcher):
             to=kind,
             **attrs,
         )
+        if ending.pool is not None:
+            self._moved(ending.pool, ending.pool.input[0], ending.output)
 
     def _add(self, node: onnx.NodeProto, ending: Ending) -> bool:
         a, b = self.source(node.input[0]), self.source(node.input[1])
@@ -255,13 +264,16 @@ class IntegerRegions(GraphMatcher):
         info = np.iinfo(ending.grid.dtype)
         if source is None or source[1] != ending.grid or (ending.low, ending.high) != (info.min, info.max):
             return False
+        self._moved(node, source[0], ending.output)
+        return True
+
+    def _moved(self, node: onnx.NodeProto, source: str, output: str) -> None:
+        """A node that only moves or chooses values, between quantised tensors."""
         moved = onnx.NodeProto()
         moved.CopyFrom(node)
-        moved.input[0] = source[0]
-        moved.output[0] = ending.output
+        moved.input[0], moved.output[0] = source, output
         moved.doc_string = marks_of(self.origin)
         self.nodes.append(moved)
-        return True
 
     def _folded(self, node: onnx.NodeProto) -> bool:
         """Dequantised constants that stay in float are worked out now."""
@@ -292,6 +304,6 @@ def integer_regions(model: onnx.ModelProto) -> onnx.ModelProto:
     Args:
         model: with shapes inferred and constants as initializers.
     """
-    if all(node.op_type != "QuantizeLinear" for node in model.graph.node):
+    if not {node.op_type for node in model.graph.node} & {"QuantizeLinear", "DequantizeLinear"}:
         return model
     return IntegerRegions(model).run(model)

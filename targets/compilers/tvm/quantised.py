@@ -11,7 +11,7 @@ from tvm import relax, te, tirx
 
 from edgepress.targets.compilers.tvm import compute, integer
 from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE, padded, static_shape
-from edgepress.targets.compilers.tvm.stages import BOUNDED, DOT, INPUTS, KERNEL, PLANES
+from edgepress.targets.compilers.tvm.stages import BOUNDED, DOT, EIGHT, GAIN, INPUTS, KERNEL, PLANES
 
 _ELEMENT_WISE = 0
 
@@ -37,14 +37,16 @@ def _scaled(acc: Any, bias: Any, scale: Any, attrs: dict[str, Any], name: str) -
         else:
             where = (c,)
         real = (acc(*at) + bias(*where)).astype("float32") * scale(*where)
-        return requantise(real, attrs)
+        return real if attrs["to"] == onnx.TensorProto.FLOAT else requantise(real, attrs)
 
     return te.compute(acc.shape, element, name=name)
 
 
 def _notes(attrs: dict[str, Any]) -> dict[str, Any]:
-    terms = {INPUTS: attrs["terms"]} if "terms" in attrs else {}
-    return {**terms, BOUNDED: attrs["bounded"], DOT: attrs["dot"].decode()}
+    given = {INPUTS: "terms", GAIN: "gain"}
+    notes = {note: attrs[key] for note, key in given.items() if key in attrs}
+    words = {note: attrs[key].decode() for note, key in {DOT: "dot", EIGHT: "eight"}.items() if key in attrs}
+    return {**notes, **words, BOUNDED: attrs["bounded"]}
 
 
 def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: str) -> Any:
@@ -54,13 +56,12 @@ def _emit(bb: Any, function: Callable[..., Any], inputs: Sequence[Any], name: st
 
 
 def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
-    depth = static_shape(inputs[1])
-    grouped = len(depth) > len(attrs["strides"]) + 4
-    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"], 0 if grouped else depth[-3] * depth[-1])
+    grouped = len(static_shape(inputs[1])) > len(attrs["strides"]) + 4
+    x = padded(bb, inputs[0], attrs["pads"], attrs["zero_in"], 0 if grouped else attrs["deep"])
 
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
         settings = (list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"], attrs["offset"])
-        acc = integer.conv(x, weight, *settings, _notes(attrs))
+        acc = integer.conv(x, weight, *settings, _notes(attrs), attrs["deep"])
         return _scaled(acc, bias, scale, attrs, "conv_int8")
 
     return _emit(bb, function, [x, *inputs[1:]], "conv_int8")
@@ -80,11 +81,10 @@ def _depthwise(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
 
 def _dense(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     def function(x: Any, weight: Any, bias: Any, scale: Any) -> Any:
-        acc = integer.dense(x, weight, attrs["channels"], attrs["offset"], _notes(attrs))
+        acc = integer.dense(x, weight, attrs["channels"], attrs["offset"], _notes(attrs), attrs["deep"])
         return _scaled(acc, bias, scale, attrs, "dense_int8")
 
-    depth = static_shape(inputs[1])
-    x = padded(bb, inputs[0], [], 0, depth[-3] * depth[-1])
+    x = padded(bb, inputs[0], [], 0, attrs["deep"])
     return _emit(bb, function, [x, *inputs[1:]], "dense_int8")
 
 

@@ -23,6 +23,21 @@ _SHORT = 64  # products of a sum up to which rounding weighs: a small tile's ove
 
 
 @dataclass(frozen=True)
+class Short:
+    """Sums of products by ternary weights in 16 bits, which become whole ones now and then.
+
+    Attributes:
+        most: inputs of a sum after which it must become a whole one.
+        add: as a family's, for sums of 16 bits, twice as many as whole ones.
+        whole: (sums, short sums) → both together.
+    """
+
+    most: int
+    add: Callable[[Expr, list[Expr], list[Expr]], Expr]
+    whole: Callable[[Expr, Expr], Expr]
+
+
+@dataclass(frozen=True)
 class Dot:
     """One family.
 
@@ -36,6 +51,9 @@ class Dot:
         read: (load, count, lanes, flip, bound) → how ``count`` inputs of a row are spread.
         add: (sums, spread inputs, weights) → sums.
         weights: a register of weights as ``add`` takes it.
+        tiles: of rows, from which folded weights are unfolded for all of them: where shifts run beside the
+            multiply-adds, only so many that it costs nothing either.
+        short: how ternary weights are summed in 16 bits, where that takes fewer instructions.
     """
 
     depth: int
@@ -47,6 +65,8 @@ class Dot:
     read: Callable[[Load, int, int, bool, Bound], Spread]
     add: Callable[[Expr, list[Expr], list[Expr]], Expr]
     weights: Callable[[Expr], list[Expr]] = lambda value: [value]
+    tiles: int = 3
+    short: Short | None = None
 
 
 def intrinsic(dtype: str, name: str, *args: Expr) -> Expr:
@@ -104,9 +124,14 @@ def _pairs_of(load: Load, count: int, lanes: int, flip: bool, bound: Bound) -> S
     return lambda group: [bound(tirx.reinterpret(f"int8x{2 * lanes}", tirx.Broadcast(lane_of(group), lanes)))]
 
 
-def _vpdpbusd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+def quad_sums(acc: Expr, unsigned: Expr, signed: Expr) -> Expr:
+    """Four products of bytes added to each lane: x86's ``vpdpbusd``."""
     bits = 32 * int(acc.ty.dtype.lanes)
-    return intrinsic(str(acc.ty.dtype), f"llvm.x86.avx512.vpdpbusd.{bits}", acc, x[0], w[0])
+    return intrinsic(str(acc.ty.dtype), f"llvm.x86.avx512.vpdpbusd.{bits}", acc, unsigned, signed)
+
+
+def _vpdpbusd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    return quad_sums(acc, x[0], w[0])
 
 
 def _sdot(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
@@ -114,10 +139,17 @@ def _sdot(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
 
 
 def _smull(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
-    total = None
+    return _pairs_added(acc, _smull_short(None, x, w))
+
+
+def _smull_short(total: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     for each, weight in zip(x, w, strict=True):
         product = tirx.Cast("int16x8", each) * tirx.Cast("int16x8", weight)
         total = product if total is None else total + product
+    return total
+
+
+def _pairs_added(acc: Expr, total: Expr) -> Expr:
     return acc + intrinsic("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", total)
 
 
@@ -140,12 +172,29 @@ def _vpmaddwd(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
     return acc
 
 
+def pair_sums(unsigned: Expr, signed: Expr) -> Expr:
+    """Sums of two products of bytes, in 16 bits and held inside them: x86's ``vpmaddubsw``."""
+    lanes = int(unsigned.ty.dtype.lanes)
+    return intrinsic(f"int16x{lanes // 2}", f"llvm.x86.{_PAIRS[lanes // 4]}", unsigned, signed)
+
+
+def word_sums(pairs: Expr) -> Expr:
+    """Sums of two neighbours of 16 bits, in 32."""
+    lanes = int(pairs.ty.dtype.lanes)
+    ones = tirx.Broadcast(tirx.IntImm("int16", 1), lanes)
+    return intrinsic(f"int32x{lanes // 2}", f"llvm.x86.{_WORDS[lanes // 2]}", pairs, ones)
+
+
 def _vpmaddubsw(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
-    lanes = int(acc.ty.dtype.lanes)
-    words = f"int16x{2 * lanes}"
-    ones = tirx.Broadcast(tirx.IntImm("int16", 1), 2 * lanes)
-    pairs = intrinsic(words, f"llvm.x86.{_PAIRS[lanes]}", x[0], w[0])
-    return acc + intrinsic(f"int32x{lanes}", f"llvm.x86.{_WORDS[lanes]}", pairs, ones)
+    return _words_added(acc, pair_sums(x[0], w[0]))
+
+
+def _vpmaddubsw_short(acc: Expr, x: list[Expr], w: list[Expr]) -> Expr:
+    return acc + pair_sums(x[0], w[0])
+
+
+def _words_added(acc: Expr, pairs: Expr) -> Expr:
+    return acc + word_sums(pairs)
 
 
 def _halves(value: Expr, signed: bool) -> list[Expr]:
@@ -179,10 +228,14 @@ def _signed_halves(value: Expr) -> list[Expr]:
     return _halves(value, True)
 
 
+# Two products by 1 or −1 are 510 at most, and one is 128: 64 and 255 of them fit 16 bits.
+_TERNARY_PAIRS = Short(4 * 64, _vpmaddubsw_short, _words_added)
+_TERNARY_ONES = Short(2 * 255, _smull_short, _pairs_added)
+
 DOTS: dict[str, Dot] = {
-    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 8), _quads, _vpdpbusd),
+    "vpdpbusd": Dot(4, "uint8", 8, 1, False, _fitting(4, 8), _quads, _vpdpbusd, tiles=32),
     "sdot": Dot(4, "int8", 16, 1, True, _fitting(8, 6), _lanes_of, _sdot),
-    "smull": Dot(2, "int8", 16, 2, False, _fitting(16, 4), _pairs_of, _smull),
-    "vpmaddubsw": Dot(4, "uint8", 8, 1, False, _fitting(6, 12, 2), _quads, _vpmaddubsw),
+    "smull": Dot(2, "int8", 16, 2, False, _fitting(16, 4), _pairs_of, _smull, short=_TERNARY_ONES),
+    "vpmaddubsw": Dot(4, "uint8", 8, 1, False, _fitting(6, 12, 2), _quads, _vpmaddubsw, short=_TERNARY_PAIRS),
     "vpmaddwd": Dot(4, "uint8", 8, 1, False, _fitting(8, 12), _halved_quads, _vpmaddwd, _signed_halves),
 }

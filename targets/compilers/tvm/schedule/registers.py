@@ -36,10 +36,15 @@ def pieces(width: int, lanes: int) -> list[tuple[int, int]]:
 
 
 def get(buffer: Any) -> Expr:
-    """A whole local buffer as one vector."""
-    return tirx.BufferLoad(buffer, [tirx.Ramp(const(0), const(1), shape_of(buffer)[0])])
+    """A whole local buffer as one vector, or number."""
+    return tirx.BufferLoad(buffer, [_whole(buffer)])
 
 
 def put(buffer: Any, value: Expr) -> Any:
     """The statement that stores a whole local buffer."""
-    return tirx.BufferStore(buffer, value, [tirx.Ramp(const(0), const(1), shape_of(buffer)[0])])
+    return tirx.BufferStore(buffer, value, [_whole(buffer)])
+
+
+def _whole(buffer: Any) -> Expr:
+    lanes = shape_of(buffer)[0]
+    return tirx.Ramp(const(0), const(1), lanes) if lanes > 1 else const(0)

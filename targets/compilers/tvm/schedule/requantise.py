@@ -40,7 +40,7 @@ class Requantise:
         lanes = int(acc.ty.dtype.lanes)
         real = tirx.Cast(f"float32x{lanes}", acc) * scale
         if self.arch == "aarch64":
-            return _call(f"int32x{lanes}", f"llvm.aarch64.neon.fcvtns.v{lanes}i32.v{lanes}f32", real)
+            return nearest(real)
         if lanes == 16:
             none = tirx.Broadcast(const(0), 16)
             every = tirx.IntImm("int16", -1)
@@ -52,8 +52,7 @@ class Requantise:
         """Four registers of steps as one of bytes, in the order :func:`order` gives."""
         lanes = int(steps[0].ty.dtype.lanes)
         if self.arch == "aarch64":
-            halves = [_call("int16x4", "llvm.aarch64.neon.sqxtn.v4i16", s) for s in steps]
-            words = [tirx.Shuffle([halves[i], halves[i + 1]], [const(j) for j in range(8)]) for i in (0, 2)]
+            words = _words(steps)
         else:
             words = [self._packed("packssdw", f"int16x{2 * lanes}", *steps[i : i + 2]) for i in (0, 2)]
         if self.zero:
@@ -68,9 +67,7 @@ class Requantise:
             if bound != natural:
                 words = [pick(w, tirx.Broadcast(tirx.IntImm("int16", bound), 2 * lanes)) for w in words]
         if self.arch == "aarch64":
-            name = f"llvm.aarch64.neon.{'sqxtun' if unsigned else 'sqxtn'}.v8i8"
-            narrow = [_call("int8x8", name, word) for word in words]
-            packed = tirx.Shuffle(narrow, [const(j) for j in range(16)])
+            packed = _narrowed(words, unsigned)
         else:
             packed = self._packed("packuswb" if unsigned else "packsswb", f"int8x{4 * lanes}", *words)
         if unsigned:
@@ -96,6 +93,27 @@ class Requantise:
         quads = lanes // 4
         moved = tirx.Shuffle([words], [const(4 * (i % quads) + i // quads) for i in range(lanes)])
         return tirx.reinterpret(f"{self.dtype}x{4 * lanes}", moved)
+
+
+def nearest(real: Expr) -> Expr:
+    """Numbers as the whole ones nearest to them, halves to even ones, by 64-bit Arm's instruction."""
+    lanes = int(real.ty.dtype.lanes)
+    return _call(f"int32x{lanes}", f"llvm.aarch64.neon.fcvtns.v{lanes}i32.v{lanes}f32", real)
+
+
+def saturated(four: list[Expr]) -> Expr:
+    """Four registers of int32 as one of int8, held inside its range, on 64-bit Arm."""
+    return _narrowed(_words(four), False)
+
+
+def _words(four: list[Expr]) -> list[Expr]:
+    halves = [_call("int16x4", "llvm.aarch64.neon.sqxtn.v4i16", each) for each in four]
+    return [tirx.Shuffle([halves[i], halves[i + 1]], [const(j) for j in range(8)]) for i in (0, 2)]
+
+
+def _narrowed(words: list[Expr], unsigned: bool) -> Expr:
+    name = f"llvm.aarch64.neon.{'sqxtun' if unsigned else 'sqxtn'}.v8i8"
+    return tirx.Shuffle([_call("int8x8", name, word) for word in words], [const(j) for j in range(16)])
 
 
 def _call(dtype: str, name: str, *args: Expr) -> Expr:

@@ -13,6 +13,7 @@ from tvm import tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.columns8 import columns_of
 from edgepress.targets.compilers.tvm.schedule.contraction import read_contraction, row_space, steps_by_one
 from edgepress.targets.compilers.tvm.schedule.registers import pieces
 from edgepress.targets.compilers.tvm.schedule.tile import panel_width, spread
@@ -26,10 +27,11 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
     """A tiled contraction of 8-bit operands, or None where the nest is none."""
     if nest.anchor is None or dtype_of(nest.anchor.buffer) != "int32":
         return None
-    contraction = read_contraction(nest.anchor)
+    plain, columns8 = columns_of(nest.anchor, 1)
+    contraction = read_contraction(plain)
     if contraction is None or nest.anchor.spatial[-1].extent < 2:
         return None
-    if dtype_of(contraction.row) not in ("int8", "uint8") or dtype_of(contraction.column) != "int8":
+    if dtype_of(contraction.row) not in ("int8", "uint8") or dtype_of(contraction.column) != columns8.dtype:
         return None
     if contraction.row_cast != "int32" or contraction.column_cast != "int32":
         return None
@@ -50,6 +52,7 @@ def make(nest: Nest, frame: Frame, machine: Machine) -> Body | None:
         panel,
         min(rows, 12),
         machine.by_element,
+        columns=columns8,
     )
     return tiled(plan, frame, columns, _tile, machine)
 
@@ -76,7 +79,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
         if axis.extent > 1:
             loops.append((variables[axis.var], axis.extent))
 
-    row_load, column_load = plan.contraction.row, plan.contraction.column
+    row_load = plan.contraction.row
 
     def steps(base: Expr, count: int) -> list[Any]:
         done: list[Any] = []
@@ -91,15 +94,20 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     tirx.Bind(value, tirx.Cast(value.ty.dtype, frame.vector(row_load.source, offset, _STEPS)))
                 )
                 wide.append(value)
+        kept: dict[int, Any] = {}
         for k in range(count):
             at = {**variables, inner.var: frame.simplify(base + const(k))}
             weights = []
             for first, lanes in chunks:
-                where = {**at, **places[0], column: frame.simplify(panel * const(plan.panel) + const(first))}
-                offset = frame.load_offset(column_load, where)
+                if k % plan.reading.run == 0:
+                    step = frame.simplify(base + const(k))
+                    read = plan.read_columns(frame, {**variables, **places[0]}, panel, step, first, lanes)
+                    kept[first] = tirx.Var("v", read.ty) if plan.reading.gain else read
+                    if plan.reading.gain:
+                        done.append(tirx.Bind(kept[first], read))
                 weight = tirx.Var("w", f"int16x{lanes}" if lanes > 1 else "int16")
-                read = frame.vector(column_load.source, offset, lanes)
-                done.append(tirx.Bind(weight, tirx.Cast(weight.ty.dtype, read)))
+                byte = plan.reading.register(kept[first], k % plan.reading.run)
+                done.append(tirx.Bind(weight, tirx.Cast(weight.ty.dtype, byte)))
                 weights.append(weight)
             for r in range(rows):
                 if eight:
@@ -115,7 +123,7 @@ def _tile(plan: Plan, frame: Frame, block: Expr, row: Expr, rows: int, panel: Ex
                     done.append(tirx.BufferStore(sums[r][c], held + product, [_all(lanes)]))
         return done
 
-    unroll = min(_STEPS, inner.extent) if plan.lanes > 1 else 1
+    unroll = min(_STEPS if plan.lanes > 1 else plan.reading.run, inner.extent)
     trips, tail = divmod(inner.extent, unroll)
     parts = []
     if trips == 1:

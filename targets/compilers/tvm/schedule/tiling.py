@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,9 @@ from tvm import tirx
 from edgepress.targets.compilers.tvm.expressions import Expr, const, dtype_of, shape_of
 from edgepress.targets.compilers.tvm.kernel import Body, Frame, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.schedule.columns8 import BYTES, Columns
 from edgepress.targets.compilers.tvm.schedule.contraction import Contraction, RowSpace, steps_by_one
+from edgepress.targets.compilers.tvm.schedule.unfold import Unfolded, unfolded
 from edgepress.targets.compilers.tvm.stages import Axis, Nest
 
 
@@ -27,6 +29,8 @@ class Plan:
         rows: the most rows of a tile.
         by_element: whether a multiply-add takes one lane of a register.
         ahead: whether tiles ask for the next panel of columns while they work on one.
+        columns: how eight-bit columns lie in memory.
+        unfolded: where folded ones are made bytes before tiles read them; None where tiles do it.
     """
 
     nest: Nest
@@ -37,6 +41,28 @@ class Plan:
     rows: int
     by_element: bool
     ahead: bool = False
+    columns: Columns = BYTES
+    unfolded: Unfolded | None = None
+
+    @property
+    def reading(self) -> Columns:
+        """How eight-bit columns lie where tiles read them."""
+        return Columns(0, self.columns.depth) if self.unfolded else self.columns
+
+    def read_columns(
+        self, frame: Frame, place: Mapping[Any, Expr], panel: Expr, step: Expr, first: int, count: int
+    ) -> Expr:
+        """``count`` elements of eight-bit columns as they lie, from a column of a panel on.
+
+        ``place`` is any row, and where the axes of the sum are but for the innermost, which is at ``step``.
+        """
+        stage = self.contraction.stage
+        if self.unfolded is not None:
+            return self.unfolded.read(frame, place, panel, step, first, count)
+        column = frame.simplify(panel * const(self.panel) + const(first))
+        where = {**place, stage.reduction[-1].var: step, stage.spatial[-1].var: column}
+        load = self.contraction.column
+        return frame.vector(load.source, frame.load_offset(load, where), count)
 
 
 # (plan, frame, trip of the outer loop, first row, rows, panel, columns) → statement
@@ -63,7 +89,15 @@ def tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, machine: Mac
     shape = shape_of_sums(plan)
     rows = machine.tuned.get(f"{shape} by {plan.rows}x{plan.panel}")
     chosen = plan if rows is None else replace(plan, rows=rows)
-    body = _tiled(chosen, frame, columns, make_tile, machine.tiles.weights_stay_bytes or 0)
+    stay = machine.tiles.weights_stay_bytes or 0
+    tiles = -(-plan.space.rows // chosen.rows)
+    batched = plan.space.batched(plan.contraction)
+    reads, room = (tiles, 0) if batched else (tiles * plan.space.blocks, stay)
+    once = unfolded(plan.contraction, plan.columns, machine, reads, room)
+    chosen = replace(chosen, unfolded=once, ahead=chosen.ahead and once is None)
+    body = _tiled(chosen, frame, columns, make_tile, stay)
+    if once is not None:
+        body = replace(body, statement=sequence([*once.declared(frame), body.statement]))
     return replace(body, tile=f"{chosen.rows}x{plan.panel}", shape=shape, tuned=rows is not None)
 
 
@@ -81,8 +115,9 @@ def _tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, stay: int) 
     bytes_of_columns = bytes_of(plan.contraction.column)
     full, left = divmod(columns.extent, plan.panel)
     tiles = -(-plan.space.rows // plan.rows)
+    once = plan.unfolded
     rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= stay
-    if rows_outside:
+    if once.slots > 1 if once is not None else rows_outside:
         outer = plan.space.blocks * tiles
         part = frame.axis("r", outer)
         block, tile = (
@@ -97,7 +132,8 @@ def _tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, stay: int) 
             )
         if left:
             statements.append(_row_tile(make_tile, plan, frame, block, tile, tiles, const(full), left))
-        return Body(frame.part_loop(part, sequence(statements)), outer)
+        body = frame.part_loop(part, sequence(statements))
+        return Body(sequence([*_fill_all(plan, frame, full, left), body]), outer)
 
     if plan.space.batched(plan.contraction):
         return _batched(plan, frame, make_tile, tiles, (full, left))
@@ -115,6 +151,23 @@ def _tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, stay: int) 
     return _parts_of_panels(plan, frame, rows, each, (full, left))
 
 
+def _fill(plan: Plan, frame: Frame, block: Expr, panel: Expr, width: int) -> list[Any]:
+    """What makes a panel's folded columns bytes, where that is not left to the tiles."""
+    if plan.unfolded is None:
+        return []
+    place, first = plan.space.place(frame, block, const(0)), frame.simplify(panel * const(plan.panel))
+    return [plan.unfolded.fill(frame, place, panel, first, width)]
+
+
+def _fill_all(plan: Plan, frame: Frame, full: int, left: int) -> list[Any]:
+    """The same for all panels."""
+    if plan.unfolded is None:
+        return []
+    panel = frame.axis("c", full) if full else const(0)
+    done = [loop(panel, full, sequence(_fill(plan, frame, const(0), panel, plan.panel)))] if full else []
+    return done + (_fill(plan, frame, const(0), const(full), left) if left else [])
+
+
 Rows = Callable[[Expr, Expr, int], Any]  # (panel, position along the rows, columns) → statement
 
 
@@ -126,7 +179,8 @@ def _parts_of_rows(plan: Plan, frame: Frame, rows: Rows, each: int, panels: tupl
     def column(panel: Expr, width: int) -> Any:
         low, high = frame.part_rows(count, panel)
         within = frame.axis("w", each)
-        return tirx.For(within, low, high - low, tirx.ForKind.SERIAL, rows(panel, within, width))
+        mine = tirx.For(within, low, high - low, tirx.ForKind.SERIAL, rows(panel, within, width))
+        return _if_any(tirx.LT(low, high), _fill(plan, frame, const(0), panel, width), mine)
 
     statements = []
     if full:
@@ -146,12 +200,24 @@ def _parts_of_panels(plan: Plan, frame: Frame, rows: Rows, each: int, panels: tu
     together = plan.panel // max(left, plan.lanes)
     statements, extent = [], full * each
     if full:
-        statements.append(frame.part_grid(full, each, lambda panel, within: rows(panel, within, plan.panel)))
+        statements.append(
+            frame.part_grid(
+                full, each, lambda panel, within: rows(panel, within, plan.panel),
+                lambda panel: _fill(plan, frame, const(0), panel, plan.panel),
+            )
+        )  # fmt: skip
     if left:
         last = const(full)
-        statements.append(frame.part_row(extent, each, together, lambda within: rows(last, within, left)))
+        mine = frame.part_row(extent, each, together, lambda within: rows(last, within, left))
+        filled = _fill(plan, frame, const(0), last, left)
+        statements.append(_if_any(tirx.LT(const(extent), frame.end), filled, mine))
         extent += -(-each // together)
     return Body(sequence(statements), extent)
+
+
+def _if_any(some: Expr, before: list[Any], rows: Any) -> Any:
+    """Rows with what comes before them, which is left out where a part has none of them."""
+    return tirx.IfThenElse(some, sequence([*before, rows]), None) if before else rows
 
 
 def _batched(plan: Plan, frame: Frame, make_tile: Tile, tiles: int, panels: tuple[int, int]) -> Body:
@@ -164,7 +230,8 @@ def _batched(plan: Plan, frame: Frame, make_tile: Tile, tiles: int, panels: tupl
 
     def all_rows(width: int) -> Any:
         tile = frame.axis("r", tiles)
-        return loop(tile, tiles, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, width))
+        rows = loop(tile, tiles, _row_tile(make_tile, plan, frame, block, tile, tiles, panel, width))
+        return sequence([*_fill(plan, frame, block, panel, width), rows])
 
     body = all_rows(plan.panel) if full else all_rows(left)
     if full and left:

@@ -6,15 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from edgepress.targets.compilers.tvm.attention_form import ATTENTION, attention_of
+from edgepress.targets.compilers.tvm.dynamic_form import ROW_CODES
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.norms import LAYER_NORM
 from edgepress.targets.compilers.tvm.schedule.attention import attention_kernel
 from edgepress.targets.compilers.tvm.schedule.layer_norm import layer_norm_kernel
 from edgepress.targets.compilers.tvm.schedule.raw import Made
+from edgepress.targets.compilers.tvm.schedule.row_codes import row_codes_kernel
 
 _MAKERS: dict[str, Callable[[Any, str, Machine], Made]] = {
     ATTENTION: attention_kernel,
     LAYER_NORM: layer_norm_kernel,
+    ROW_CODES: row_codes_kernel,
 }
 
 
