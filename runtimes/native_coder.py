@@ -96,7 +96,7 @@ class NativeCoder:
             runs = self._runs(values)
             length = self._library.ep_code_encode(runs, len(runs), out.ctypes.data, out.nbytes)
         else:
-            scratch = self._space(rows, columns)
+            scratch = self._space(self._context, rows, columns)
             length = self._library.ep_context_encode(
                 ctypes.byref(self._context), values.ctypes.data, rows, columns, scratch.ctypes.data,
                 scratch.nbytes, out.ctypes.data, out.nbytes,
@@ -116,7 +116,7 @@ class NativeCoder:
             runs = self._runs(values)
             right = self._library.ep_code_decode(runs, len(runs), body, len(body))
         else:
-            scratch = self._space(rows, columns)
+            scratch = self._space(self._context, rows, columns)
             right = self._library.ep_context_decode(
                 ctypes.byref(self._context), values.ctypes.data, rows, columns, scratch.ctypes.data,
                 scratch.nbytes, body, len(body),
@@ -186,8 +186,8 @@ class NativeCoder:
             run.values, run.count = plane.ctypes.data, plane.size
         return runs
 
-    def _space(self, rows: int, columns: int) -> Array:
-        size = int(self._library.ep_context_scratch(ctypes.byref(self._context), rows, columns))
+    def _space(self, context: _Context, rows: int, columns: int) -> Array:
+        size = int(self._library.ep_context_scratch(ctypes.byref(context), rows, columns))
         if self._scratch.nbytes < size:
             self._scratch = np.zeros(-(-size // 8), np.uint64)
         return self._scratch

@@ -141,4 +141,5 @@ def whole_frequencies(weights: Array, bits: int) -> Array:
         found[symbol] += 1 if left > 0 else -1
         heapq.heappush(heap, (-gain(symbol) if left > 0 else loss(symbol), symbol))
         left += -1 if left > 0 else 1
-    return found.astype(np.uint16)
+    frequencies: Array = found.astype(np.uint16)
+    return frequencies
