@@ -1,0 +1,56 @@
+/* edgepress: arrays to bytes and back by tables that neighbours choose, as edgepress/coding/context.py defines it. */
+#ifndef EP_CONTEXT_H
+#define EP_CONTEXT_H
+
+#include "ep_code.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
+#define EP_CONTEXT_MOST_TABLES 64u
+#define EP_CONTEXT_MOST_LEVEL (1 << 16)
+
+/* A neighbour, at most one row and one column away, and its weight out of 256. */
+typedef struct ep_tap {
+  uint16_t channel;
+  int8_t row, column;
+  int16_t weight;
+} ep_tap;
+
+/* Taps that belong to channel c are taps[value_at[c] .. error_at[c]) and taps[error_at[c] .. value_at[c + 1]). */
+typedef struct ep_context {
+  uint32_t channels, table_count;
+  const ep_tap *taps;
+  const uint32_t *value_at; /* [channels + 1] */
+  const uint32_t *error_at; /* [channels] */
+  const int32_t *offsets;   /* [channels] */
+  const int32_t *levels;    /* [table_count - 1], rising, from 1 to EP_CONTEXT_MOST_LEVEL */
+  const ep_code_table_t *tables;
+} ep_context;
+
+/* 1 where every neighbour is known before what it predicts, and the levels rise: asked once, before use. */
+int32_t ep_context_is_sound(const ep_context *context);
+
+/* Bytes of scratch, a multiple of 8 in place, for a chunk of so many rows and columns; 0 where it is too large. */
+uint64_t ep_context_scratch(const ep_context *context, uint32_t rows, uint32_t columns);
+
+/* Writes [channels][rows][columns] as a body; its length, or -1 where `bytes` or the scratch is too short or a
+ * value is beyond 16383 either way. */
+int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint32_t rows, uint32_t columns,
+                          void *scratch, uint64_t scratch_bytes, uint8_t *to, uint64_t bytes);
+
+/* Reads a body. 1 if it was all right; 0 if it is damaged or the scratch is too short. */
+int32_t ep_context_decode(const ep_context *context, int16_t *values, uint32_t rows, uint32_t columns,
+                          void *scratch, uint64_t scratch_bytes, const uint8_t *from, uint64_t bytes);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
+#ifdef __cplusplus
+}
+#endif
+#endif

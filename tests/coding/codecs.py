@@ -1,0 +1,41 @@
+"""Small tables, contexts and values for the tests of coding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgepress.coding.context import Context, Tap, distances
+from edgepress.coding.table import fit_table
+
+Array = np.ndarray[Any, Any]
+LEVELS = (256, 512, 1024, 2000, 4000)
+
+
+def smooth(shape: tuple[int, int, int], seed: int) -> Array:
+    """Values whose neighbours are alike, int16."""
+    steps = np.random.default_rng(seed).normal(0, 0.8, shape)
+    return np.cumsum(np.cumsum(steps, 1), 2).round().astype(np.int16)
+
+
+def small_context(seed: int, bits: int = 12) -> Context:
+    """Three channels that look at their neighbours and at channel 0."""
+
+    def taps(own: tuple[int, ...], first: int) -> tuple[tuple[Tap, ...], ...]:
+        near = ((0, -1), (-1, 0), (-1, 1), (-1, -1))
+        return tuple(
+            (
+                *(Tap(channel, *place, weight) for place, weight in zip(near, own, strict=True)),
+                *((Tap(0, 1, 1, first),) if channel else ()),
+            )
+            for channel in range(3)
+        )
+
+    values, errors = taps((200, 180, 20, -140), -4), taps((60, 50, 30, 20), 9)
+    tables = tuple(fit_table(np.arange(-9, 10)) for _ in range(len(LEVELS) + 1))
+    found, which = distances(Context(values, errors, (10, 20, 30), LEVELS, tables), smooth((3, 60, 60), seed))
+    fitted = tuple(
+        fit_table(np.append(found[which == number], [-1, 0, 1]), bits) for number in range(len(LEVELS) + 1)
+    )
+    return Context(values, errors, (10, 20, 30), LEVELS, fitted)
