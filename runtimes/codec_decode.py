@@ -30,19 +30,19 @@ def sample_bands(
         read: gives int16 ``[latents, n, *other extents]`` from a first to an end along the first axis.
         extents: of the samples.
     """
-    cut = tiling(form, run, extents)
+    cut, codec = tiling(form, run, extents), form.codec
     tile, decode = run.at(cut.tile)
-    tile[form.latents :] = np.float32(np.log2(form.rates[rate].step) / 4)
+    tile[codec.latents :] = np.float32(codec.rates[rate].plane)
 
     def write(integers: Array, out: Array) -> None:
-        form.values(rate, integers, out)
+        form.restore(rate, integers, out)
 
     for first, count, start, end in cut.bands():
         codes = read(start, end)
-        height = min(form.factor * count, extents[0] - form.factor * first)
-        band = np.empty((form.channels, height, *extents[1:]), np.float32)
+        height = min(codec.factor * count, extents[0] - codec.factor * first)
+        band = np.empty((codec.channels, height, *extents[1:]), np.float32)
         for corner in cut.tiles(first):
-            cut.fill(tile[: form.latents], codes, start, corner, write)
-            place, kept = cut.kept(corner, form.factor, (form.factor * first + height, *extents[1:]))
+            cut.fill(tile[: codec.latents], codes, start, corner, write)
+            place, kept = cut.kept(corner, codec.factor, (codec.factor * first + height, *extents[1:]))
             band[(slice(None), *place)] = decode()[(slice(None), *kept)]
-        yield form.factor * first, band
+        yield codec.factor * first, band

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import mmap
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from edgepress.bundle import Bundle
-from edgepress.coding.stream import MARK, Header, read_header
+from edgepress.coding.description import DECODER, ENCODER, Codec, Rate, codec_of, read_levels
+from edgepress.coding.stream import HEADER_BYTES, MARK, Header, read_header
 from edgepress.errors import DataError, UsageError
-from edgepress.runtimes.choose import choose
-from edgepress.runtimes.codec_form import CodecForm, Rate
+from edgepress.runtimes.choose import Choice, choose
+from edgepress.runtimes.codec_decode import sample_bands
+from edgepress.runtimes.codec_encode import code_bands
+from edgepress.runtimes.codec_form import CodecForm
 from edgepress.runtimes.codec_run import TileRun
-from edgepress.runtimes.codec_samples import Samples, convert, decoded_type, samples_of, stored
+from edgepress.runtimes.codec_samples import Samples, decoded_type, samples_of, stored
 from edgepress.runtimes.codec_stream import Codes, layout, pieces, step_of
-from edgepress.runtimes.codec_tiles import CodeAxis, SampleAxis, Tiling
 from edgepress.runtimes.session import Session
 
 Array = np.ndarray[Any, Any]
+Value = Samples | Array | str | Path | bytes
+Stream = bytes | bytearray | memoryview | str | Path
 
-_LARGEST_TILE = 1024  # results along an axis, where the engine takes any number
-_MOST_SAMPLES = 1 << 31  # of what is decoded into memory
-
-
-@dataclass(frozen=True)
-class Lost:
-    """What a damaged stream does not give: rows (samples of a recording, frames of a volume) first … end − 1."""
-
-    first: int
-    end: int
+_MOST_SAMPLES = 1 << 31  # that are decoded into memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,15 +37,47 @@ class Decoding:
 
     Attributes:
         header: the stream's.
-        shape, dtype: of what comes out.
-        channels_last: whether the first axis of ``shape`` is the first one of the codec, as in pictures; else, where
-            there are channels, they come first.
-        blocks: gives what comes out, in pieces along the codec's first axis: the place of the first, and the piece.
-        lost: what damage took; known once all blocks were read.
+        dtype: of what comes out; its shape is the header's.
+        blocks: what comes out, in pieces along the codec's first axis: the place of the first one, and the piece.
+        lost: what damage took; complete once all blocks were read. Rows, samples or frames: first and end of each gap.
     """
 
     header: Header
-    shape: tuple[int, ...]
     dtype: np.dtype[Any]
     blocks: Iterator[tuple[int, Array]]
-    lost: Callable[[], list[Lost]]
+    lost: Callable[[], list[tuple[int, int]]]
+
+
+@dataclass(frozen=True, eq=False)
+class Recovered:
+    """What a stream gave, though it may be damaged.
+
+    Attributes:
+        array: what was decoded; grey, or silence, where something was lost, and around it.
+        lost: first and end of each gap, in rows of a picture, samples of a recording, or frames of a volume.
+    """
+
+    array: Array
+    lost: list[tuple[int, int]]
+
+
+class CodecSession(Session):
+    """A loaded codec. What :meth:`run` runs is the graph of its part on one tile.
+
+    Attributes:
+        name: of the codec.
+        codec: its sizes, its rates, its identity.
+    """
+
+    def __init__(
+        self, bundle: Bundle, asked: str | None, trust: bool, threads: int | None
+    ) -> None:
+        parts = bundle.manifest.parts
+        part = ENCODER if ENCODER in parts else DECODER
+        choice = choose(bundle, part, asked, trust)
+        super().__init__(bundle, part, choice, choice.start(bundle, part, threads))
+        codec = codec_of(parts[part].tables, bundle.member, str(bundle.path))
+        assert codec is not None
+        levels = read_levels(bundle.member(parts[part].tables["levels"]), codec, str(bundle.path))
+        self._form = CodecForm(bundle.manifest.name, codec, levels)
+        self.name, self.codec = bundle.manifest.name, codec

@@ -1,33 +1,14 @@
-"""Codes to a stream and back, piece by piece: no more of either is in memory than a few chunks.
-
-Codes are int16 ``[latents, *extents]``; a stream has rows and columns, so that one axis becomes columns of one row, and
-of three the first two become rows.
-"""
+"""A codec's codes and a stream's rows and columns: one axis is columns of one row; of three, two make the rows."""
 
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Iterable
 
 import numpy as np
 
-from edgepress.coding.stream import Header, chunk, find_chunks
-from edgepress.errors import DataError
-
-Array = np.ndarray[Any, Any]
-
-_VALUES = 40_000  # about so many in a chunk: a few chunks for a small picture, of which one costs 40 bytes
-_KEPT = 4_000_000  # values of decoded chunks that are kept
-
-
-class Coder(Protocol):
-    """What makes a chunk's bytes: int16 ``[latents, rows, columns]`` ↔ a body."""
-
-    def encode(self, values: Array) -> bytes: ...
-
-    def decode(self, body: bytes, rows: int, columns: int) -> Array: ...
+from edgepress.coding.stream import Header
+from edgepress.runtimes.codec_tiles import Array
 
 
 def layout(extents: tuple[int, ...]) -> tuple[int, int]:
@@ -35,93 +16,58 @@ def layout(extents: tuple[int, ...]) -> tuple[int, int]:
     return (1, extents[0]) if len(extents) == 1 else (math.prod(extents[:-1]), extents[-1])
 
 
-def step_of(latents: int, extents: tuple[int, ...]) -> int:
-    """Rows (columns, where there is one row) in a chunk; whole planes, where there are three axes."""
-    rows, columns = layout(extents)
-    if rows == 1:
-        return max(1, min(columns, _VALUES // latents))
-    unit = extents[1] if len(extents) == 3 else 1
-    count = max(1, round(_VALUES / (latents * columns * unit)))
-    return min(rows, unit * count)
+def as_rows(band: Array) -> Array:
+    """Codes ``[latents, *extents]`` as a block of a stream, ``[latents, rows, columns]``."""
+    return band.reshape(len(band), *layout(band.shape[1:]))
 
 
-def pieces(header: Header, bands: Iterable[Array], coder: Coder) -> Iterator[bytes]:
-    """A stream's bytes from bands of codes that follow each other along the first axis."""
-    yield header.to_bytes()
-    number, waiting, have = 0, list[Array](), 0
-    for band in bands:
-        flat = band.reshape(header.channels, *((1, -1) if header.rows == 1 else (-1, header.columns)))
-        waiting.append(flat)
-        have += flat.size // header.channels
-        while number < header.chunks and have >= _size(header, number):
-            joined = np.concatenate(waiting, _along(header)) if len(waiting) > 1 else waiting[0]
-            first, rest = np.split(joined, [_length(header, number)], _along(header))
-            yield chunk(number, coder.encode(np.ascontiguousarray(first)))
-            waiting, have, number = [rest], have - _size(header, number), number + 1
+class Window:
+    """The codes of a stream, read once from its front to its end, with what was read last still at hand.
 
-
-def _along(header: Header) -> int:
-    """The axis of ``[latents, rows, columns]`` that chunks follow each other on."""
-    return 1 if header.rows > 1 else 2
-
-
-def _length(header: Header, number: int) -> int:
-    """Of a chunk along that axis."""
-    return header.extent(number)[2 * _along(header) - 1]
-
-
-def _size(header: Header, number: int) -> int:
-    """Codes of each channel in a chunk."""
-    _, rows, _, columns = header.extent(number)
-    return rows * columns
-
-
-class Codes:
-    """The codes of a stream, decoded where they are asked for.
+    Args:
+        header: the stream's.
+        blocks: its chunks in their order, number and values; None for one that is lost, whose codes are 0 here.
+        extents: of the codes.
 
     Attributes:
-        lost: numbers of damaged chunks that were met; their codes are 0.
+        lost: first and end of each gap met so far, along the first axis of the codes.
     """
 
-    def __init__(self, data: bytes | memoryview, header: Header, coder: Coder, extents: tuple[int, ...]) -> None:
-        self._data, self._header, self._coder, self._extents = data, header, coder, extents
-        self._found = find_chunks(data, header)
-        self._decoded: OrderedDict[int, Array] = OrderedDict()
-        self.lost: set[int] = set()
+    def __init__(
+        self, header: Header, blocks: Iterable[tuple[int, Array | None]], extents: tuple[int, ...]
+    ) -> None:
+        self._header, self._blocks, self._extents = header, iter(blocks), extents
+        self._along = 1 if header.rows > 1 else 2
+        self._unit = math.prod(extents[1:-1]) if len(extents) > 1 else 1  # rows for one place of the first axis
+        self._first = self._end = 0
+        self._held: list[Array] = []
+        self.lost: list[tuple[int, int]] = []
 
     def read(self, first: int, end: int) -> Array:
-        """int16 ``[latents, end − first, *other extents]``."""
-        header = self._header
-        unit = math.prod(self._extents[1:-1])
-        low, high = first * unit, end * unit
-        parts = []
-        for number in range(low // header.step, -(-high // header.step)):
-            start = number * header.step
-            values = self._chunk(number)
-            along = slice(max(0, low - start), high - start)
-            parts.append(values[:, along] if header.rows > 1 else values[:, :, along])
-        joined = np.concatenate(parts, 1 if header.rows > 1 else 2) if len(parts) > 1 else parts[0]
-        return joined.reshape(header.channels, end - first, *self._extents[1:])
+        """int16 ``[latents, end - first, *other extents]``; ``first`` never goes back."""
+        low, high = first * self._unit, end * self._unit
+        while self._end < high:
+            self._take()
+        joined = np.concatenate(self._held, self._along) if len(self._held) > 1 else self._held[0]
+        rest = joined[:, low - self._first :] if self._along == 1 else joined[:, :, low - self._first :]
+        self._held, self._first = [rest], low
+        count = high - low
+        found = rest[:, :count] if self._along == 1 else rest[:, :, :count]
+        return found.reshape(self._header.channels, end - first, *self._extents[1:])
 
-    def _chunk(self, number: int) -> Array:
-        if number in self._decoded:
-            self._decoded.move_to_end(number)
-            return self._decoded[number]
+    def _take(self) -> None:
+        number, block = next(self._blocks)
         _, rows, _, columns = self._header.extent(number)
-        values = self._undamaged(number, rows, columns)
-        if values is None:
-            self.lost.add(number)
-            values = np.zeros((self._header.channels, rows, columns), np.int16)
-        while self._decoded and sum(each.size for each in self._decoded.values()) + values.size > _KEPT:
-            self._decoded.popitem(last=False)
-        self._decoded[number] = values
-        return values
+        if block is None:
+            block = np.zeros((self._header.channels, rows, columns), np.int16)
+            self._lose(number)
+        self._held.append(block)
+        self._end += block.shape[self._along]
 
-    def _undamaged(self, number: int, rows: int, columns: int) -> Array | None:
-        if number not in self._found:
-            return None
-        start, length = self._found[number]
-        try:
-            return self._coder.decode(bytes(self._data[start : start + length]), rows, columns)
-        except DataError:  # the right checksum over a body that is none
-            return None
+    def _lose(self, number: int) -> None:
+        first = number * self._header.step
+        end = first + self._header.extent(number)[2 * self._along - 1]
+        place, behind = first // self._unit, -(-end // self._unit)
+        if self.lost and self.lost[-1][1] >= place:
+            place = self.lost.pop()[0]
+        self.lost.append((place, behind))

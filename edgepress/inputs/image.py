@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -65,24 +66,8 @@ class ImageInput:
             DataError: the bytes are no picture, one too large to be decoded safely, or one whose numbers
                 have no fixed range (32-bit and float TIFF).
         """
-        from PIL import Image, ImageOps, UnidentifiedImageError
-
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                file = Image.open(io.BytesIO(data))
-                if file.width * file.height > _MOST_PIXELS:
-                    raise DataError(_too_large(name))
-                picture = _eight_bits(ImageOps.exif_transpose(file), file.format, name)
-                picture = picture.convert("L" if self.colour == "L" else "RGB")
-        except UnidentifiedImageError:
-            raise DataError(
-                f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file"
-            ) from None
-        except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
-            raise DataError(_too_large(name)) from None
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
+        picture = open_picture(data, name, lambda file: _eight_bits(file, name))
+        picture = picture.convert("L" if self.colour == "L" else "RGB")
         return self._fit(picture, tensor)
 
     def from_array(self, array: np.ndarray[Any, Any], tensor: TensorSpec) -> np.ndarray[Any, Any]:
@@ -145,6 +130,56 @@ class ImageInput:
         return np.asarray(canvas)
 
 
+def open_picture(data: bytes | BinaryIO, name: str, finish: Callable[[Any], Any]) -> Any:
+    """Decode a PNG, JPEG, WebP … file and turn it upright, as its EXIF orientation says.
+
+    Args:
+        data: the file.
+        name: for messages.
+        finish: what else is done with the Pillow picture, in whose course Pillow still reads the file.
+
+    Raises:
+        DataError: the bytes are no picture, or one too large to be decoded safely.
+    """
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            file = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
+            if file.width * file.height > _MOST_PIXELS:
+                raise DataError(_too_large(name))
+            upright = ImageOps.exif_transpose(file)
+            upright.format = file.format
+            return finish(upright)
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file"
+        ) from None
+    except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
+        raise DataError(_too_large(name)) from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
+
+
+def has_sixteen_bits(picture: Any) -> bool:
+    """Whether a picture of :func:`open_picture` is a grey one of 16 bits."""
+    return picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and picture.format in _SIXTEEN_BIT_FORMATS)
+
+
+def check_range(picture: Any, name: str) -> None:
+    """Refuse a picture whose numbers have no fixed range.
+
+    Raises:
+        DataError: it holds 32-bit or float numbers.
+    """
+    if picture.mode in ("I", "F") and not has_sixteen_bits(picture):
+        kind = "32-bit whole" if picture.mode == "I" else "float"
+        raise DataError(
+            f"{name} holds {kind} numbers, whose range a file does not tell; save it with 8 or 16 bits a channel"
+        )
+
+
 def _too_large(name: str) -> str:
     from PIL import Image
 
@@ -153,20 +188,12 @@ def _too_large(name: str) -> str:
     return f"{name} is too large to be decoded safely; give a picture of at most {most:,} pixels"
 
 
-def _eight_bits(picture: Any, form: str | None, name: str) -> Any:
-    """Scale 16 bits to 8, where Pillow's own conversion would cut everything above 255 to white.
-
-    Raises:
-        DataError: the numbers have no fixed range that could be scaled.
-    """
+def _eight_bits(picture: Any, name: str) -> Any:
+    """Scale 16 bits to 8, where Pillow's own conversion would cut everything above 255 to white."""
     from PIL import Image
 
-    if picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and form in _SIXTEEN_BIT_FORMATS):
+    check_range(picture, name)
+    if has_sixteen_bits(picture):
         levels = np.rint(np.asarray(picture).astype(np.float32) / 257)
         return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
-    if picture.mode in ("I", "F"):
-        kind = "32-bit whole" if picture.mode == "I" else "float"
-        raise DataError(
-            f"{name} holds {kind} numbers, whose range a file does not tell; save it with 8 or 16 bits a channel"
-        )
     return picture
