@@ -9,7 +9,9 @@ import numpy as np
 
 from edgepress.coding.context import MOST
 from edgepress.coding.description import Codec
-from edgepress.errors import UsageError
+from edgepress.coding.stream import Header
+from edgepress.errors import DataError, UsageError
+from edgepress.runtimes.codec_stream import layout
 from edgepress.runtimes.codec_tiles import Reach
 
 Array = np.ndarray[Any, Any]
@@ -70,6 +72,38 @@ class CodecForm:
             raise UsageError(f"the codec {self.name} does not tell the bits of its rates; give an index")
         return min(known, key=lambda index: abs(np.log2(asked / known[index])))
 
+    def check_channels(self, channels: int, name: str) -> None:
+        """Refuse what has other channels than the codec; one serves any, for it can be repeated.
+
+        Raises:
+            DataError: so it is.
+        """
+        if channels not in (1, self.codec.channels):
+            raise DataError(
+                f"{name} has {channels} channels and the codec {self.name} takes {self.codec.channels}; convert it, "
+                "or take another codec"
+            )
+
+    def check(self, header: Header) -> None:
+        """Refuse a stream that is not this codec's.
+
+        Raises:
+            DataError: it is another's, or makes no sense.
+        """
+        if header.identity != self.codec.identity_bytes:
+            raise DataError(
+                f"the stream was made by another codec ({header.identity.hex()}), not by {self.name} "
+                f"({self.codec.identity}); decode it with the bundle of that one"
+            )
+        extents, channels = form_of(header, self.codec.axes)
+        sent = (header.channels, header.rows, header.columns)
+        if (
+            header.rate >= len(self.codec.rates)
+            or channels not in (0, 1, self.codec.channels)
+            or sent != (self.codec.latents, *layout(self.codes(extents)))
+        ):
+            raise DataError(f"the stream's header does not fit the codec {self.name} that it names; get it again")
+
     def highest(self, rate: int) -> int:
         """The greatest magnitude of an integer at a rate."""
         return min(self.codec.rates[rate].highest, MOST)
@@ -79,3 +113,17 @@ class CodecForm:
         for levels, given, made in zip(self.levels[rate], integers, out, strict=True):
             places = np.add(given, len(levels) // 2, dtype=np.int32)
             np.take(levels, places, mode="clip", out=made)
+
+
+def form_of(header: Header, axes: int) -> tuple[tuple[int, ...], int]:
+    """The extents of what a stream was made of along the codec's axes, and its channels; 0 where they have no axis.
+
+    Raises:
+        DataError: it has other axes.
+    """
+    shape = header.shape
+    if len(shape) == axes:
+        return shape, 0
+    if len(shape) != axes + 1:
+        raise DataError(f"the stream holds an array of shape {shape}, which a codec of {axes} axes never makes")
+    return (shape[:-1], shape[-1]) if header.kind == "picture" else (shape[1:], shape[0])

@@ -99,8 +99,9 @@ def convert(name: str) -> Callable[[Array, Array], None]:
     """
 
     def write(block: Array, out: Array) -> None:
-        for given, made in zip(np.broadcast_to(block, out.shape), out, strict=True):
-            made[...] = given
+        with np.errstate(over="ignore"):  # of doubles that are infinite as floats: refused below
+            for given, made in zip(np.broadcast_to(block, out.shape), out, strict=True):
+                made[...] = given
         if block.dtype.name in _WHOLE:
             scale, shift = _WHOLE[block.dtype.name]
             out *= np.float32(scale)
@@ -123,28 +124,28 @@ def _beyond(name: str, low: float, high: float) -> str:
     )
 
 
-def stored(block: Array, kind: Kind, one: bool) -> Array:
+def stored(block: Array, kind: Kind, channels: int) -> Array:
     """Decoded samples as they are given back.
 
     Args:
         block: float32 ``[channels, *extents]``; its content is lost.
         kind: of the stream.
-        one: whether a single channel without an axis is wanted, the mean of what there is.
+        channels: that are wanted, 0 for one without an axis; one is the mean of those there are.
 
     Returns:
         uint8 with channels last for a picture, int16 for a recording, float32 else.
     """
-    if one:
-        block = block.mean(axis=0, keepdims=True) if len(block) > 1 else block
+    if len(block) > max(1, channels):
+        block = block.mean(axis=0, keepdims=True)
     if kind == "picture":
         block += np.float32(1)
         block *= np.float32(127.5)
-        found = _whole(block, 0, 255, np.dtype(np.uint8))
-        return found[0] if one else np.moveaxis(found, 0, -1)
+        block = np.moveaxis(_whole(block, 0, 255, np.dtype(np.uint8)), 0, -1)
+        return block if channels else block[..., 0]
     if kind == "recording":
         block *= np.float32(32768)
         block = _whole(block, -32768, 32767, np.dtype(np.int16))
-    return block[0] if one else block
+    return block if channels else block[0]
 
 
 def _whole(block: Array, low: int, high: int, dtype: np.dtype[Any]) -> Array:
