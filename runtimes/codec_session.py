@@ -12,6 +12,7 @@ import numpy as np
 from edgepress.bundle import Bundle
 from edgepress.coding import whole
 from edgepress.coding.coder import OpenCoder
+from edgepress.coding.model_bytes import read_coding
 from edgepress.coding.description import DECODER, ENCODER, LEVELS, codec_of, model_name, read_levels
 from edgepress.coding.stream import HEADER_BYTES, Header, read_header
 from edgepress.errors import DataError, UsageError
