@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from edgepress.errors import DataError
 from edgepress.inputs.figures import check_figures
 from edgepress.tensor import TensorSpec
 
-_MOST_PIXELS = 1 << 27
+MOST_PIXELS = 1 << 27
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _SIXTEEN_BIT_FORMATS = ("PNG", "PPM")  # which some versions of Pillow open as 32 bits
 
@@ -65,24 +66,8 @@ class ImageInput:
             DataError: the bytes are no picture, one too large to be decoded safely, or one whose numbers
                 have no fixed range (32-bit and float TIFF).
         """
-        from PIL import Image, ImageOps, UnidentifiedImageError
-
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                file = Image.open(io.BytesIO(data))
-                if file.width * file.height > _MOST_PIXELS:
-                    raise DataError(_too_large(name))
-                picture = _eight_bits(ImageOps.exif_transpose(file), file.format, name)
-                picture = picture.convert("L" if self.colour == "L" else "RGB")
-        except UnidentifiedImageError:
-            raise DataError(
-                f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file"
-            ) from None
-        except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
-            raise DataError(_too_large(name)) from None
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
+        picture = open_picture(data, name, lambda file: _eight_bits(file, name))
+        picture = picture.convert("L" if self.colour == "L" else "RGB")
         return self._fit(picture, tensor)
 
     def from_array(self, array: np.ndarray[Any, Any], tensor: TensorSpec) -> np.ndarray[Any, Any]:
@@ -133,9 +118,10 @@ class ImageInput:
             return np.asarray(picture.resize((width, height), resample))
         if self.fit == "crop":
             scale = min(picture.width / width, picture.height / height) * self.crop
-            left = (picture.width - width * scale) / 2
-            top = (picture.height - height * scale) / 2
-            box = (left, top, left + width * scale, top + height * scale)
+            left = max(0.0, (picture.width - width * scale) / 2)  # rounding may bring it just below
+            top = max(0.0, (picture.height - height * scale) / 2)
+            right, bottom = left + width * scale, top + height * scale
+            box = (left, top, min(right, picture.width), min(bottom, picture.height))
             return np.asarray(picture.resize((width, height), resample, box=box))
         scale = min(width / picture.width, height / picture.height)
         inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -145,28 +131,70 @@ class ImageInput:
         return np.asarray(canvas)
 
 
-def _too_large(name: str) -> str:
-    from PIL import Image
+def open_picture(data: bytes | BinaryIO, name: str, finish: Callable[[Any], Any]) -> Any:
+    """Decode a PNG, JPEG, WebP … file and turn it upright, as its EXIF orientation says.
 
-    own = Image.MAX_IMAGE_PIXELS  # Pillow warns above it and refuses above twice as many
-    most = _MOST_PIXELS if own is None else min(_MOST_PIXELS, 2 * own)
-    return f"{name} is too large to be decoded safely; give a picture of at most {most:,} pixels"
-
-
-def _eight_bits(picture: Any, form: str | None, name: str) -> Any:
-    """Scale 16 bits to 8, where Pillow's own conversion would cut everything above 255 to white.
+    Args:
+        data: the file.
+        name: for messages.
+        finish: what else is done with the Pillow picture, in whose course Pillow still reads the file.
 
     Raises:
-        DataError: the numbers have no fixed range that could be scaled.
+        DataError: the bytes are no picture, or one too large to be decoded safely.
     """
-    from PIL import Image
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
-    if picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and form in _SIXTEEN_BIT_FORMATS):
-        levels = np.rint(np.asarray(picture).astype(np.float32) / 257)
-        return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
-    if picture.mode in ("I", "F"):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            file = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
+            if file.width * file.height > MOST_PIXELS:
+                raise DataError(_too_large(name))
+            upright = ImageOps.exif_transpose(file)
+            upright.format = file.format
+            return finish(upright)
+    except UnidentifiedImageError:
+        raise DataError(
+            f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file"
+        ) from None
+    except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
+        raise DataError(_too_large(name)) from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
+
+
+def has_sixteen_bits(picture: Any) -> bool:
+    """Whether a picture of :func:`open_picture` is a grey one of 16 bits."""
+    return picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and picture.format in _SIXTEEN_BIT_FORMATS)
+
+
+def check_range(picture: Any, name: str) -> None:
+    """Refuse a picture whose numbers have no fixed range.
+
+    Raises:
+        DataError: it holds 32-bit or float numbers.
+    """
+    if picture.mode in ("I", "F") and not has_sixteen_bits(picture):
         kind = "32-bit whole" if picture.mode == "I" else "float"
         raise DataError(
             f"{name} holds {kind} numbers, whose range a file does not tell; save it with 8 or 16 bits a channel"
         )
+
+
+def _too_large(name: str) -> str:
+    from PIL import Image
+
+    own = Image.MAX_IMAGE_PIXELS  # Pillow warns above it and refuses above twice as many
+    most = MOST_PIXELS if own is None else min(MOST_PIXELS, 2 * own)
+    return f"{name} is too large to be decoded safely; give a picture of at most {most:,} pixels"
+
+
+def _eight_bits(picture: Any, name: str) -> Any:
+    """Scale 16 bits to 8, where Pillow's own conversion would cut everything above 255 to white."""
+    from PIL import Image
+
+    check_range(picture, name)
+    if has_sixteen_bits(picture):
+        levels = np.rint(np.asarray(picture).astype(np.float32) / 257)
+        return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
     return picture
