@@ -10,8 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from edgepress.nn.codec import Codec
+from edgepress.nn.codec.codec import mirrored
 from edgepress.nn.codec.encoder import LATENT_UNIT
+from edgepress.nn.codec.wavelet_packet import analysis_halo
 from edgepress.training.examples import Batch, Examples
+from edgepress.training.material import scaled
 
 _MARGIN = 2  # latents at each edge of a crop that do not count: their surroundings are made up
 _START = 20.0  # latent units that one band unit becomes at first
@@ -84,37 +87,30 @@ def passages(module: Codec, examples: Examples, steps: Sequence[float], size: in
 
 def score(passed: Sequence[Passage], module: Codec, balance: Balance) -> float:
     """Minus what :func:`loss` weighs, of passages with true rounding."""
-    share = module.config.latents / module.config.factor**module.config.axes
-    each = [
-        math.log10(_PEAK) - one.psnr / 10 + balance.price * one.bits / share for one in passed
-    ]
+    share = module.config.latents / float(module.config.factor**module.config.axes)
+    each = [math.log10(_PEAK) - one.psnr / 10 + balance.price * one.bits / share for one in passed]
     return -sum(each) / len(each)
 
 
 def begin(codec: Codec, samples: Tensor) -> None:
-    """Let a fresh codec begin as the best linear one: the principal components of the bands of uint8 samples."""
+    """Let a fresh codec begin as the best linear one: the principal components of the samples' bands."""
     with torch.no_grad():
-        from edgepress.nn.codec.codec import mirrored
-        from edgepress.nn.codec.wavelet_packet import analysis_halo
-
         halo = analysis_halo(codec.config.levels)
         bands = codec.encoder.analysis(mirrored(scaled(samples), halo)).movedim(1, 0).flatten(1).double()
         mean = bands.mean(1)
         _, vectors = torch.linalg.eigh((bands - mean[:, None]) @ (bands - mean[:, None]).T / bands.shape[1])
         basis = vectors.flip(1)[:, : codec.config.latents].T
-        basis = basis * torch.where(basis.sum(1, keepdim=True) < 0, -1.0, 1.0)  # signs are arbitrary otherwise
+        basis = basis * torch.where(
+            basis.sum(1, keepdim=True) < 0, -1.0, 1.0
+        )  # signs are arbitrary otherwise
         ones = (1,) * codec.config.axes
         gain = _START / LATENT_UNIT
         into, out = codec.encoder.linear, codec.decoder.linear
+        assert into.bias is not None and out.bias is not None
         into.weight.copy_((gain * basis).reshape(*basis.shape, *ones))
         into.bias.copy_(-gain * basis @ mean)
         out.weight.copy_((basis.T / gain).reshape(*basis.T.shape, *ones))
         out.bias.copy_(mean)
-
-
-def scaled(samples: Tensor) -> Tensor:
-    """uint8 0 … 255 → float32 −1 … 1."""
-    return samples.float() * (2 / 255) - 1
 
 
 def _entropy(values: Tensor) -> float:

@@ -14,6 +14,7 @@ from edgepress.training import codec as training
 from edgepress.training.codec import Balance, Passage
 from edgepress.training.examples import Batch
 from edgepress.training.loop import History, Record, fit
+from edgepress.training.material import scaled
 from edgepress.training.plan import Plan
 from edgepress.training.sets import Sets
 
@@ -31,13 +32,15 @@ def train_codec(
     folder: Path,
     device: str = "cpu",
     progress: Progress = silent,
+    start: Codec | None = None,
 ) -> tuple[Codec, History]:
     """Train a codec; a run found in the folder goes on where it was.
 
     Args:
-        sets: uint8 samples ``[n, channels, *extents]``; extents are multiples of the factor.
+        sets: windows ``[n, channels, *extents]`` whose extents are multiples of the factor.
         folder: keeps the checkpoint, and ``pictures/STEP.png`` of what was kept apart: above the original, below what
             is decoded at the finest step, the middle one and the coarsest.
+        start: a codec of the same form whose weights it begins with; None begins with principal components.
 
     Returns:
         The codec in evaluation mode, and how it went.
@@ -50,8 +53,11 @@ def train_codec(
     codec = Codec(config)
     if config.axes == 2:
         codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    samples = [sets.train.batch(number, plan.batch, plan.seed + 1)[0] for number in range(_BEGUN_ON)]
-    training.begin(codec, torch.cat(samples))
+    if start is None:
+        samples = [sets.train.batch(number, plan.batch, plan.seed + 1)[0] for number in range(_BEGUN_ON)]
+        training.begin(codec, torch.cat(samples))
+    else:
+        codec.load_state_dict(start.state_dict())
     steps = (balance.finest, (balance.finest * balance.coarsest) ** 0.5, balance.coarsest)
     at, told = [0], [Passage(0.0, 0.0, 0.0)]
 
@@ -69,7 +75,7 @@ def train_codec(
             log.write(f"step {at[0] + 1}: {', '.join(lines)}\n")
         return training.score(passed, module, balance)
 
-    def report(done: int, total: int, about: str) -> None:
+    def report(done: int, total: int, what: str = "") -> None:
         progress(done, total, f"{told[0].bits:.2f} bits a position, {told[0].psnr:.2f} dB")
 
     def before(step: int) -> None:
@@ -98,7 +104,7 @@ def _show(codec: Codec, sets: Sets, steps: Sequence[float], path: Path) -> None:
         return
     from PIL import Image
 
-    x = training.scaled(sets.held_out.take(torch.arange(min(_SHOWN, sets.held_out.count)))[0])
+    x = scaled(sets.held_out.take(torch.arange(min(_SHOWN, sets.held_out.count)))[0])
     rows = [x]
     for number in steps:
         step = torch.full((len(x),), number)

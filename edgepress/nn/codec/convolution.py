@@ -7,13 +7,20 @@ import math
 import torch
 from torch import Tensor, nn
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
-def convolution(axes: int, inputs: int, outputs: int, size: int = 1, groups: int = 1) -> nn.Module:
+def convolution(axes: int, inputs: int, outputs: int, size: int = 1, groups: int = 1) -> Convolution:
     """A convolution without padding."""
-    made: nn.Module = CONVOLUTIONS[axes - 1](inputs, outputs, size, groups=groups)
-    return made
+    return _CONVOLUTIONS[axes - 1](inputs, outputs, size, groups=groups)
+
+
+def zero(layer: Convolution) -> None:
+    """Let a layer give nothing at first."""
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
 
 
 class FactorisedConvolution(nn.Module):
@@ -43,14 +50,13 @@ class FactorisedConvolution(nn.Module):
         return step(self.second, x.reshape(x.shape[0], -1, *x.shape[3:]))
 
 
-def _convolved(layer: nn.Module, x: Tensor) -> Tensor:
+def _convolved(layer: Convolution, x: Tensor) -> Tensor:
     found: Tensor = layer(x)
     return found
 
 
-def _products(layer: nn.Module, x: Tensor) -> Tensor:
+def _products(layer: Convolution, x: Tensor) -> Tensor:
     """What a grouped convolution of size 1 gives, as products of matrices: twice as fast with its gradients."""
-    assert isinstance(layer, CONVOLUTIONS)
     n, groups, outputs = len(x), layer.groups, layer.out_channels
     weight = layer.weight.reshape(groups, outputs // groups, -1)
     y = torch.matmul(weight, x.reshape(n, groups, weight.shape[2], -1)).reshape(n, outputs, -1)
@@ -62,9 +68,6 @@ def split(inputs: int, outputs: int) -> tuple[int, int, int]:
     """Channels between the two steps, and the groups of each, for the fewest multiplications.
 
     The first step's groups times the second's are the middle's channels, so that each input reaches each output.
-
-    Raises:
-        ValueError: the numbers share too few divisors.
     """
     middle = min(inputs, outputs)
     ways = [
@@ -72,8 +75,6 @@ def split(inputs: int, outputs: int) -> tuple[int, int, int]:
         for first in range(1, middle + 1)
         if inputs % first == 0 and middle % first == 0 and outputs % (middle // first) == 0
     ]
-    if not ways:
-        raise ValueError(f"{inputs} channels to {outputs} have no factorised form")
     _, first = min(ways)
     return middle, first, middle // first
 

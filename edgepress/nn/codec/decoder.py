@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgepress.nn.codec.config import CodecConfig
-from edgepress.nn.codec.convolution import convolution
+from edgepress.nn.codec.convolution import convolution, zero
 from edgepress.nn.codec.encoder import LATENT_UNIT
 from edgepress.nn.codec.wavelet_packet import Synthesis, synthesis_halo
 
@@ -28,8 +28,7 @@ class Decoder(nn.Module):
         self.first = convolution(config.axes, config.latents + 1, config.width, _SIZE)
         self.blocks = nn.ModuleList(DecoderBlock(config.axes, config.width) for _ in range(config.blocks))
         self.last = convolution(config.axes, config.width, config.bands)
-        nn.init.zeros_(self.last.weight)  # begins as the linear one
-        nn.init.zeros_(self.last.bias)
+        zero(self.last)  # begins as the linear one
         self.synthesis = Synthesis(config.axes, config.levels)
 
     @property
@@ -60,7 +59,9 @@ class Decoder(nn.Module):
                 direct = _cropped(direct, self.rings)
             bands = direct + self.last(y.float())
             if padded:
-                bands = functional.pad(bands, (synthesis_halo(self.config.levels),) * 2 * self.config.axes, "replicate")
+                bands = functional.pad(
+                    bands, (synthesis_halo(self.config.levels),) * 2 * self.config.axes, "replicate"
+                )
             samples: Tensor = self.synthesis(bands)
             return samples
 
@@ -75,7 +76,7 @@ class DecoderBlock(nn.Module):
 
     def forward(self, x: Tensor, padded: bool = False) -> Tensor:
         """``[n, width, …]``, smaller by one at each edge where it is not padded."""
-        y = self.second(functional.relu(self.first(_edged(x, 1) if padded else x)))
+        y: Tensor = self.second(functional.relu(self.first(_edged(x, 1) if padded else x)))
         return (x if padded else _cropped(x, 1)) + y
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from edgepress.nn.codec.companding import GaussianCompanding, LaplaceCompanding
 from edgepress.nn.codec.config import CodecConfig
-from edgepress.nn.codec.convolution import FactorisedConvolution, PositionNorm, convolution
+from edgepress.nn.codec.convolution import FactorisedConvolution, PositionNorm, convolution, zero
 from edgepress.nn.codec.wavelet_packet import Analysis
 
 LATENT_UNIT = 32.0  # between latents as they are rounded and numbers near 1 inside the networks
@@ -29,19 +29,18 @@ class Encoder(nn.Module):
         self.linear = convolution(config.axes, config.bands, config.latents)
         self.residual: nn.Module | None = None
         if config.kind == "liveaction":
-            self.residual = nn.Sequential(
-                *[EncoderBlock(config.axes, config.bands) for _ in range(config.encoder_blocks)],
-                FactorisedConvolution(config.axes, config.bands, config.latents),
-            )
-            last = self.residual[-1].second
-            nn.init.zeros_(last.weight)  # begins as the linear one
-            nn.init.zeros_(last.bias)
+            blocks = [EncoderBlock(config.axes, config.bands) for _ in range(config.encoder_blocks)]
+            last = FactorisedConvolution(config.axes, config.bands, config.latents)
+            zero(last.second)  # begins as the linear one
+            self.residual = nn.Sequential(*blocks, last)
         companding = GaussianCompanding if config.kind == "walloc" else LaplaceCompanding
-        self.companding: nn.Module = companding(config.latents, config.bits)
+        self.companding: GaussianCompanding | LaplaceCompanding = companding(config.latents, config.bits)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        with torch.autocast(x.device.type, enabled=False):  # codes of ten bits need more than bfloat16's eight
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # codes of ten bits need more than bfloat16's eight
             bands = self.analysis(x.float())
             latents = self.linear(bands)
             if self.residual is not None:
@@ -69,10 +68,11 @@ class EncoderBlock(nn.Module):
         """``[n, channels, …]``, of the same shape."""
         y = functional.gelu(self.first_norm(self.first(x)), approximate="tanh")
         y = self.second_norm(self.second(y))
-        gate = torch.sigmoid(self.excite(functional.relu(self.squeeze(y))))
-        return x + y * gate
+        gated: Tensor = y * torch.sigmoid(self.excite(functional.relu(self.squeeze(y))))
+        return x + gated
 
 
 def power_law(bands: Tensor) -> Tensor:
     """``12.8·sign(x)·((|x| + 0.1)^0.4 − 0.1^0.4)``: LiVeAction's, which lifts the small bands."""
-    return _SCALE * torch.sign(bands) * ((bands.abs() + _OFFSET) ** _EXPONENT - _OFFSET**_EXPONENT)
+    lifted: Tensor = (bands.abs() + _OFFSET) ** _EXPONENT - _OFFSET**_EXPONENT
+    return _SCALE * torch.sign(bands) * lifted
