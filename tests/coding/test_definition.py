@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -105,7 +108,33 @@ def test_what_is_no_table_is_refused(low: int, bits: int, frequencies: list[int]
         Table(low, bits, np.array(frequencies, np.uint16))
 
 
-def test_a_context_that_looks_ahead_is_refused() -> None:
-    tap = context.Tap(0, 0, 1, 100)
-    with pytest.raises(BundleError, match="not known before"):
-        context.Context(((tap,),), ((),), (0,), (), (fit_table(np.zeros(1)),))
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"values": ((context.Tap(0, 0, 1, 100),), (), ())}, "not known before"),
+        ({"errors": ((), (context.Tap(2, 0, 0, 100),), ())}, "not known before"),
+        ({"values": ((context.Tap(1, 2, 0, 100),), (), ())}, "not known before"),
+        ({"values": ((context.Tap(1, 0, 0, 40_000),), (), ())}, "16 bits"),
+        (
+            {"values": ((context.Tap(1, 0, 0, 30_000), context.Tap(1, 0, 1, -30_000)), (), ())},
+            "weigh too much",
+        ),
+        ({"offsets": (0, 1 << 25, 0)}, "weigh too much"),
+        ({"order": (0, 0, 1)}, "order"),
+        ({"order": (0, 1)}, "other channels"),
+        ({"levels": (2, 8, 8, 100, 400)}, "do not rise"),
+        ({"levels": (2, 8, 30, 100, 1024)}, "do not rise"),
+        ({"levels": (2, 8)}, "two for each level"),
+    ],
+)
+def test_what_is_no_context_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(BundleError, match=says):
+        dataclasses.replace(small_context(0), **change)
+
+
+def test_the_middle_of_two_numbers_is_told_from_a_number_itself() -> None:
+    """Sums out of 256: 5, 5.2, 5.4, 5.6, 5.9 and −5.4."""
+    nearest, turned, far = context.parted(np.array([1280, 1331, 1382, 1434, 1510, -1382]))
+    assert nearest.tolist() == [5, 5, 5, 6, 6, -5]
+    assert turned.tolist() == [False, False, False, True, True, True]
+    assert far.tolist() == [0, 0, 1, 1, 0, 1]
