@@ -14,6 +14,7 @@ from edgepress.build.press import (
     calibration_samples,
     gate_samples,
     gated,
+    pressed_network,
     specs,
     target_defaults,
 )
@@ -199,19 +200,7 @@ def _export_pressed(
     job.checks.append(_check(facts["comparison"]))
     rest = _press_rest(job, pressed, config, samples)
     told = {**facts["facts"], "training": steps.read_facts(done.folder)}
-    facts = steps.read_facts(rest.folder)
-    described = {"name": method.name, "config": encode(config), "facts": {**told, **facts["facts"]}}
-    if config.rest == "int8":
-        described["calibrated on"] = samples.origin
-    return PressedNetwork(
-        method.name,
-        rest,
-        specs(facts["inputs"]),
-        specs(facts["outputs"]),
-        facts["steps"],
-        described,
-        facts["rounds"],
-    )
+    return pressed_network(method.name, config, rest, samples if config.rest == "int8" else None, told)
 
 
 def _press_rest(job: Job, pressed: Done, config: Any, samples: Samples) -> Done:
