@@ -19,6 +19,7 @@ from edgepress.errors import DataError, EdgepressError, MissingExtraError, Usage
 from edgepress.inputs import ImageInput, InputKind, prepare
 from edgepress.inputs.labelled import LabelledFiles, find_labelled
 from edgepress.tensor import TensorSpec
+from edgepress.user_code import sentence
 
 Feed = dict[str, np.ndarray[Any, Any]]
 
@@ -124,7 +125,7 @@ def _refusal(
     except EdgepressError as error:
         return str(error)
     except Exception as error:  # decoders meet damaged bytes with exceptions of any type
-        return f"{path} cannot be read ({type(error).__name__}: {error}); give another file"
+        return f"{path} cannot be read ({sentence(error)}); give another file"
     return ""
 
 

@@ -106,11 +106,9 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
         from edgepress.targets.compilers.ort import compile_graph
 
         graph = steps.read_graph(network.step.folder / steps.GRAPH)
+        (folder / LAYERS).write_bytes(layers_to_bytes(node_layers(graph)))
         graph = compile_graph(use_two_bit_products(graph) if two_bit else graph, job.target)
         steps.write_graph(folder / steps.GRAPH, graph)
-        (folder / LAYERS).write_bytes(
-            layers_to_bytes(node_layers(steps.read_graph(network.step.folder / steps.GRAPH)))
-        )
 
     done = job.step(
         "compile-ort",

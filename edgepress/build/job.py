@@ -51,6 +51,7 @@ class Job:
         locked: what an earlier build measured, by step key.
         measured: what this build's choices rest on, by step key.
         left_out: engines that do not take the network, with the reason.
+        trains: whether the method has anything to train, as it said when it looked at the network.
         sets: examples to train on, once they are loaded (:class:`edgepress.training.sets.Sets`).
         part: which part of the model is being built; with :data:`PART` it is the only one.
         targets: the board of each part.
@@ -68,6 +69,7 @@ class Job:
     locked: dict[str, dict[str, Any]] = field(default_factory=dict)
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    trains: bool = False
     sets: Any = None
     part: str = PART
     targets: dict[str, Target] = field(default_factory=dict)

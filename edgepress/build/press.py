@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from edgepress.build import steps
@@ -20,6 +22,8 @@ from edgepress.samples import Samples, built_in, from_folder
 from edgepress.targets import Target
 from edgepress.targets.features import saturates
 from edgepress.tensor import TensorSpec
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -147,18 +151,26 @@ def _press(
         ),
         lambda folder: f"{name}, {(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
     )
-    facts = steps.read_facts(done.folder)
-    calibration = {"calibrated on": samples.origin} if method.needs_data else {}
-    described = {"name": name, "config": encode(config), "facts": facts["facts"], **calibration}
-    return PressedNetwork(
-        name,
-        done,
-        specs(facts["inputs"]),
-        specs(facts["outputs"]),
-        facts["steps"],
-        described,
-        facts["rounds"],
-    )
+    return pressed_network(name, config, done, samples if method.needs_data else None)
+
+
+def pressed_network(
+    method: str, config: Any, done: Done, samples: Samples | None, earlier: Mapping[str, Any] = _NOTHING
+) -> PressedNetwork:
+    """The network that a step pressed.
+
+    Args:
+        method, config: what made it.
+        done: the step with its graph and its facts.
+        samples: that it was calibrated on; None where it needed none.
+        earlier: facts of the steps before.
+    """
+    written = steps.read_facts(done.folder)
+    facts = {"name": method, "config": encode(config), "facts": {**earlier, **written["facts"]}}
+    if samples is not None:
+        facts["calibrated on"] = samples.origin
+    inputs, outputs = specs(written["inputs"]), specs(written["outputs"])
+    return PressedNetwork(method, done, inputs, outputs, written["steps"], facts, written["rounds"])
 
 
 def gate_samples(job: Job, network: PressedNetwork, kinds: dict[str, InputKind], scores: str) -> Samples:

@@ -14,6 +14,7 @@ from edgepress.build.press import (
     calibration_samples,
     gate_samples,
     gated,
+    pressed_network,
     specs,
     target_defaults,
 )
@@ -31,7 +32,7 @@ _WEIGHTS, _REFERENCE = "weights.safetensors", "float.safetensors"
 
 
 def check_training(job: Job, method: Method) -> None:
-    """Refuse at once what would be refused after the export, or after hours.
+    """Refuse at once what would be refused after the export, or after hours; the job then knows whether it trains.
 
     Raises:
         SourceError: the source is no torch module, or the method finds nothing in it to press.
@@ -46,7 +47,8 @@ def check_training(job: Job, method: Method) -> None:
         )
     config = configure(method, job.recipe.options)
     training.key(config)
-    if training.check(job.source.load(), config) and not job.recipe.data:
+    job.trains = training.check(job.source.load(), config)
+    if job.trains and not job.recipe.data:
         raise UsageError(
             f"the method {method.name} trains, and there are no examples; give --data a folder, file.py:callable "
             "or digits"
@@ -56,7 +58,7 @@ def check_training(job: Job, method: Method) -> None:
 def trained_network(
     job: Job, exported: Done, method: Method, kinds: dict[str, InputKind], scores: str
 ) -> tuple[Done, PressedNetwork]:
-    """Train the source's module, export it, and hold it against the float network.
+    """Train the source's module, which was checked, export it, and hold it against the float network.
 
     Args:
         exported: the source's own network.
@@ -77,16 +79,15 @@ def trained_network(
     facts = steps.read_facts(exported.folder)
     inputs, outputs = specs(facts["inputs"]), specs(facts["outputs"])
     scored = next((spec for spec in outputs if spec.name == scores), outputs[0])
-    trains = training.check(module, config)
     is_code = bool(job.recipe.data) and not Path(job.recipe.data).is_dir()
-    sets = training_sets(job, inputs, kinds, scored) if trains or is_code else None
+    sets = training_sets(job, inputs, kinds, scored) if job.trains or is_code else None
 
     def work(folder: Path, progress: Progress) -> None:
         with job.cache.unfinished(job.key("train", wanted)) as checkpoints:
             course = Course(
                 inputs, bool(scores), checkpoints, progress, lambda what: job.listener.kept("train", what)
             )
-            trained = training.train(module, sets if trains else None, config, course)
+            trained = training.train(module, sets if job.trains else None, config, course)
         _write_tensors(folder / _WEIGHTS, trained.tensors)
         if trained.reference is not None:
             _write_tensors(folder / _REFERENCE, trained.reference)
@@ -96,11 +97,11 @@ def trained_network(
         "source": job.source.digest,
         "method": method.name,
         "config": training.key(config),
-        "data": sets.digest if sets is not None and trains else "",
+        "data": sets.digest if sets is not None and job.trains else "",
         "inputs": encode(inputs),
         "scores": bool(scores),
     }
-    about = f"training ({method.name})" if trains else "taking the weights as they are"
+    about = f"training ({method.name})" if job.trains else "taking the weights as they are"
     done = job.step("train", about, wanted, work, _train_figure)
     job.cache.forget(done.key)
     reference = _export_reference(job, exported, done, inputs)
@@ -199,19 +200,7 @@ def _export_pressed(
     job.check(_check(facts["comparison"]))
     rest = _press_rest(job, pressed, config, samples)
     told = {**facts["facts"], "training": steps.read_facts(done.folder)}
-    facts = steps.read_facts(rest.folder)
-    described = {"name": method.name, "config": encode(config), "facts": {**told, **facts["facts"]}}
-    if config.rest == "int8":
-        described["calibrated on"] = samples.origin
-    return PressedNetwork(
-        method.name,
-        rest,
-        specs(facts["inputs"]),
-        specs(facts["outputs"]),
-        facts["steps"],
-        described,
-        facts["rounds"],
-    )
+    return pressed_network(method.name, config, rest, samples if config.rest == "int8" else None, told)
 
 
 def _press_rest(job: Job, pressed: Done, config: Any, samples: Samples) -> Done:

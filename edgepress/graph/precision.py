@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from edgepress.graph.index import Index, attribute
+from edgepress.graph.ternary_storage import is_ternary
 
 _WEIGHT = {"Conv": 1, "ConvTranspose": 1, "Gemm": 1, "MatMul": 1, "MatMulInteger": 1, "ConvInteger": 1}
 TERNARY, INTEGER, FLOAT = "ternary", "int8", "float"
@@ -42,7 +43,7 @@ def precisions(model: onnx.ModelProto, kept: Mapping[str, str]) -> dict[str, dic
         elif weight.dtype.kind == "f":
             found[FLOAT][layer] = _reason(layer, kept) or _unfit(node, index)
         else:
-            ternary = weight.dtype == np.int8 and bool(((weight >= -1) & (weight <= 1)).all())
+            ternary = weight.dtype == np.int8 and is_ternary(weight)
             found[TERNARY if ternary else INTEGER][layer] = "" if ternary else _reason(layer, kept)
     return found
 

@@ -36,11 +36,21 @@ _PARTS = (
 _TABLE, _FLAT, _FIRST = "ternary.table", "ternary.flat", "ternary.first"
 
 
+def is_ternary(weight: np.ndarray) -> bool:
+    """Whether weights, whole numbers of any shape, are all −1, 0 or 1."""
+    return bool(((weight >= -1) & (weight <= 1)).all())
+
+
+def joined(fields: np.ndarray) -> np.ndarray:
+    """Four numbers of two bits, uint8 ``[..., 4]``, as one byte, the first in the lowest bits: uint8 ``[...]``."""
+    return np.asarray(np.bitwise_or.reduce(fields << _PLACES, axis=-1), np.uint8)
+
+
 def pack_codes(codes: np.ndarray) -> np.ndarray:
     """Codes of −1, 0 and 1, of any shape, as uint8 ``[ceil(size / 4)]``; the last byte is filled with zeros."""
     filled = np.ones(-(-codes.size // _A_BYTE) * _A_BYTE, np.uint8)
     filled[: codes.size] = (codes.reshape(-1) + 1).astype(np.uint8)
-    return np.asarray(np.bitwise_or.reduce(filled.reshape(-1, _A_BYTE) << _PLACES, axis=1), np.uint8)
+    return joined(filled.reshape(-1, _A_BYTE))
 
 
 def code_table() -> np.ndarray:
@@ -109,7 +119,7 @@ def _to_pack(tensor: onnx.TensorProto, index: Index, smallest: int) -> np.ndarra
     if any(f"{tensor.name}.{part}" in names for part in _PARTS for names in (index.producer, index.types)):
         return None
     codes = numpy_helper.to_array(tensor)
-    return codes if bool(((codes >= -1) & (codes <= 1)).all()) else None
+    return codes if is_ternary(codes) else None
 
 
 def _unpacking(name: str, cut: bool) -> list[onnx.NodeProto]:

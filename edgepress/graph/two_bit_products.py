@@ -16,7 +16,8 @@ from onnx import helper
 
 from edgepress.graph.dead_ends import remove_dead_ends
 from edgepress.graph.index import Index, copy_of, put_constant, replace_nodes
-from edgepress.graph.shapes import infer_shapes
+from edgepress.graph.shapes import along_last_axis, infer_shapes
+from edgepress.graph.ternary_storage import is_ternary, joined
 
 BLOCK = 128  # smaller blocks are slower than the exact product
 MOST_ROWS = 2
@@ -62,7 +63,7 @@ def use_two_bit_products(model: onnx.ModelProto, most_rows: int = MOST_ROWS) -> 
 def two_bit_weights(codes: np.ndarray) -> np.ndarray:
     """int8 codes ``[inputs, outputs]`` as the operator stores them: uint8 ``[outputs, blocks, 32]``, codes plus two."""
     fields = (codes.T + 2).astype(np.uint8).reshape(codes.shape[1], -1, BLOCK // 4, 4)
-    return np.asarray(np.bitwise_or.reduce(fields << np.array([0, 2, 4, 6], np.uint8), axis=-1), np.uint8)
+    return joined(fields)
 
 
 def _product(dense: _Dense, graph: onnx.GraphProto) -> onnx.NodeProto:
@@ -84,7 +85,7 @@ def _product(dense: _Dense, graph: onnx.GraphProto) -> onnx.NodeProto:
 def _dense(product: onnx.NodeProto, index: Index) -> _Dense | None:
     """The layer around an integer product, or None where it is another."""
     codes, zero = index.value(product.input[1]), _number(product.input[2:3], index)
-    if codes is None or codes.dtype != np.int8 or codes.ndim != 2 or np.abs(codes).max(initial=0) > 1:
+    if codes is None or codes.dtype != np.int8 or codes.ndim != 2 or not is_ternary(codes):
         return None
     rounded = _behind(product.input[0], ("Cast", "Add", "Clip", "Round", "Mul"), index)
     cast = _only_reader(product.output[0], "Cast", index)
@@ -95,13 +96,14 @@ def _dense(product: onnx.NodeProto, index: Index) -> _Dense | None:
     if share is None or share.op_type != "Div" or share.input[1] not in rounded.input:
         return None
     step = index.value(share.input[0])
-    if step is None or step.size not in (1, codes.shape[1]):
-        return None
-    step = np.broadcast_to(step.reshape(-1), (codes.shape[1],))
     source = _other(rounded, share.input[1])
+    outputs, rank = codes.shape[1], len(index.shape(source) or ())
+    if step is None or not along_last_axis(step, outputs, rank):
+        return None
+    step = np.broadcast_to(step.reshape(-1), (outputs,))
     biased = _only_reader(scaled.output[0], "Add", index)
     bias = index.value(_other(biased, scaled.output[0])) if biased is not None else None
-    if biased is None or bias is None or bias.size not in (1, codes.shape[1]):
+    if biased is None or bias is None or not along_last_axis(bias, outputs, rank):
         return _Dense(source, codes, step, None, scaled.output[0])
     return _Dense(source, codes, step, bias, biased.output[0])
 

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from edgepress.errors import DataError, StorageError
+from edgepress.user_code import sentence
 
 FILE = "checkpoint.safetensors"
 _FORM = 1
@@ -94,7 +95,7 @@ def read(folder: Path, identity: str) -> State | None:
         form, step, other = facts["form"], int(facts["step"]), facts["identity"]
         more = dict(facts["facts"])
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise DataError(f"{path} is damaged ({type(error).__name__}: {error}); {again}") from None
+        raise DataError(f"{path} is damaged ({sentence(error)}); {again}") from None
     if form != _FORM or other != identity:
         raise DataError(f"{path} is of another run (other data, network, options or seed); {again}")
 

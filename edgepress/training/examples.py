@@ -5,6 +5,7 @@ Step ``n`` of a run has the same batch whether or not the run was interrupted be
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,9 +39,8 @@ class Examples:
         """The batch of a step: every example once in each round, in an order of that round's own."""
         size = min(size, self.count)
         each = self.count // size
-        order = torch.randperm(self.count, generator=_generator(seed, step // each, 0))
-        at = step % each * size
-        batch = self.take(order[at : at + size])
+        turn, at = divmod(step, each)
+        batch = self.take(_order(self.count, seed, turn)[at * size : (at + 1) * size].clone())
         return batch if self.augment is None else self.augment(batch, _generator(seed, step, 1))
 
     def in_order(self, size: int) -> Any:
@@ -60,6 +60,11 @@ def from_tensors(
     if not tensors or not len(tensors[0]) or any(len(each) != len(tensors[0]) for each in tensors):
         raise ValueError(f"tensors of lengths {[len(each) for each in tensors]} are no examples")
     return Examples(len(tensors[0]), lambda at: tuple(each[at] for each in tensors), augment, origin, digest)
+
+
+@functools.lru_cache(maxsize=1)  # every step of a round asks
+def _order(count: int, seed: int, turn: int) -> Tensor:
+    return torch.randperm(count, generator=_generator(seed, turn, 0))
 
 
 def _generator(seed: int, number: int, kind: int) -> torch.Generator:

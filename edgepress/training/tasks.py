@@ -15,6 +15,7 @@ from edgepress.distill import relative_error, score_divergence
 from edgepress.errors import DataError, SourceError, UsageError
 from edgepress.tensor import TensorSpec
 from edgepress.training.examples import Batch, Examples
+from edgepress.user_code import sentence
 
 Kind = Literal["classification", "regression", "distillation", "own loss"]
 OwnLoss = Callable[..., Tensor]
@@ -186,8 +187,8 @@ def run(module: nn.Module, x: Sequence[Tensor]) -> Any:
         raise
     except Exception as error:  # the user's code may raise anything
         raise SourceError(
-            f"the network failed on {len(x[0])} examples at once: "
-            f"{' '.join(f'{type(error).__name__}: {error}'.split())[:300]}; its first axis must take any number"
+            f"the network failed on {len(x[0])} examples at once: {sentence(error)}; its first axis must take any "
+            "number"
         ) from error
 
 
@@ -225,8 +226,7 @@ def _own_loss(own: OwnLoss, outputs: Any, targets: Sequence[Tensor]) -> Tensor:
         raise
     except Exception as error:  # the user's code may raise anything
         raise UsageError(
-            f"the loss failed: {' '.join(f'{type(error).__name__}: {error}'.split())[:300]}; it is called with the "
-            "network's outputs and the targets"
+            f"the loss failed: {sentence(error)}; it is called with the network's outputs and the targets"
         ) from error
     if not isinstance(value, Tensor) or value.numel() != 1:
         raise UsageError(f"the loss gave {type(value).__name__}; it must give a tensor with one number")

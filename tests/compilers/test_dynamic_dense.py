@@ -184,6 +184,19 @@ def test_a_layer_without_outputs_is_refused(one_step: bool, tmp_path: Path) -> N
         )
 
 
+@pytest.mark.parametrize("shape", [(4, 1), (1, 1, 4)])
+def test_a_bias_that_is_not_by_output_is_added_behind(shape: tuple[int, ...], tmp_path: Path) -> None:
+    layer = Layer(Dense((4,), 16, 4, bias=True), 0)
+    assert layer.bias is not None
+    layer.bias = layer.bias.reshape(shape)
+    model = together([layer])
+    model.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("d0y", onnx.TensorProto.FLOAT, layer.expected().shape)
+    )
+    _, native = compiled(model, tmp_path)
+    np.testing.assert_allclose(native.run(_inputs([layer]))["d0y"], layer.expected(), rtol=3e-7, atol=3e-7)
+
+
 def test_sums_that_something_else_reads_are_refused(tmp_path: Path) -> None:
     model = together([Layer(Dense((4,), 16, 8), 0)])
     model.graph.output.append(helper.make_tensor_value_info("d0sums", onnx.TensorProto.INT32, (4, 8)))

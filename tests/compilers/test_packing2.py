@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgepress.graph.ternary_storage import is_ternary
 from edgepress.targets.compilers.tvm.packing2 import (
     folded,
     four_of_five,
-    is_ternary,
     pack2,
     pack5,
     pack_words,

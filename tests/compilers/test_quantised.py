@@ -14,11 +14,13 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
+from edgepress.graph.index import put_constant
 from edgepress.targets import load_target
 from edgepress.targets.compilers.ort import compile_graph
 from edgepress.targets.compilers.tvm.prepare import prepare
 from edgepress.targets.compilers.tvm.qdq import integer_regions
 from tests.compilers import networks
+from tests.compilers.quantised_graphs import Case, Operator, beside
 from tests.compilers.running import compiled, random_inputs, reference
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -168,6 +170,17 @@ def test_one_convolution_is_exactly_the_formula(tmp_path: Path) -> None:
         steps = np.rint(np.abs(found[key] - value) / step)
         assert steps.max() <= 1
         assert (steps > 0).mean() < 0.002  # ONNX Runtime rounds ties of its own product order
+
+
+def test_a_bias_of_each_row_is_not_taken_for_one_of_each_output(tmp_path: Path) -> None:
+    operator = Operator(Case(9, 3, (), batch=3, zero=100), np.uint8, 0)
+    operator.bias = np.array([[9000], [0], [-9000]], np.int32)
+    operator.scales[:] = operator.scales[0]
+    model = beside([operator])
+    put_constant(model.graph, "c0sb", operator.scales[0] * operator.scale_in)
+    _, native = compiled(model, tmp_path)
+    found = native.run({"c0x": operator.input})["c0q"].astype(int)
+    assert np.abs(found - operator.expected()).max() <= 1
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from edgepress.graph.index import Index
-from edgepress.graph.two_bit_products import two_bit_weights, use_two_bit_products
+from edgepress.graph.index import Index, put_constant
+from edgepress.graph.shapes import infer_shapes
+from edgepress.graph.two_bit_products import BLOCK, two_bit_weights, use_two_bit_products
 from edgepress.nn import Ternary
 from edgepress.targets import load_target
 from edgepress.targets.features import takes_two_bits
+from tests.compilers.dynamic_graphs import Dense, Layer, together
 from tests.graph.graphs import ops
 from tests.methods.ternary_nets import exported
 
@@ -23,7 +25,8 @@ RNG = np.random.default_rng(11)
 def run(model: onnx.ModelProto, x: np.ndarray) -> np.ndarray:
     options = ort.SessionOptions()
     options.log_severity_level = 4
-    return np.asarray(ort.InferenceSession(model.SerializeToString(), options).run(None, {"x": x})[0])
+    name = model.graph.input[0].name
+    return np.asarray(ort.InferenceSession(model.SerializeToString(), options).run(None, {name: x})[0])
 
 
 def layers(inputs: int, rows: int, *, norm: bool = True, bias: bool = True) -> onnx.ModelProto:
@@ -63,6 +66,46 @@ def test_it_comes_within_two_per_cent(norm: bool, bias: bool) -> None:
     node = next(node for node in made.graph.node if node.op_type == "MatMulNBits")
     weight = Index.of(made.graph).value(node.input[1])
     assert weight is not None and weight.nbytes == 256 * 130 // 4
+
+
+def as_many_rows_as_outputs(changed: dict[str, np.ndarray]) -> tuple[onnx.ModelProto, np.ndarray]:
+    """A layer of two rows and two outputs with some of its constants put in place of its own, and an input."""
+    layer = Layer(Dense((2,), BLOCK, 2, bias=True), 0)
+    model = together([layer])
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    for name, value in changed.items():
+        put_constant(model.graph, layer.name + name, value)
+    return infer_shapes(model), RNG.standard_normal((2, BLOCK)).astype(np.float32)
+
+
+@pytest.mark.parametrize("weight", [-128, -2, 2, 127])
+def test_a_layer_with_one_other_weight_stays(weight: int) -> None:
+    codes = RNG.integers(-1, 2, (BLOCK, 2), np.int8)
+    model, _ = as_many_rows_as_outputs({"weight": codes})
+    assert ops(use_two_bit_products(model)).count("MatMulNBits") == 1
+    codes[5, 1] = weight
+    model, _ = as_many_rows_as_outputs({"weight": codes})
+    assert use_two_bit_products(model) is model
+
+
+@pytest.mark.parametrize("shape", [(2,), (1, 2), (1, 1), (2, 1), (1, 1, 2), (1, 1, 1)])
+def test_a_bias_of_each_row_is_added_behind(shape: tuple[int, ...]) -> None:
+    bias = np.array([40.0, -30.0], np.float32)[: np.prod(shape)].reshape(shape)
+    model, x = as_many_rows_as_outputs({"bias": bias})
+    made = use_two_bit_products(model)
+    by_output = shape[-1] == bias.size and len(shape) < 3
+    assert (
+        "bias" in [name.rpartition(".")[2] for node in made.graph.node for name in node.input]
+    ) is by_output
+    exact, near = run(model, x), run(made, x)
+    assert near.shape == exact.shape
+    assert 0 < float(np.linalg.norm(near - exact)) < 0.1 * float(np.linalg.norm(exact - bias))
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, 1, 2)])
+def test_a_layer_with_a_step_of_each_row_stays(shape: tuple[int, ...]) -> None:
+    model, _ = as_many_rows_as_outputs({"step": np.array([0.01, 0.02], np.float32).reshape(shape)})
+    assert use_two_bit_products(model) is model
 
 
 def test_only_runtimes_that_compute_so_in_integers_are_given_them() -> None:

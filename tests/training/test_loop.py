@@ -162,6 +162,22 @@ def test_every_round_holds_every_example_at_most_once(count: int, size: int, see
     assert len(set(seen.tolist())) == len(seen) == each * size
 
 
+def test_a_batch_does_not_depend_on_those_asked_for_before() -> None:
+    drawn: list[list[int]] = []
+
+    def take(at: torch.Tensor) -> tuple[torch.Tensor]:
+        drawn.append(at.tolist())
+        at.zero_()  # what is asked for is the taker's own
+        return (at,)
+
+    examples = Examples(50, take)
+    asked = [(0, 3), (1, 3), (20, 3), (0, 4), (1, 3), (0, 3), (20, 3), (0, 4)]  # steps and seeds
+    for step, seed in asked:
+        examples.batch(step, 16, seed)
+    assert drawn[4:] == [drawn[1], drawn[0], drawn[2], drawn[3]]
+    assert len({tuple(each) for each in drawn}) == 4 and all(len(set(each)) == 16 for each in drawn)
+
+
 @given(
     st.integers(1, 2000), st.floats(0, 1), st.sampled_from(["cosine", "linear", "constant"]), st.floats(0, 1)
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -16,7 +17,7 @@ from edgepress.nn import set_phase
 from edgepress.nn.ternary_frozen import freeze, has_ternary
 from edgepress.nn.ternary_layers import each_layer
 from edgepress.training import History, Plan, Record, fit, told
-from edgepress.training.examples import Batch, Examples
+from edgepress.training.examples import Batch
 from edgepress.training.sets import Sets
 from edgepress.training.tasks import Task, find_task, run
 from edgepress.training.user_data import own_loss
@@ -136,7 +137,7 @@ def _fit(
     def kept(record: Record) -> None:
         course.kept(f"{stage} step {record.step} of {plan.steps}, {named(record.step, told(record))}")
 
-    examples = Examples(sets.train.count, sets.train.take, sets.train.augment, sets.train.origin, sets.digest)
+    examples = dataclasses.replace(sets.train, digest=sets.digest)  # a run on other held-out ones is another
     return fit(
         network, examples, loss, plan, score=score, folder=course.folder / stage, before_step=before, device=device,
         progress=progress, kept=kept,

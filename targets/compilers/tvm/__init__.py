@@ -2,7 +2,7 @@
 
 ::
 
-    ONNX ─ prepare ─ dynamic_rows ─ qdq ─ tables ─ attention ─ norms ─ layout ─ importer ─► Relax
+    ONNX ─ prepare ─ dynamic_rows ─ conv_integer ─ qdq ─ tables ─ attention ─ norms ─ layout ─ importer ─► Relax
       └► program ─► nests ─ schedule ─ lower ─► kernels.o
             └─ plan ─ emit ─► model.c, model.h, weights.bin
 """

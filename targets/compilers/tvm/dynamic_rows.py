@@ -12,13 +12,14 @@ import numpy as np
 import onnx
 
 from edgepress.errors import UnsupportedOpError
+from edgepress.graph.shapes import along_last_axis
+from edgepress.graph.ternary_storage import is_ternary
 from edgepress.targets.compilers.tvm import packing8
 from edgepress.targets.compilers.tvm.dynamic_form import RowCodes, ternary_packing
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
 from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
 from edgepress.targets.compilers.tvm.importer import MEND
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing2 import is_ternary
 from edgepress.targets.compilers.tvm.packing8 import INPUTS
 
 _ZERO = 128  # of the graph's unsigned codes
@@ -117,16 +118,14 @@ class DynamicRows(GraphMatcher):
         step = self._step(scaled, cast.output[0], rows.scale)
         shape = self.shapes.get(rows.source)
         inputs, outputs = weight.shape
-        if step is None or step.size not in (1, outputs) or not shape or shape[-1] != inputs:
+        if not shape or shape[-1] != inputs or inputs > _MOST_INPUTS:
             return False
-        if step.ndim > len(shape) or inputs > _MOST_INPUTS:
+        if step is None or not along_last_axis(step, outputs, len(shape)):
             return False
         bias = np.zeros(1, np.float32)
         if result != scaled.output[0]:
             value = self._other_constant(self.makers[result], scaled.output[0])
-            if value is None or value.size not in (1, outputs) or value.dtype != np.float32:
-                return False
-            if value.ndim > len(shape):
+            if value is None or value.dtype != np.float32:
                 return False
             bias = value
         self.origin = self.between([rows.source], result)
@@ -241,7 +240,7 @@ class DynamicRows(GraphMatcher):
         if share is None or share.input[1] != scale:
             return None
         step = self.constants.get(share.input[0])
-        return step if step is not None and step.dtype == np.float32 and _last_only(step) else None
+        return step if step is not None and step.dtype == np.float32 else None
 
     def _maker(self, name: str, op: str) -> onnx.NodeProto | None:
         node = self.makers.get(name)
@@ -259,14 +258,12 @@ class DynamicRows(GraphMatcher):
         return a if self._number(b) == number else b if self._number(a) == number else ""
 
     def _other_constant(self, node: onnx.NodeProto, name: str) -> np.ndarray | None:
+        """The other operand of a node, where it is one number, or one for each output."""
         other = node.input[1] if node.input[0] == name else node.input[0]
-        value = self.constants.get(other)
-        return value if value is not None and _last_only(value) else None
-
-
-def _last_only(value: np.ndarray) -> bool:
-    """Whether a constant has one number, or one for each output."""
-    return value.ndim == 0 or value.size == value.shape[-1]
+        value, shape = self.constants.get(other), self.shapes.get(name)
+        if value is None or not shape:
+            return None
+        return value if along_last_axis(value, shape[-1], len(shape)) else None
 
 
 def dynamic_rows(model: onnx.ModelProto, machine: Machine) -> onnx.ModelProto:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from edgepress.graph.ternary_storage import joined
+
 BYTES = 4  # of a lane: inputs whose products are summed at once
 FIELDS = 4  # of a byte at two bits a weight
 RUN = FIELDS * BYTES  # inputs of a run at two bits a weight
@@ -20,11 +22,6 @@ LONG_RUN = DIGITS * BYTES  # inputs of a run at five weights a byte
 WORD_FIELD = 16  # bits of a word that one sum takes where code is scalar
 WORD_WEIGHTS = 8  # of such a field
 POWERS = 3 ** np.arange(DIGITS)
-
-
-def is_ternary(weight: np.ndarray) -> bool:
-    """Whether all weights are −1, 0 or 1."""
-    return bool(np.isin(weight, (-1, 0, 1)).all())
 
 
 def pack2(weight: np.ndarray, lanes: int, signed: bool = False, each: int = BYTES) -> np.ndarray:
@@ -41,8 +38,7 @@ def pack2(weight: np.ndarray, lanes: int, signed: bool = False, each: int = BYTE
     """
     fields = _fields(weight, lanes, FIELDS, each)
     codes: np.ndarray = (fields & 3 if signed else fields + 1).astype(np.uint8)
-    packed: np.ndarray = np.bitwise_or.reduce(codes << (2 * np.arange(FIELDS, dtype=np.uint8)), axis=-1)
-    return packed
+    return joined(codes)
 
 
 def unpack2(packed: np.ndarray, outputs: int, inputs: int, signed: bool = False) -> np.ndarray:

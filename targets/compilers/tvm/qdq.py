@@ -15,11 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
+from edgepress.graph.shapes import along_last_axis
+from edgepress.graph.ternary_storage import is_ternary
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, attributes
 from edgepress.targets.compilers.tvm.graph_matcher import GraphMatcher
 from edgepress.targets.compilers.tvm.grids import Grid
 from edgepress.targets.compilers.tvm.origin import marks_of
-from edgepress.targets.compilers.tvm.packing2 import is_ternary
 
 _SAME_GRID = frozenset(
     ["MaxPool", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Identity"]
@@ -192,7 +193,7 @@ class IntegerRegions(GraphMatcher):
             ):
                 return None
             value = steps.astype(np.float64) * grid.astype(np.float64)
-        if value is None or value.size not in (1, scale.size):
+        if value is None or not along_last_axis(value, scale.size, 2):
             return None
         return np.rint(
             np.broadcast_to(value.reshape(-1).astype(np.float64), scale.shape) / scale.astype(np.float64)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from edgepress.graph.ternary_storage import is_ternary
 from edgepress.targets.compilers.tvm import packing8
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.packing2 import folded, is_ternary
+from edgepress.targets.compilers.tvm.packing2 import folded
 
 FEW = "fewer than eight inputs"
 APART = "each output has an input of its own"

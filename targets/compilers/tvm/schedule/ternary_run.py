@@ -5,6 +5,7 @@ Fields hold the weight plus one: 0, 1, 2. Whoever reads the totals takes the sum
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +39,7 @@ class Run:
         return tirx.reinterpret(f"int8x{BYTES * self.lanes}", tirx.Broadcast(word, self.lanes))
 
 
-class Sums:
+class Sums(ABC):
     """Sums of ``rows`` × ``vectors`` registers of int32.
 
     Attributes:
@@ -59,25 +60,25 @@ class Sums:
         self.places = [(r, c) for r in range(rows) for c in range(vectors)]
 
     @classmethod
+    @abstractmethod
     def most_rows(cls, machine: Machine, vectors: int) -> int:
         """The most rows of a tile."""
-        raise NotImplementedError
 
+    @abstractmethod
     def begin(self) -> list[Any]:
         """Statements that make the sums and set them to zero."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, run: Run) -> list[Any]:
         """Statements that add one run."""
-        raise NotImplementedError
 
     def flush(self) -> list[Any]:
         """Statements that move sums of few bits into sums of 32."""
         return []
 
+    @abstractmethod
     def total(self, row: int, vector: int) -> Expr:
         """A register of totals."""
-        raise NotImplementedError
 
     def _zeros(self, sums: list[Any], dtype: str) -> list[Any]:
         zero, done = tirx.const(0, dtype), []
