@@ -38,7 +38,9 @@ class Window:
     ) -> None:
         self._header, self._blocks, self._extents = header, iter(blocks), extents
         self._along = 1 if header.rows > 1 else 2
-        self._unit = math.prod(extents[1:-1]) if len(extents) > 1 else 1  # rows for one place of the first axis
+        self._unit = (
+            math.prod(extents[1:-1]) if len(extents) > 1 else 1
+        )  # rows for one place of the first axis
         self._first = self._end = 0
         self._held: list[Array] = []
         self.lost: list[tuple[int, int]] = []

@@ -26,17 +26,29 @@ _EVERY_S = 60.0  # between two lines where no bar is drawn
 @click.command(short_help="Train a learned codec on a folder.")
 @click.argument("kind", type=click.Choice(["walloc", "liveaction"]))
 @click.option(
-    "--data", "data", required=True, multiple=True, type=click.Path(path_type=Path), help="A folder; may be repeated."
+    "--data",
+    "data",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A folder; may be repeated.",
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The codec's file; KIND.safetensors by default.")
-@click.option("--run", "folder", type=click.Path(path_type=Path), help="Where checkpoints go; OUTPUT.run by default.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="The codec's file; KIND.safetensors by default."
+)
+@click.option(
+    "--run", "folder", type=click.Path(path_type=Path), help="Where checkpoints go; OUTPUT.run by default."
+)
 @click.option("--axes", type=int, help="1: recordings, 2: pictures (default), 3: volumes.")
 @click.option("--channels", type=int, help="Of what is encoded; 3 by default.")
-@click.option("--levels", type=int, help="Splits of the wavelet packet: a latent stands for 2^levels samples an axis.")
+@click.option(
+    "--levels", type=int, help="Splits of the wavelet packet: a latent stands for 2^levels samples an axis."
+)
 @click.option("--latents", type=int, help="Channels of the latents.")
 @click.option("--encoder-blocks", type=int, help="Residual blocks of a liveaction encoder.")
 @click.option("--width", type=int, help="Channels of the decoder.")
 @click.option("--blocks", type=int, help="Residual blocks of the decoder.")
+@click.option("--refine", type=int, help="The decoder works on positions 2^refine times as dense as latents.")
 @click.option("--steps", type=click.IntRange(1), help="Batches in all.")
 @click.option("--batch", type=click.IntRange(1), help="Windows in a batch.")
 @click.option("--learning-rate", "rate", type=float, help="The highest.")
@@ -45,12 +57,14 @@ _EVERY_S = 60.0  # between two lines where no bar is drawn
 @click.option("--rates", help="Bits a pixel to serve, such as 0.25,0.4,0.65,1.")
 @click.option("--seed", type=click.IntRange(0), help="Of weights, order and windows.")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="Of the decoder's products.")
-@click.option("--start", type=click.Path(path_type=Path), help="A codec's file of the same form to begin with.")
+@click.option(
+    "--start", type=click.Path(path_type=Path), help="A codec's file of the same form to begin with."
+)
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda …")
 @click.option("--threads", type=click.IntRange(1, 256), help="How many threads to train on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
-def command(ctx: click.Context, kind: str, data: tuple[Path, ...], as_json: bool, **given: Any) -> None:
+def command(ctx: click.Context, /, kind: str, data: tuple[Path, ...], as_json: bool, **given: Any) -> None:
     """Train a codec of the family KIND on what the folders hold, and write one file.
 
     What is left out of the options is as the zoo's walloc-f8c12 and liveaction-f16c48 were made. A training that was
@@ -84,7 +98,9 @@ def _train(kind: str, data: list[Path], output: Path, folder: Path, given: dict[
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"the device {device!r} cannot be used ({str(error).splitlines()[0]}); give cpu") from None
+        raise UsageError(
+            f"the device {device!r} cannot be used ({str(error).splitlines()[0]}); give cpu"
+        ) from None
     wanted = _rates(rates) if rates is not None else None
     recipe = recipe_for(kind, rates=wanted, **given)  # type: ignore[arg-type]
     began = last = time.monotonic()
@@ -100,7 +116,13 @@ def _train(kind: str, data: list[Path], output: Path, folder: Path, given: dict[
                 click.echo(f"{done}/{total}  {what}  {now - began:.0f} s", err=True)
 
         return train(
-            recipe, data, output, folder, command=shlex.join(["edgepress", *sys.argv[1:]]), device=device, progress=report
+            recipe,
+            data,
+            output,
+            folder,
+            command=shlex.join(["edgepress", *sys.argv[1:]]),
+            device=device,
+            progress=report,
         )
 
 
@@ -126,4 +148,6 @@ def _say(frozen: FrozenCodec, output: Path, as_json: bool) -> None:
     for number, rate in enumerate(frozen.rates):
         rows.append([str(number), f"{rate.step:.3g}", f"{rate.bits:.3f}", f"{rate.psnr:.2f} dB"])
     click.echo(columns(rows, right=(0, 1, 2, 3)))
-    click.echo(f"{output}: {output.stat().st_size / 1e6:.1f} MB; edgepress build {output} --target … compiles it")
+    click.echo(
+        f"{output}: {output.stat().st_size / 1e6:.1f} MB; edgepress build {output} --target … compiles it"
+    )

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from edgepress.nn.codec import Codec
-from edgepress.nn.codec.codec import mirrored
-from edgepress.nn.codec.encoder import LATENT_UNIT
-from edgepress.nn.codec.wavelet_packet import analysis_halo
+from edgepress.nn.codec.decoder import cropped
 from edgepress.training.examples import Batch, Examples
 from edgepress.training.material import scaled
 
-_MARGIN = 2  # latents at each edge of a crop that do not count: their surroundings are made up
-_START = 20.0  # latent units that one band unit becomes at first
+_MARGIN = (
+    2  # of the decoder's positions at each edge of a window that do not count: what is around is made up
+)
+_EDGES = 0.25  # of the batches whose edges count, as those of a whole picture
 _PEAK = 4.0  # (−1 … 1)², against which PSNR is
 
 
@@ -54,9 +54,15 @@ def loss(module: nn.Module, batch: Batch, balance: Balance) -> tuple[Tensor, Pas
     x = scaled(batch[0])
     span = math.log(balance.coarsest / balance.finest)
     step = balance.finest * torch.exp(span * torch.rand(len(x), device=x.device))
-    restored, codes = module(x, step)
+    edges = bool(torch.rand(()) < _EDGES)
+    restored, codes = module(x, step, edges)
     factor, axes = module.config.factor, tuple(range(2, codes.dim()))
-    error = _inside(restored.float() - x, _MARGIN * factor).square().flatten(1).mean(1)
+    error = (
+        cropped(restored.float() - x, 0 if edges else _MARGIN * factor // 2**module.config.refine)
+        .square()
+        .flatten(1)
+        .mean(1)
+    )
     variance = codes.var(axes, unbiased=False)
     bits = (0.5 * torch.log2(1 + 12 * variance / step[:, None].square())).mean()
     psnr = 10 * torch.log10(_PEAK / error.detach()).mean()
@@ -92,34 +98,7 @@ def score(passed: Sequence[Passage], module: Codec, balance: Balance) -> float:
     return -sum(each) / len(each)
 
 
-def begin(codec: Codec, samples: Tensor) -> None:
-    """Let a fresh codec begin as the best linear one: the principal components of the samples' bands."""
-    with torch.no_grad():
-        halo = analysis_halo(codec.config.levels)
-        bands = codec.encoder.analysis(mirrored(scaled(samples), halo)).movedim(1, 0).flatten(1).double()
-        mean = bands.mean(1)
-        _, vectors = torch.linalg.eigh((bands - mean[:, None]) @ (bands - mean[:, None]).T / bands.shape[1])
-        basis = vectors.flip(1)[:, : codec.config.latents].T
-        basis = basis * torch.where(
-            basis.sum(1, keepdim=True) < 0, -1.0, 1.0
-        )  # signs are arbitrary otherwise
-        ones = (1,) * codec.config.axes
-        gain = _START / LATENT_UNIT
-        into, out = codec.encoder.linear, codec.decoder.linear
-        assert into.bias is not None and out.bias is not None
-        into.weight.copy_((gain * basis).reshape(*basis.shape, *ones))
-        into.bias.copy_(-gain * basis @ mean)
-        out.weight.copy_((basis.T / gain).reshape(*basis.T.shape, *ones))
-        out.bias.copy_(mean)
-
-
 def _entropy(values: Tensor) -> float:
     _, counts = torch.unique(values, return_counts=True)
     shares = counts.double() / counts.sum()
     return float(-(shares * shares.log2()).sum())
-
-
-def _inside(x: Tensor, margin: int) -> Tensor:
-    for axis in range(2, x.dim()):
-        x = x.narrow(axis, margin, x.shape[axis] - 2 * margin)
-    return x

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,8 @@ from edgepress.training.codec import Balance
 from edgepress.training.material import Material, scaled
 from edgepress.training.sets import Sets
 
-_MOST_POSITIONS = 24_000_000  # samples of the material that probabilities are taken from
+_MOST_POSITIONS = 12_000_000  # samples of the material that probabilities are taken from
+_FEW = 8  # the share, as one in so many, by which steps are found
 _NEAR = 0.03  # of the bits asked for
 _TRIES = 4
 Array = np.ndarray[Any, Any]
@@ -49,12 +50,14 @@ def freeze_trained(
         facts: how it was trained.
     """
     codec = halved(codec).eval()
-    codes, positions = _codes(codec, material, progress)
+    codes = _codes(codec, material, progress)
+    share = codec.config.latents / float(codec.config.factor**codec.config.axes)
     steps: list[float] = []
     models: list[bytes] = []
     bits: list[float] = []
     for number, target in enumerate(sorted(wanted)):
-        step, coding, found = _fitted(codes, positions, target, balance)
+        step = _step(codes[:: min(_FEW, len(codes) // 2)], target, balance, share)
+        coding, found = _fitted(codes, step, share)
         progress(number + 1, len(wanted), f"{found:.3f} bits a position at the step {step:.2f}")
         if steps and step >= steps[-1] * 0.98:
             continue  # finer than trained for: it would be the rate before again
@@ -71,47 +74,43 @@ def freeze_trained(
     return dataclasses.replace(frozen, rates=rates)
 
 
-def _codes(codec: Codec, material: Material, progress: Progress) -> tuple[list[Array], int]:
-    """Codes of evenly spread files, float32 ``[latents, rows, columns]``; and their sample positions."""
+def _codes(codec: Codec, material: Material, progress: Progress) -> list[Array]:
+    """Codes of files in an order that a seed decides, float32 ``[latents, rows, columns]``."""
     found: list[Array] = []
     positions = 0
-    for number, samples in enumerate(_spread(material)):
+    order = torch.randperm(len(material), generator=torch.Generator().manual_seed(0))
+    for number, index in enumerate(order.tolist()):
+        samples = material[index]
         with torch.no_grad():
-            whole = filled_up(scaled(samples)[None], codec.config.factor)
-            codes = codec.codes(whole)[0].numpy()
+            codes = codec.codes(filled_up(scaled(samples)[None], codec.config.factor))[0].numpy()
         found.append(codes.reshape(len(codes), -1, codes.shape[-1]))
         positions += samples[0].numel()
         progress(number + 1, len(material), "codes")
         if positions > _MOST_POSITIONS:
             break
-    return found, positions
+    return found
 
 
-def _spread(material: Material) -> Iterator[torch.Tensor]:
-    order = torch.randperm(len(material), generator=torch.Generator().manual_seed(0))
-    for index in order.tolist():
-        yield material[index]
+def _step(codes: Sequence[Array], target: float, balance: Balance, share: float) -> float:
+    """The step whose bits a sample position come nearest to those wanted.
 
-
-def _fitted(
-    codes: Sequence[Array], positions: int, target: float, balance: Balance
-) -> tuple[float, Coding, float]:
-    """The step that comes nearest to so many bits a position, its model, and its bits."""
-    low, high = balance.finest, balance.coarsest
-    step = (low * high) ** 0.5
-    best: tuple[float, Coding, float] | None = None
+    Args:
+        share: integers for each sample position.
+    """
+    step = (balance.finest * balance.coarsest) ** 0.5
+    tried: list[tuple[float, float]] = []
     for _ in range(_TRIES):
-        fitted = fit([np.rint(each / np.float32(step)).astype(np.int16) for each in codes])
-        bits = fitted.bits / positions
-        if best is None or abs(bits - target) < abs(best[2] - target):
-            best = (step, fitted.coding, bits)
-        if abs(bits - target) <= _NEAR * target:
-            break
-        # Above about two bits a symbol a doubled step saves one bit of each.
-        share = sum(each.size for each in codes) / positions
-        after = float(np.clip(step * 2 ** ((bits - target) / share), low, high))
-        if after == step:
+        _, bits = _fitted(codes, step, share)
+        tried.append((abs(bits - target), step))
+        # At high rates, a doubled step saves one bit of each integer.
+        after = float(np.clip(step * 2 ** ((bits - target) / share), balance.finest, balance.coarsest))
+        if abs(bits - target) <= _NEAR * target or after == step:
             break
         step = after
-    assert best is not None
-    return best
+    return min(tried)[1]
+
+
+def _fitted(codes: Sequence[Array], step: float, share: float) -> tuple[Coding, float]:
+    """A model of codes at a step, and its bits a sample position."""
+    fitted = fit([np.rint(each / np.float32(step)).astype(np.int16) for each in codes])
+    return fitted.coding, fitted.bits / fitted.values * share

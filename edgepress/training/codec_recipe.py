@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,12 @@ class CodecRecipe:
         window: samples of a training window along each axis; a multiple of the codec's factor.
         held_out: files kept apart to score on.
         rates: bits a sample position that it shall serve.
-        start: a codec's file to begin with, of the same form; None begins afresh.
+        start: a codec's file to begin with (see :func:`edgepress.training.codec_begin.begin`).
     """
 
     config: CodecConfig
     plan: Plan
-    balance: Balance = Balance()
+    balance: Balance = field(default_factory=Balance)
     window: int = 192
     held_out: int = 24
     rates: tuple[float, ...] = RATES
@@ -70,12 +70,17 @@ def recipe_for(kind: Kind, **changes: Any) -> CodecRecipe:
     """
     walloc = kind == "walloc"
     config = CodecConfig() if walloc else CodecConfig(
-        "liveaction", levels=4, latents=48, encoder_blocks=3, width=256, blocks=5
+        "liveaction", levels=4, latents=48, encoder_blocks=3, refine=1
     )  # fmt: skip
     plan = Plan(
-        steps=14_000 if walloc else 6_500, batch=8, rate=_LEARNING_RATE, warmup=_WARMUP, precision="bfloat16", every=500
+        steps=14_000 if walloc else 6_500,
+        batch=8,
+        rate=_LEARNING_RATE,
+        warmup=_WARMUP,
+        precision="bfloat16",
+        every=500,
     )
-    recipe = CodecRecipe(config, plan, Balance(), 192 if walloc else 256)
+    recipe = CodecRecipe(config, plan)
     given = {name: value for name, value in changes.items() if value is not None}
     parts: dict[str, Any] = {}
     try:
@@ -115,10 +120,6 @@ def train(
     start = None
     if recipe.start is not None:
         start = read_codec_file(recipe.start)
-        if start.module.config != recipe.config:
-            raise UsageError(
-                f"{recipe.start.name} has another form ({start.module.config}); give the options that it was made with"
-            )
     codec, history = train_codec(
         recipe.config, sets, recipe.plan, recipe.balance, folder=folder, device=device, progress=progress,
         start=start.module if start is not None else None,
@@ -135,8 +136,6 @@ def train(
     }
     if start is not None and recipe.start is not None:
         facts["start"] = {**start.facts, "sha256": hashlib.sha256(recipe.start.read_bytes()).hexdigest()}
-    frozen = freeze_trained(
-        codec.to("cpu"), material, sets, recipe.rates, recipe.balance, facts, progress
-    )
+    frozen = freeze_trained(codec.to("cpu"), material, sets, recipe.rates, recipe.balance, facts, progress)
     write_codec(output, frozen)
     return frozen

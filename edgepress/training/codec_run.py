@@ -12,6 +12,7 @@ from edgepress.nn.codec import Codec, CodecConfig
 from edgepress.progress import Progress, silent
 from edgepress.training import codec as training
 from edgepress.training.codec import Balance, Passage
+from edgepress.training.codec_begin import begin
 from edgepress.training.examples import Batch
 from edgepress.training.loop import History, Record, fit
 from edgepress.training.material import scaled
@@ -40,7 +41,7 @@ def train_codec(
         sets: windows ``[n, channels, *extents]`` whose extents are multiples of the factor.
         folder: keeps the checkpoint, and ``pictures/STEP.png`` of what was kept apart: above the original, below what
             is decoded at the finest step, the middle one and the coarsest.
-        start: a codec of the same form whose weights it begins with; None begins with principal components.
+        start: a codec to begin with (see :func:`edgepress.training.codec_begin.begin`).
 
     Returns:
         The codec in evaluation mode, and how it went.
@@ -53,11 +54,8 @@ def train_codec(
     codec = Codec(config)
     if config.axes == 2:
         codec = codec.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if start is None:
-        samples = [sets.train.batch(number, plan.batch, plan.seed + 1)[0] for number in range(_BEGUN_ON)]
-        training.begin(codec, torch.cat(samples))
-    else:
-        codec.load_state_dict(start.state_dict())
+    samples = [sets.train.batch(number, plan.batch, plan.seed + 1)[0] for number in range(_BEGUN_ON)]
+    begin(codec, torch.cat(samples), start)
     steps = (balance.finest, (balance.finest * balance.coarsest) ** 0.5, balance.coarsest)
     at, told = [0], [Passage(0.0, 0.0, 0.0)]
 

@@ -6,10 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from edgepress.runtimes.codec_tiles import CodeAxis, Reach, SampleAxis, Tiling
+from edgepress.runtimes.codec_tiles import CodeAxis, SampleAxis
 
 Array = np.ndarray[Any, Any]
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edgepress.nn.codec.config import CodecConfig
-from edgepress.nn.codec.decoder import Decoder, step_plane
+from edgepress.nn.codec.decoder import Decoder, cropped, step_plane
 from edgepress.nn.codec.encoder import Encoder
-from edgepress.nn.codec.wavelet_packet import analysis_halo
+from edgepress.nn.codec.wavelet_packet import analysis_halo, synthesis_halo
 
 
 class Codec(nn.Module):
@@ -42,15 +42,22 @@ class Codec(nn.Module):
         samples: Tensor = self.decoder(torch.cat([latents, step_plane(step, latents)], 1))
         return samples
 
-    def forward(self, samples: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, samples: Tensor, step: Tensor, edges: bool = False) -> tuple[Tensor, Tensor]:
         """Samples after a lossy passage that has gradients, and the codes.
 
         Rounding is replaced by noise of a step's width (Ballé et al., ICLR 2017, section 3).
+
+        Args:
+            edges: the edges are nearly those of :meth:`restored`, for more work; otherwise they do not count.
         """
         codes = self.codes(samples)
         noisy = codes + (torch.rand_like(codes) - 0.5) * _along(step, codes)
         latents = self.encoder.companding.inverse(noisy)
-        return self.decoder(torch.cat([latents, step_plane(step, latents)], 1), padded=True), codes
+        halo = synthesis_halo(self.config.levels) if edges else 0
+        for axis in range(2, latents.dim()):
+            latents = extended(latents, axis, halo)
+        restored = self.decoder(torch.cat([latents, step_plane(step, latents)], 1), padded=True)
+        return cropped(restored, halo * self.config.factor), codes
 
 
 def mirrored(samples: Tensor, halo: tuple[int, int]) -> Tensor:

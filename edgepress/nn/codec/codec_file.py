@@ -104,11 +104,15 @@ def read_codec_file(path: Path) -> FrozenCodec:
         cause = str(error) if isinstance(error, RecordError) else type(error).__name__
         raise SourceError(f"{path.name} is no codec that can be read ({cause[:200]}); {again}") from None
     if head.form != _FORM:
-        raise SourceError(f"{path.name} has the form {head.form}, this edgepress reads {_FORM}; update edgepress")
+        raise SourceError(
+            f"{path.name} has the form {head.form}, this edgepress reads {_FORM}; update edgepress"
+        )
     with torch.device("meta"):
         module = Codec(head.config)
     wanted = {name: tuple(value.shape) for name, value in module.state_dict().items()}
-    found = {name.removeprefix("weight/"): value for name, value in tensors.items() if name.startswith("weight/")}
+    found = {
+        name.removeprefix("weight/"): value for name, value in tensors.items() if name.startswith("weight/")
+    }
     if {name: tuple(value.shape) for name, value in found.items()} != wanted:
         raise SourceError(f"{path.name} does not hold the weights of the codec that it names; {again}")
     if not all(bool(torch.isfinite(value).all()) for value in found.values()):
