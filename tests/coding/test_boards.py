@@ -119,7 +119,13 @@ def test_a_boards_archive_makes_them(board: str, emulator: str, case: Path, tmp_
 
 
 def test_the_sources_make_them_on_armv7(case: Path) -> None:
-    cc = (*c_compiler(load_target("host")).cc[:3], "cc", "-target", "arm-linux-musleabihf", "-mcpu=generic+v7a")
+    cc = (
+        *c_compiler(load_target("host")).cc[:3],
+        "cc",
+        "-target",
+        "arm-linux-musleabihf",
+        "-mcpu=generic+v7a",
+    )
     assert run_bare(cc, list(CODER), case, tool("qemu-arm-static"), "-cpu", "cortex-a7") == 0
 
 
