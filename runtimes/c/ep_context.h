@@ -4,13 +4,6 @@
 
 #include "ep_code.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-#if defined(__GNUC__)
-#pragma GCC visibility push(default)
-#endif
-
 #define EP_CONTEXT_MOST_TABLES 64u
 #define EP_CONTEXT_MOST_LEVEL 1023
 #define EP_CONTEXT_MOST_TAPS 256u
@@ -24,13 +17,15 @@ typedef struct ep_tap {
   int16_t weight;
 } ep_tap;
 
-/* Taps that belong to channel c are taps[value_at[c] .. error_at[c]) and taps[error_at[c] .. value_at[c + 1]). */
+/* A channel has sums number c for the first row of a chunk, above which nothing is known, and number channels + c
+ * for the others. Those of number s are taps[value_at[s] .. error_at[s]) over values and
+ * taps[error_at[s] .. value_at[s + 1]) over errors. */
 typedef struct ep_context {
   uint32_t channels, table_count;
   const ep_tap *taps;
-  const uint32_t *value_at; /* [channels + 1] */
-  const uint32_t *error_at; /* [channels] */
-  const int32_t *offsets;   /* [channels] */
+  const uint32_t *value_at; /* [2 * channels + 1] */
+  const uint32_t *error_at; /* [2 * channels] */
+  const int32_t *offsets;   /* [2 * channels] */
   const int32_t *levels;    /* [table_count / 2 - 1], rising, from 1 to EP_CONTEXT_MOST_LEVEL */
   const uint32_t *order;    /* [channels]: which is coded first, second, … */
   const ep_code_table_t *tables;
@@ -52,10 +47,4 @@ int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint
 int32_t ep_context_decode(const ep_context *context, int16_t *values, uint32_t rows, uint32_t columns,
                           void *scratch, uint64_t scratch_bytes, const uint8_t *from, uint64_t bytes);
 
-#if defined(__GNUC__)
-#pragma GCC visibility pop
-#endif
-#ifdef __cplusplus
-}
-#endif
 #endif
