@@ -102,7 +102,9 @@ class CodecForm:
             or channels not in (0, 1, self.codec.channels)
             or sent != (self.codec.latents, *layout(self.codes(extents)))
         ):
-            raise DataError(f"the stream's header does not fit the codec {self.name} that it names; get it again")
+            raise DataError(
+                f"the stream's header does not fit the codec {self.name} that it names; get it again"
+            )
 
     def highest(self, rate: int) -> int:
         """The greatest magnitude of an integer at a rate."""
@@ -125,5 +127,7 @@ def form_of(header: Header, axes: int) -> tuple[tuple[int, ...], int]:
     if len(shape) == axes:
         return shape, 0
     if len(shape) != axes + 1:
-        raise DataError(f"the stream holds an array of shape {shape}, which a codec of {axes} axes never makes")
+        raise DataError(
+            f"the stream holds an array of shape {shape}, which a codec of {axes} axes never makes"
+        )
     return (shape[:-1], shape[-1]) if header.kind == "picture" else (shape[1:], shape[0])

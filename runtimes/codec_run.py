@@ -40,11 +40,21 @@ class TileRun:
         if len(shapes) != 2 or types != {"float32"}:
             raise BundleError(f"a codec's graph has one float input and output, not {shapes}; build it again")
         tile = reach.results(shapes[0][2:])
-        wanted = [(1, channels[0], *reach.extents(tile)), (1, channels[1], *(made * extent for extent in tile))]
+        wanted = [
+            (1, channels[0], *reach.extents(tile)),
+            (1, channels[1], *(made * extent for extent in tile)),
+        ]
         if shapes != wanted or not 1 <= len(tile) <= 3 or not reach.fits(tile):
-            raise BundleError(f"a codec's graph takes {shapes[0]} and gives {shapes[1]}, which are no tiles; build it again")
+            raise BundleError(
+                f"a codec's graph takes {shapes[0]} and gives {shapes[1]}, which are no tiles; build it again"
+            )
         self._engine, self._reach, self._made = engine, reach, made
-        self._names, self._channels, self._tile, self._free = (part.inputs[0].name, part.outputs[0].name), channels, tile, free
+        self._names, self._channels, self._tile, self._free = (
+            (part.inputs[0].name, part.outputs[0].name),
+            channels,
+            tile,
+            free,
+        )
         self._bound: tuple[tuple[int, ...], Array, Callable[[], Array]] | None = None
 
     def tile(self, results: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,12 +12,20 @@ import numpy as np
 from edgepress.bundle import Bundle
 from edgepress.coding import whole
 from edgepress.coding.coder import OpenCoder
-from edgepress.coding.model_bytes import read_coding
 from edgepress.coding.description import DECODER, ENCODER, LEVELS, codec_of, model_name, read_levels
+from edgepress.coding.model_bytes import read_coding
 from edgepress.coding.stream import HEADER_BYTES, Header, read_header
 from edgepress.errors import DataError, UsageError
 from edgepress.runtimes.choose import choose
-from edgepress.runtimes.codec_decoding import Data, Decoding, Recovered, Stream, decoding, is_stream, stream_bytes
+from edgepress.runtimes.codec_decoding import (
+    Data,
+    Decoding,
+    Recovered,
+    Stream,
+    decoding,
+    is_stream,
+    stream_bytes,
+)
 from edgepress.runtimes.codec_encode import code_bands
 from edgepress.runtimes.codec_files import opened
 from edgepress.runtimes.codec_form import CodecForm, form_of
@@ -89,7 +97,9 @@ class CodecSession(Session):
             with opened(value, self.codec.axes, background) as samples:
                 yield samples
         else:
-            raise DataError(f"a codec encodes a path, a file's bytes or a NumPy array, not {type(value).__name__}")
+            raise DataError(
+                f"a codec encodes a path, a file's bytes or a NumPy array, not {type(value).__name__}"
+            )
 
     def pieces(self, samples: Samples, rate: int | float | None = None) -> Iterator[bytes]:
         """A stream piece by piece, so that nothing large is in memory; arguments and errors as for :meth:`encode`."""
@@ -193,7 +203,9 @@ class CodecSession(Session):
         engine = self._check_open()
         if part not in self.bundle.manifest.parts:
             word = "encode" if part == ENCODER else "decode"
-            raise UsageError(f"{self.bundle.path} holds no {part}, so it cannot {word}; take the whole codec's bundle")
+            raise UsageError(
+                f"{self.bundle.path} holds no {part}, so it cannot {word}; take the whole codec's bundle"
+            )
         choice = self._choice
         if part != self.part_name:
             choice = choose(self.bundle, part, self._asked, self._trust)

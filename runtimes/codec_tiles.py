@@ -145,7 +145,9 @@ class Tiling:
             ends: how much there is along each axis in these terms; None takes the number of results.
         """
         place, kept = [], []
-        for number, (first, extent, end) in enumerate(zip(corner, self.tile, ends or self.results, strict=True)):
+        for number, (first, extent, end) in enumerate(
+            zip(corner, self.tile, ends or self.results, strict=True)
+        ):
             count = min(scale * extent, end - scale * first)
             start = 0 if number == 0 else scale * first
             place.append(slice(start, start + count))

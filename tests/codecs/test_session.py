@@ -89,8 +89,12 @@ def test_latents_of_a_picture_and_of_its_stream_are_the_same(codec: CodecSession
     assert np.array_equal(levels, integers * np.float32(2))
 
 
-@pytest.mark.parametrize(("dtype", "scale", "shift"), [("uint16", 32767.5, 1.0), ("float32", 1.0, 0.0), ("float64", 1.0, 0.0)])
-def test_other_types_are_the_same_samples(codec: CodecSession, dtype: str, scale: float, shift: float) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "scale", "shift"), [("uint16", 32767.5, 1.0), ("float32", 1.0, 0.0), ("float64", 1.0, 0.0)]
+)
+def test_other_types_are_the_same_samples(
+    codec: CodecSession, dtype: str, scale: float, shift: float
+) -> None:
     picture = photograph(40, 50)
     samples = picture / 127.5 - 1
     if dtype == "uint16":
@@ -240,7 +244,9 @@ def test_headers_that_fit_no_codec(codec: CodecSession, changes: dict[str, Any])
 def test_what_is_too_large_for_memory_is_not_decoded_into_it(codec: CodecSession) -> None:
     header = read_header(codec.encode(photograph(9, 9)))
     side = 40_000
-    made = Header(**{**vars(header), "shape": (side, side, 3), "rows": side // 4, "columns": side // 4, "step": 4})
+    made = Header(
+        **{**vars(header), "shape": (side, side, 3), "rows": side // 4, "columns": side // 4, "step": 4}
+    )
     with pytest.raises(DataError, match="too large for memory; decode it into a .npy file"):
         codec.recover(made.to_bytes())
 
