@@ -45,7 +45,10 @@ def damaged(stream: Path) -> Path:
 def test_a_picture_there_and_back_by_processes(process: Process, bundle: Path, tmp_path: Path) -> None:
     pixels = photograph(50, 70)
     save(tmp_path / "photo.png", pixels)
-    run = lambda *words: process("-m", "edgepress", *words, cwd=tmp_path)  # noqa: E731
+
+    def run(*words: object) -> Any:
+        return process("-m", "edgepress", *words, cwd=tmp_path)
+
     there = run("encode", "photo.png", "-o", "photo.epc", "--codec", bundle, "--rate", "0.9")
     assert (there.returncode, there.stderr) == (0, b"")
     assert there.stdout.startswith(b"photo.epc  ") and b"bits a pixel" in there.stdout

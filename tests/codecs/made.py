@@ -26,7 +26,7 @@ from edgepress.coding.description import (
     levels_to_bytes,
     model_name,
 )
-from edgepress.coding.model_bytes import coding_to_bytes
+from edgepress.coding.frozen import write_codings
 from edgepress.coding.table import fit_table
 from edgepress.inputs import ArrayInput
 from edgepress.outputs import ArrayOutput
@@ -63,13 +63,13 @@ def described(
 def encoder(codec: Codec, seed: int = 0) -> onnx.ModelProto:
     """Samples of a tile with its halo → codes."""
     before, after = codec.encoder_halo
-    size, inner = codec.factor + before + after, slice(before, before + codec.factor)
+    size, inner = codec.factor + before + after, [slice(before, before + codec.factor)] * codec.axes
     weight = np.random.default_rng(seed).standard_normal(
         (codec.latents, codec.channels, *(size,) * codec.axes)
     )
     weight *= 4 / size ** (codec.axes / 2)
     for channel in range(codec.channels):
-        weight[(channel, channel, *(inner,) * codec.axes)] += GAIN / codec.factor**codec.axes
+        weight[channel, channel][tuple(inner)] += GAIN / codec.factor**codec.axes
     node = helper.make_node(
         "Conv", ["samples", "weight"], ["codes"], "analysis", strides=[codec.factor] * codec.axes
     )
@@ -119,7 +119,7 @@ def write_codec(path: Path, codec: Codec, parts: tuple[str, ...] = (ENCODER, DEC
     noise = np.random.default_rng(2)
     for index, rate in enumerate(codec.rates):
         table = fit_table(np.rint(noise.laplace(0, 20 / rate.step, 4096)).astype(np.int64))
-        members[model_name(index)] = coding_to_bytes((table,) * codec.latents)
+        members[model_name(index)] = write_codings([(table,) * codec.latents])
     tables = {name: f"codec/{name}" for name in members}
     members = {tables[name]: data for name, data in members.items()}
     records = {}
@@ -194,9 +194,9 @@ def _model(
 def _spec(value: Any, codec: Codec, part: str) -> TensorSpec:
     """The manifest lists one tile, whatever else the graph takes."""
     shapes = {
-        "samples" if part == ENCODER else "latents": codec.encoder_shape()
-        if part == ENCODER
-        else codec.decoder_shape(),
-        "codes": (1, codec.latents, *(size // codec.factor for size in codec.encoder_tile)),
+        (ENCODER, "samples"): codec.encoder_shape(),
+        (ENCODER, "codes"): (1, codec.latents, *(size // codec.factor for size in codec.encoder_tile)),
+        (DECODER, "latents"): codec.decoder_shape(),
+        (DECODER, "samples"): (1, codec.channels, *codec.decoder_tile),
     }
-    return TensorSpec(value.name, shapes.get(value.name, (1, codec.channels, *codec.decoder_tile)))
+    return TensorSpec(value.name, shapes[part, value.name])
