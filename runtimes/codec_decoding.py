@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -18,11 +18,10 @@ from edgepress.errors import DataError
 from edgepress.runtimes.codec_decode import sample_bands, tiling
 from edgepress.runtimes.codec_form import CodecForm, form_of
 from edgepress.runtimes.codec_run import TileRun
-from edgepress.runtimes.codec_samples import Array, decoded_type, stored
+from edgepress.runtimes.codec_samples import Array, Storage
 from edgepress.runtimes.codec_stream import Window
 
 Stream = bytes | bytearray | memoryview | str | Path
-Data = bytes | mmap.mmap
 
 _MOST_SAMPLES = 1 << 31  # that are decoded into memory at once
 _LARGEST_PIPE = 1 << 30
@@ -101,21 +100,20 @@ def decoding(
         blocks: the stream's chunks, decoded, in their order; None for those that are lost.
     """
     extents, channels = form_of(header, form.codec.axes)
-    last = header.kind == "picture"
+    storage = Storage(header.kind, channels)
     cut = tiling(form, run, extents)
     window = Window(header, blocks, form.codes(extents))
     lost: list[tuple[int, int]] = []
 
     def pieces() -> Iterator[tuple[int, Array]]:
-        for first, band in sample_bands(form, run, window.read, cut, extents, header.rate):
-            yield first, stored(band, header.kind, channels)
+        yield from sample_bands(form, run, window.read, cut, extents, header.rate, storage)
         factor = form.codec.factor
         lost.extend((factor * low, min(factor * high, extents[0])) for low, high in window.lost)
-        if lost == [(0, extents[0])]:
+        if window.chunks_lost == header.chunks:
             raise DataError("nothing of the stream can be decoded, every chunk is damaged; get it again")
 
-    along = 0 if last or not channels else 1
-    return Decoding(header, decoded_type(header.kind), along, cut.count, pieces(), lost)
+    along = 0 if header.kind == "picture" or not channels else 1
+    return Decoding(header, storage.dtype, along, cut.count, pieces(), lost)
 
 
 def is_stream(value: Stream) -> bool:
@@ -130,7 +128,7 @@ def is_stream(value: Stream) -> bool:
 
 
 @contextlib.contextmanager
-def stream_bytes(stream: Stream) -> Iterator[Data]:
+def stream_bytes(stream: Stream) -> Iterator[bytes]:
     """The bytes of a stream; a file is mapped.
 
     Raises:
@@ -144,7 +142,8 @@ def stream_bytes(stream: Stream) -> Iterator[Data]:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if stat.S_ISREG(status.st_mode) and status.st_size:
-                data: Data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                # It has what is used of bytes: slices, find, the buffer.
+                data = cast(bytes, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             else:
                 data = file.read(_LARGEST_PIPE)
     except FileNotFoundError:

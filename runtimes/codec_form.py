@@ -111,7 +111,7 @@ class CodecForm:
         return min(self.codec.rates[rate].highest, MOST)
 
     def restore(self, rate: int, integers: Array, out: Array) -> None:
-        """Write what int16 ``[latents, …]`` stand for into float32 ``out``; those beyond the levels count as the last."""
+        """Write what int16 ``[latents, …]`` stand for into float32 ``out``; beyond the levels, the last counts."""
         for levels, given, made in zip(self.levels[rate], integers, out, strict=True):
             places = np.add(given, len(levels) // 2, dtype=np.int32)
             np.take(levels, places, mode="clip", out=made)

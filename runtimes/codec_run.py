@@ -14,8 +14,6 @@ from edgepress.runtimes.engine import Engine
 
 Array = np.ndarray[Any, Any]
 
-_MOST_FREE = (0, 1 << 14, 128, 16)  # codes along each of so many axes, where the engine takes any number
-
 
 class TileRun:
     """A graph of one input and one output, both float32 ``[1, channels, *extents]``.
@@ -26,7 +24,7 @@ class TileRun:
         reach: what a tile reads for each of its results, and around them.
         channels: of the input and of the output.
         made: what a tile gives along each axis for each result: the codec's factor in the decoder.
-        free: whether the engine takes other extents than those that the part lists.
+        free: whether the engine takes smaller tiles than the one that the part lists.
 
     Raises:
         BundleError: the part is no such graph.
@@ -46,22 +44,18 @@ class TileRun:
         ]
         if shapes != wanted or not 1 <= len(tile) <= 3 or not reach.fits(tile):
             raise BundleError(
-                f"a codec's graph takes {shapes[0]} and gives {shapes[1]}, which are no tiles; build it again"
+                f"a codec's graph takes {shapes[0]} and gives {shapes[1]}, which are no tiles; build the codec again"
             )
-        self._engine, self._reach, self._made = engine, reach, made
-        self._names, self._channels, self._tile, self._free = (
-            (part.inputs[0].name, part.outputs[0].name),
-            channels,
-            tile,
-            free,
-        )
+        self._engine, self._reach, self._channels, self._made = engine, reach, channels, made
+        self._names = (part.inputs[0].name, part.outputs[0].name)
+        self._tile, self._free = tile, free
         self._bound: tuple[tuple[int, ...], Array, Callable[[], Array]] | None = None
 
     def tile(self, results: tuple[int, ...]) -> tuple[int, ...]:
         """Results of one tile along each axis, where so many are wanted in all."""
         if not self._free:
             return self._tile
-        return tuple(min(size, _MOST_FREE[len(results)]) for size in results)
+        return tuple(min(size, most) for size, most in zip(results, self._tile, strict=True))
 
     def at(self, tile: tuple[int, ...]) -> tuple[Array, Callable[[], Array]]:
         """The buffer of a tile's input, ``[channels, *extents]``; and what runs on it and gives the output alike."""
@@ -72,20 +66,22 @@ class TileRun:
     def _bind(self, tile: tuple[int, ...]) -> tuple[Array, Callable[[], Array]]:
         bind = getattr(self._engine, "bind", None)
         shape = (1, self._channels[0], *self._reach.extents(tile))
-        given, made = self._names
+        name, gives = self._names
         if bind is None:
             buffer = np.zeros(shape, np.float32)
-            return buffer[0], lambda: self._engine.run({given: buffer})[made][0]
+            return buffer[0], lambda: self._engine.run({name: buffer})[gives][0]
         from edgepress.runtimes.native import aligned
 
         def floats(shape: tuple[int, ...]) -> Array:
-            return aligned(4 * int(np.prod(shape))).view(np.float32).reshape(shape)
+            buffer: Array = aligned(4 * int(np.prod(shape))).view(np.float32).reshape(shape)
+            return buffer
 
         buffer, result = floats(shape), floats((1, self._channels[1], *(self._made * size for size in tile)))
-        call = bind({given: buffer}, {made: result})  # compiled code reads and writes where the arrays lie
+        made: Array = result[0]
+        call = bind({name: buffer}, {gives: result})  # compiled code reads and writes where the arrays lie
 
         def run() -> Array:
             call()
-            return result[0]
+            return made
 
         return buffer[0], run

@@ -11,14 +11,13 @@ import numpy as np
 
 from edgepress.bundle import Bundle
 from edgepress.coding import whole
-from edgepress.coding.coder import OpenCoder
+from edgepress.coding.coder import OpenCoder, channels_of
 from edgepress.coding.description import DECODER, ENCODER, LEVELS, codec_of, model_name, read_levels
-from edgepress.coding.model_bytes import read_coding
-from edgepress.coding.stream import HEADER_BYTES, Header, read_header
-from edgepress.errors import DataError, UsageError
-from edgepress.runtimes.choose import choose
+from edgepress.coding.frozen import read_codings
+from edgepress.coding.stream import MOST_HEADER, Header, read_header
+from edgepress.errors import BundleError, DataError, UsageError
+from edgepress.runtimes.choose import PORTABLE, choose
 from edgepress.runtimes.codec_decoding import (
-    Data,
     Decoding,
     Recovered,
     Stream,
@@ -62,6 +61,7 @@ class CodecSession(Session):
         self.name, self.codec = bundle.manifest.name, codec
         self._form, self._tables = CodecForm(self.name, codec, levels), tables
         self._asked, self._trust, self._threads = engine, trust, threads
+        self._openers: dict[int, OpenCoder] = {}
 
     def encode(self, value: Value, rate: int | float | None = None) -> bytes:
         """The stream of a picture, a recording or an array.
@@ -108,7 +108,9 @@ class CodecSession(Session):
         codes = self._form.codes(samples.extents)
         rows, columns = layout(codes)
         unit = codes[1] if len(codes) == 3 else 1
-        step = -(-whole.step_of(self.codec.latents, rows, columns) // unit) * unit  # whole frames of a volume
+        step = (
+            max(1, whole.step_of(self.codec.latents, rows, columns) // unit) * unit
+        )  # whole frames of a volume
         try:
             header = Header(
                 self.codec.identity_bytes, samples.kind, index, self.codec.latents, rows, columns, samples.shape,
@@ -167,19 +169,19 @@ class CodecSession(Session):
         with stream_bytes(stream) as data:
             return self.decoding(data).whole()
 
-    def decoding(self, data: Data) -> Decoding:
+    def decoding(self, data: bytes) -> Decoding:
         """A stream to be decoded piece by piece; errors as for :meth:`recover`, some of them with the pieces."""
         header = self.header(data)
         blocks = whole.decode_blocks(data, header, self._coder(header.rate), self._threads or 1)
         return decoding(self._form, self._decoder, header, blocks)
 
-    def header(self, data: Data) -> Header:
+    def header(self, data: bytes) -> Header:
         """The header of one of this codec's streams.
 
         Raises:
             DataError: it is no stream, or one of another codec.
         """
-        header = read_header(data[:HEADER_BYTES])
+        header = read_header(data[:MOST_HEADER])
         self._form.check(header)
         return header
 
@@ -200,18 +202,17 @@ class CodecSession(Session):
         return self._run(DECODER, self._form.decoder_reach, (codec.latents + 1, codec.channels), codec.factor)
 
     def _run(self, part: str, reach: Reach, channels: tuple[int, int], made: int) -> TileRun:
-        if self._engine is None:
-            raise UsageError(f"the session of {self.bundle.path} is closed; load the bundle again")
+        engine = self._check_open()
         if part not in self.bundle.manifest.parts:
             word = "encode" if part == ENCODER else "decode"
             raise UsageError(
                 f"{self.bundle.path} holds no {part}, so it cannot {word}; take the whole codec's bundle"
             )
-        choice, engine = self._choice, self._engine
+        choice = self._choice
         if part != self.part_name:
             choice = choose(self.bundle, part, self._asked, self._trust)
             engine = choice.start(self.bundle, part, self._threads)
-        free = self.codec.any_size and choice.engine != "aot"
+        free = self.codec.any_size and choice.engine in ("ort", PORTABLE)
         return TileRun(engine, self.bundle.manifest.parts[part], reach, channels, made, free)
 
     def _integers(self, value: Value, rate: int | float | None) -> tuple[Array, int]:
@@ -229,5 +230,18 @@ class CodecSession(Session):
             return np.concatenate(list(code_bands(self._form, self._encoder, samples, index)), 1), index
 
     def _coder(self, rate: int) -> OpenCoder:
-        model = self.bundle.member(self._tables[model_name(rate)])
-        return coder_opener(read_coding(model, str(self.bundle.path)))
+        """What makes coders for a rate.
+
+        Raises:
+            BundleError: its tables are damaged, or are for other channels.
+        """
+        self._check_open()
+        if rate not in self._openers:
+            (coding,) = read_codings(bytes(self.bundle.member(self._tables[model_name(rate)])))
+            if channels_of(coding) != self.codec.latents:
+                raise BundleError(
+                    f"the tables of {self.bundle.path} are for {channels_of(coding)} channels and the codec has "
+                    f"{self.codec.latents}; build the codec again"
+                )
+            self._openers[rate] = coder_opener(coding)
+        return self._openers[rate]

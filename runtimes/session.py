@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -108,9 +108,7 @@ class Session:
             BundleError: the engine does not give what the manifest lists.
             UsageError: the session is closed.
         """
-        if self._engine is None:
-            raise UsageError(f"the session of {self.bundle.path} is closed; load the bundle again")
-        outputs = self._engine.run(inputs)
+        outputs = self._check_open().run(inputs)
         for tensor in self.part.outputs:
             if tensor.name not in outputs:
                 raise BundleError(
@@ -118,7 +116,12 @@ class Session:
                 )
         return outputs
 
-    def __enter__(self) -> Session:
+    def _check_open(self) -> Engine:
+        if self._engine is None:
+            raise UsageError(f"the session of {self.bundle.path} is closed; load the bundle again")
+        return self._engine
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
