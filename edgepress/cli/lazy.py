@@ -26,11 +26,20 @@ class LazyGroup(click.Group):
 
     Args:
         entries: command name to its entry, in the order of the help page.
+        default: the command that is meant where the first word names none; empty makes that an error.
     """
 
-    def __init__(self, *args: Any, entries: Mapping[str, Entry], **options: Any) -> None:
+    def __init__(self, *args: Any, entries: Mapping[str, Entry], default: str = "", **options: Any) -> None:
         super().__init__(*args, **options)
         self.entries = dict(entries)
+        self._default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command first where none is named."""
+        own = {*self.entries, *ctx.help_option_names}
+        if self._default and (not args or args[0] not in own) and not ctx.resilient_parsing:
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the help page."""

@@ -65,24 +65,7 @@ class ImageInput:
             DataError: the bytes are no picture, one too large to be decoded safely, or one whose numbers
                 have no fixed range (32-bit and float TIFF).
         """
-        from PIL import Image, ImageOps, UnidentifiedImageError
-
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                file = Image.open(io.BytesIO(data))
-                if file.width * file.height > _MOST_PIXELS:
-                    raise DataError(_too_large(name))
-                picture = _eight_bits(ImageOps.exif_transpose(file), file.format, name)
-                picture = picture.convert("L" if self.colour == "L" else "RGB")
-        except UnidentifiedImageError:
-            raise DataError(
-                f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file"
-            ) from None
-        except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
-            raise DataError(_too_large(name)) from None
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
+        picture = _opened(data, name, "L" if self.colour == "L" else "RGB")
         return self._fit(picture, tensor)
 
     def from_array(self, array: np.ndarray[Any, Any], tensor: TensorSpec) -> np.ndarray[Any, Any]:
@@ -143,6 +126,41 @@ class ImageInput:
         canvas = Image.new(picture.mode, (width, height), fill[0] if picture.mode == "L" else fill)
         canvas.paste(picture.resize(inner, resample), ((width - inner[0]) // 2, (height - inner[1]) // 2))
         return np.asarray(canvas)
+
+
+def pixels(data: bytes, name: str) -> np.ndarray[Any, Any]:
+    """Decode a PNG, JPEG, WebP … file whole: upright, in RGB, 16 bits scaled to 8.
+
+    Args:
+        data: the file's bytes.
+        name: what to call it in messages.
+
+    Returns:
+        uint8 ``[rows, columns, 3]``.
+
+    Raises:
+        DataError: as for :meth:`ImageInput.from_bytes`.
+    """
+    return np.array(_opened(data, name, "RGB"))
+
+
+def _opened(data: bytes, name: str, mode: str) -> Any:
+    """A picture of Pillow's with every sample decoded, upright, in a mode of 8 bits a channel."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            file = Image.open(io.BytesIO(data))
+            if file.width * file.height > _MOST_PIXELS:
+                raise DataError(_too_large(name))
+            return _eight_bits(ImageOps.exif_transpose(file), file.format, name).convert(mode)
+    except UnidentifiedImageError:
+        raise DataError(f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file") from None
+    except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
+        raise DataError(_too_large(name)) from None
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
 
 
 def _too_large(name: str) -> str:
