@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from edgepress.errors import DataError
 from edgepress.evaluate.picture_codec import Picture, PictureCodec
@@ -13,6 +14,10 @@ from edgepress.measurement import Measurement
 from edgepress.metrics.accuracy import wilson_interval
 from edgepress.metrics.signal import psnr_db
 from edgepress.metrics.ssim import ABOUT, MS_LEAST, WINDOW, ms_ssim, ssim
+
+_T = TypeVar("_T")
+_MOST_RUNS = 5
+_ENOUGH = 0.03  # seconds
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,9 @@ class Point:
 
 
 def coded(codec: PictureCodec, picture: Picture, rate: float) -> tuple[Picture, int, float, float]:
-    """Encode and decode once, with nothing but that inside of the times.
+    """Encode and decode, with nothing but that inside of the times.
+
+    What is quick is done again, at most five times and for 30 ms: the best counts.
 
     Returns:
         The decoded picture, the stream's bits, the seconds to encode and to decode.
@@ -69,16 +76,25 @@ def coded(codec: PictureCodec, picture: Picture, rate: float) -> tuple[Picture, 
         DataError: what comes back has another form than the picture.
         EdgepressError: the codec refuses the picture.
     """
-    start = time.perf_counter()
-    stream = codec.encode(picture, rate)
-    between = time.perf_counter()
-    decoded = codec.decode(stream)
-    end = time.perf_counter()
+    stream, encode = _timed(lambda: codec.encode(picture, rate))
+    decoded, decode = _timed(lambda: codec.decode(stream))
     if decoded.shape != picture.shape or decoded.dtype != picture.dtype:
         raise DataError(
             f"{codec.name} makes {decoded.dtype} {decoded.shape} of a picture of {picture.dtype} {picture.shape}"
         )
-    return decoded, 8 * len(stream), between - start, end - between
+    return decoded, 8 * len(stream), encode, decode
+
+
+def _timed(work: Callable[[], _T]) -> tuple[_T, float]:
+    best, spent = math.inf, 0.0
+    for _ in range(_MOST_RUNS):
+        start = time.perf_counter()
+        result = work()
+        seconds = time.perf_counter() - start
+        best, spent = min(best, seconds), spent + seconds
+        if spent > _ENOUGH:
+            break
+    return result, best
 
 
 def compare(
@@ -140,5 +156,8 @@ def _agreement(values: Sequence[bool | None], classifier: str) -> Measurement:
 def _speed(name: str, runs: Sequence[tuple[int, float]]) -> Measurement:
     each = [pixels / max(seconds, 1e-9) / 1e6 for pixels, seconds in runs]
     value = sum(pixels for pixels, _ in runs) / max(sum(seconds for _, seconds in runs), 1e-9) / 1e6
-    how = f"{len(runs)} pictures once each, all pixels over all seconds, array to bytes and back, one thread"
+    how = (
+        f"{len(runs)} pictures, all pixels over all seconds (the best of up to {_MOST_RUNS} runs of what is quick), "
+        "between an array and the bytes of a file, one thread"
+    )
     return Measurement(name, value, "megapixel/s", "measured", how, min(each), max(each))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-ABOUT = "BT.601 luma, data range 255, Gaussian window 11×11, σ 1.5, windows wholly inside the picture"
+ABOUT = "BT.601 luma, data range 255, Gaussian window 11×11, sigma 1.5, windows wholly inside the picture"
 """How SSIM is computed, in words that go beside the figure."""
 
 WINDOW = 11
@@ -27,12 +27,14 @@ MS_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 MS_LEAST = WINDOW << (len(MS_WEIGHTS) - 1)
 """The least rows and columns that MS-SSIM takes: its coarsest scale still holds a window."""
 
-_SIGMA = 1.5
-_LUMA = (0.299, 0.587, 0.114)
-_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-_BLOCK = 64  # windows a product: a matrix product of so many is quicker than eleven shifted sums
-
 Array = np.ndarray[Any, Any]
+
+_SIGMA = 1.5
+_GAUSSIAN = np.exp(-((np.arange(WINDOW) - WINDOW // 2) ** 2) / (2 * _SIGMA**2))
+_WEIGHTS = _GAUSSIAN / _GAUSSIAN.sum()
+_LUMA = np.array((0.299, 0.587, 0.114))
+_C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+_STRIP = 64  # rows of windows at a time: what a strip needs stays near the processor
 
 
 def luma(picture: Array) -> Array:
@@ -52,7 +54,7 @@ def luma(picture: Array) -> Array:
         return picture.astype(np.float64)
     if picture.ndim != 3 or picture.shape[2] not in (1, 3):
         raise ValueError(f"an array of {picture.shape} is no picture of rows x columns x 1 or 3")
-    return np.asarray(picture[:, :, 0].astype(np.float64) if picture.shape[2] == 1 else picture @ _weights())
+    return np.asarray(picture[:, :, 0].astype(np.float64) if picture.shape[2] == 1 else picture @ _LUMA)
 
 
 def ssim(reference: Array, given: Array) -> float:
@@ -97,10 +99,6 @@ def ms_ssim(reference: Array, given: Array) -> float:
     return product
 
 
-def _weights() -> Array:
-    return np.array(_LUMA)
-
-
 def _pair(reference: Array, given: Array, least: int, name: str) -> tuple[Array, Array]:
     if reference.shape != given.shape:
         raise ValueError(f"pictures of {reference.shape} and {given.shape} cannot be compared")
@@ -112,38 +110,39 @@ def _pair(reference: Array, given: Array, least: int, name: str) -> tuple[Array,
 
 def _similarity(a: Array, b: Array) -> tuple[float, float]:
     """The mean over all windows of the whole similarity, and of its contrast and structure alone."""
+    windows = (a.shape[0] - WINDOW + 1) * (a.shape[1] - WINDOW + 1)
+    whole = contrast = 0.0
+    for start in range(0, a.shape[0] - WINDOW + 1, _STRIP):
+        rows = slice(start, start + _STRIP + WINDOW - 1)
+        of_strip = _sums(a[rows], b[rows])
+        whole, contrast = whole + of_strip[0], contrast + of_strip[1]
+    return whole / windows, contrast / windows
+
+
+def _sums(a: Array, b: Array) -> tuple[float, float]:
     mean_a, mean_b = _blurred(a), _blurred(b)
     both, squares = mean_a * mean_b, mean_a * mean_a + mean_b * mean_b
     covariance = _blurred(a * b) - both
     variances = _blurred(a * a + b * b) - squares  # of both together, which is all that is needed
     contrast = (2 * covariance + _C2) / (variances + _C2)
-    return float(np.mean((2 * both + _C1) / (squares + _C1) * contrast)), float(np.mean(contrast))
+    return float(np.sum((2 * both + _C1) / (squares + _C1) * contrast)), float(np.sum(contrast))
 
 
 def _blurred(plane: Array) -> Array:
-    """The Gaussian mean of every window inside a plane: ``[rows − 10, columns − 10]``."""
-    band = _band(min(_BLOCK, max(plane.shape) - WINDOW + 1))
-    return _along_columns(_along_columns(plane, band).T, band).T
+    """The Gaussian mean of every window inside a plane: ten rows and ten columns fewer."""
+    return _along(_along(plane, 0), 1)
 
 
-def _along_columns(plane: Array, band: Array) -> Array:
-    count, width = plane.shape[1] - WINDOW + 1, band.shape[1]
-    found = np.empty((plane.shape[0], count))
-    for start in range(0, count, width):
-        size = min(width, count - start)
-        part = plane[:, start : start + size + WINDOW - 1]
-        np.matmul(part, band[: size + WINDOW - 1, :size], out=found[:, start : start + size])
-    return found
-
-
-def _band(count: int) -> Array:
-    """A matrix whose every column holds the window's weights, one row further down each."""
-    distance = np.arange(WINDOW) - WINDOW // 2
-    window = np.exp(-(distance**2) / (2 * _SIGMA**2))
-    band = np.zeros((count + WINDOW - 1, count))
-    for column in range(count):
-        band[column : column + WINDOW, column] = window / window.sum()
-    return band
+def _along(plane: Array, axis: int) -> Array:
+    """The weighted sums of eleven neighbours along an axis; the weights are the same from both ends."""
+    count = plane.shape[axis] - WINDOW + 1
+    parts = [plane[index : index + count] if axis == 0 else plane[:, index : index + count] for index in range(WINDOW)]
+    total = parts[WINDOW // 2] * _WEIGHTS[WINDOW // 2]
+    for index in range(WINDOW // 2):
+        pair = parts[index] + parts[WINDOW - 1 - index]
+        pair *= _WEIGHTS[index]
+        total += pair
+    return np.asarray(total)
 
 
 def _halved(plane: Array) -> Array:
