@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgepress.bundle import Bundle, Part, open_bundle
+from edgepress.coding.description import DESCRIPTION
 from edgepress.errors import BundleError, DataError, UsageError
 from edgepress.inputs import Value, prepare
 from edgepress.outputs import Label, ScoresOutput, top
@@ -139,11 +140,11 @@ def load(
     trust: bool = False,
     threads: int | None = None,
 ) -> Session:
-    """Load a bundle, ready to run.
+    """Load a bundle, ready to run: a codec's as a :class:`~edgepress.runtimes.codec_session.CodecSession`.
 
     Args:
         path: the bundle.
-        part: which part; needed only where there are several.
+        part: which part; needed only where there are several, and not for a codec as a whole.
         engine: ``aot``, ``ort`` or ``portable``; None takes the one chosen for the target where this machine
             is the target, and the portable graph elsewhere.
         trust: run machine code that was not built on this machine.
@@ -163,6 +164,10 @@ def load(
     check_threads(threads)
     bundle = open_bundle(path)
     try:
+        if part is None and is_codec(bundle):
+            from edgepress.runtimes.codec_session import CodecSession
+
+            return CodecSession(bundle, engine, trust, threads)
         name = pick_part(bundle, part)
         choice = choose(bundle, name, engine, trust)
         return Session(bundle, name, choice, choice.start(bundle, name, threads))
@@ -184,3 +189,8 @@ def pick_part(bundle: Bundle, part: str | None) -> str:
         asked = f"no part {part!r}{near(part, parts)}" if part else "several parts"
         raise UsageError(f"{bundle.path} has {asked}; choose one of {', '.join(parts)}")
     return part
+
+
+def is_codec(bundle: Bundle) -> bool:
+    """Whether a bundle holds a codec, or one half of it."""
+    return all(DESCRIPTION in part.tables for part in bundle.manifest.parts.values())

@@ -7,12 +7,12 @@ the figures instead of measuring again; remove the file to measure anew.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgepress.errors import StorageError, UsageError
+from edgepress.errors import UsageError
+from edgepress.replacing import replacing
 
 _FORMAT = "edgepress-lock"
 _LARGEST = 1 << 20
@@ -50,11 +50,5 @@ def write_lock(path: Path, measured: Mapping[str, Mapping[str, Any]]) -> None:
         StorageError: it cannot be written.
     """
     text = json.dumps({"format": _FORMAT, "measured": measured}, indent=1, sort_keys=True) + "\n"
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written ({error.strerror}); free some space") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path, "free some space") as file:
+        file.write(text.encode())

@@ -25,7 +25,9 @@ _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
 @click.command(short_help="Press a model for a board and write one bundle.")
 @click.argument("model", required=False)
 @click.option(
-    "--target", help="A board (edgepress targets lists them) or a path to its .toml; host by default."
+    "--target",
+    help="A board (edgepress targets lists them) or a path to its .toml; host by default. For a model of several "
+    "parts also PART=BOARD with commas.",
 )
 @click.option(
     "--weights",
@@ -84,6 +86,11 @@ _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
     help="The input is a recording of this sampling rate.",
 )
 @click.option("--text", is_flag=True, help="The input is text, as UTF-8 bytes.")
+@click.option(
+    "--tile",
+    type=click.IntRange(min=1),
+    help="Samples of an axis that a codec's networks are compiled for; 512 of a picture's by default.",
+)
 @click.option("--labels", type=click.Path(), help="A file with one class name a line.")
 @click.option(
     "--engines", help="Compilers to use, with commas: aot,ort; all that the target takes by default."
@@ -171,7 +178,7 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
     changes: dict[str, Any] = {}
     if model and not model.endswith(".toml"):
         changes["model"] = model
-    for name in ("weights", "target", "output", "method", "data", "samples", "labels", "on"):
+    for name in ("weights", "target", "output", "method", "data", "samples", "labels", "tile", "on"):
         if given[name] is not None:
             changes[name] = given[name]
     if given["options"]:

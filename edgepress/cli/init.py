@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from edgepress.errors import StorageError, UsageError
+from edgepress.errors import UsageError
+from edgepress.replacing import replacing
 
 _RECIPE = """# A recipe: `edgepress build {file}` builds what it says. Every key has a default, shown here.
 
@@ -99,16 +99,10 @@ def command(file: Path, model: str, target: str, method: str, force: bool) -> No
         raise UsageError(f"{file} should end in .toml, so that edgepress build knows it for a recipe")
     if file.exists() and not force:
         raise UsageError(f"{file} is there already; choose another name, or replace it with --force")
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        text = _RECIPE.format(
-            file=file.name, model=model, target=target, method=f'"{method}"', about=_METHOD[method],
-            data=_DATA[method], options=_OPTIONS[method],
-        )  # fmt: skip
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(file)
-    except OSError as error:
-        raise StorageError(f"{file} cannot be written ({error.strerror}); choose another folder") from None
-    finally:
-        partial.unlink(missing_ok=True)
+    text = _RECIPE.format(
+        file=file.name, model=model, target=target, method=f'"{method}"', about=_METHOD[method], data=_DATA[method],
+        options=_OPTIONS[method],
+    )  # fmt: skip
+    with replacing(file, "choose another folder") as made:
+        made.write(text.encode())
     click.echo(f"wrote {file}; edgepress build {file} builds it")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepress.errors import StorageError
+from edgepress.replacing import replacing
 
 
 def save_outputs(
@@ -32,19 +30,8 @@ def save_outputs(
     stem = "stdin" if source == "-" else _plain(Path(source).stem)
     for name, array in outputs.items():
         path = folder / f"{number:03d}-{stem}-{_plain(name)}.npy"
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with partial.open("wb") as file:
-                np.save(file, array, allow_pickle=False)
-            partial.replace(path)
-        except OSError as error:
-            raise StorageError(
-                f"{path} cannot be written ({error.strerror}); choose another folder with --save"
-            ) from None
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink()
+        with replacing(path, "choose another folder with --save", folders=True) as file:
+            np.save(file, array, allow_pickle=False)
         saved.append(str(path))
     return saved
 

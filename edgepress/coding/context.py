@@ -2,10 +2,14 @@
 
 Neighbouring latents still correlate. A value is coded as its distance from a prediction, by one of a few tables
 that follow each other from narrow to wide; which one is decided by how far the predictions nearby erred. Both are
-sums of neighbours times whole numbers out of 256, so that every machine decides alike.
+sums of neighbours times whole numbers, so that every machine decides alike.
+
+A prediction falls between two whole numbers; the distance is from the nearer one, and counted towards the other.
+Each level has two tables: for predictions near a whole number, and for those near the middle of two. With few
+bits a value, where most are 0, that tells more than the prediction itself.
 
 A chunk is ``[channels, rows, columns]``; channels are coded one after the other, each row by row. A neighbour is
-in an earlier channel, or in the same one and earlier; outside of the chunk all is 0. Recordings are one row.
+in a channel coded before, or in the same one and earlier; outside of the chunk all is 0. Recordings are one row.
 """
 
 from __future__ import annotations
@@ -18,14 +22,21 @@ import numpy as np
 
 from edgepress.coding.rans import LANES, Reader, Writer
 from edgepress.coding.table import Table
-from edgepress.errors import BundleError
+from edgepress.errors import BundleError, DataError
 
 Array = np.ndarray[Any, Any]
 
-ONE = 8  # bits after the binary point of weights and levels
+ONE = 8  # bits after the binary point of a sum of values
 REACH = 1  # rows and columns that a neighbour is away at most
 MOST = (1 << 14) - 1  # the largest magnitude of a value, so that distances have 16 bits
-MOST_ERROR = 255  # what an error counts for at most
+FINE = 4  # bits after the binary point of an error
+MOST_ERROR = (256 << FINE) - 1  # what an error counts for at most
+LEVEL_SHIFT = 8  # a sum of errors over 2**LEVEL_SHIFT is compared with the levels
+MOST_LEVEL = 1023
+MOST_TABLES = 64
+MOST_TAPS = 256  # of a channel, both kinds together
+MOST_WEIGHT = 3 << 14  # the magnitudes of a sum's weights together, so that it has 32 bits
+MOST_OFFSET = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -33,9 +44,9 @@ class Tap:
     """A neighbour and its weight.
 
     Attributes:
-        channel: whose; the coded value's own, or an earlier one.
+        channel: whose; the coded value's own, or one coded before it.
         row, column: from −1 to 1 away; in the own channel, earlier in reading order.
-        weight: out of 256, of 16 bits.
+        weight: of 16 bits.
     """
 
     channel: int
@@ -49,13 +60,16 @@ class Context:
     """How a codec's values are predicted.
 
     Attributes:
-        values: for each channel, taps whose sum of values is the prediction.
-        errors: for each channel, taps whose sum of earlier errors' magnitudes chooses the table.
-        offsets: for each channel, what is added to that sum, out of 256.
-        levels: rising; the table is the number of levels that the sum reaches, out of 256.
-        tables: one more than levels.
+        order: the channels in the order in which they are coded.
+        values: for each channel, taps whose sum of values, weights being out of 256, is the prediction.
+        errors: for each channel, taps whose sum of earlier errors chooses the level. An error is the magnitude
+            of a value less the sum that predicted it, in sixteenths.
+        offsets: for each channel, what is added to that sum.
+        levels: rising, from 1 to ``MOST_LEVEL``; the sum over 256 reaches so many of them.
+        tables: two for each number of levels reached, near and far from a whole number.
     """
 
+    order: tuple[int, ...]
     values: tuple[tuple[Tap, ...], ...]
     errors: tuple[tuple[Tap, ...], ...]
     offsets: tuple[int, ...]
@@ -63,17 +77,30 @@ class Context:
     tables: tuple[Table, ...]
 
     def __post_init__(self) -> None:
-        if not len(self.values) == len(self.errors) == len(self.offsets) or not self.values:
+        if not len(self.values) == len(self.errors) == len(self.offsets) == len(self.order):
             raise BundleError("a context has predictions for other channels than it has errors for")
-        if len(self.tables) != len(self.levels) + 1 or list(self.levels) != sorted(set(self.levels)):
-            raise BundleError("a context's levels do not rise, or are not one fewer than its tables")
-        for channel, taps in enumerate(zip(self.values, self.errors, strict=True)):
-            for tap in (*taps[0], *taps[1]):
-                earlier = (tap.row, tap.column) < (0, 0) if tap.channel == channel else tap.channel < channel
-                if not (tap.channel >= 0 and earlier and max(abs(tap.row), abs(tap.column)) <= REACH):
-                    raise BundleError(f"a neighbour {tap} of channel {channel} is not known before it")
-                if not -(2**15) <= tap.weight < 2**15:
-                    raise BundleError(f"a neighbour's weight {tap.weight} has more than 16 bits")
+        if not self.order or sorted(self.order) != list(range(len(self.order))):
+            raise BundleError("a context's order does not name each channel once")
+        if len(self.tables) != 2 * len(self.levels) + 2 or len(self.tables) > MOST_TABLES:
+            raise BundleError("a context has other tables than two for each level")
+        if not all(a < b for a, b in zip((0, *self.levels), (*self.levels, MOST_LEVEL + 1), strict=True)):
+            raise BundleError(f"a context's levels do not rise from 1 to {MOST_LEVEL}")
+        known: set[int] = set()
+        for channel in self.order:
+            self._check(channel, known)
+            known.add(channel)
+
+    def _check(self, channel: int, known: set[int]) -> None:
+        sums = self.values[channel], self.errors[channel]
+        for tap in (*sums[0], *sums[1]):
+            earlier = (tap.row, tap.column) < (0, 0) if tap.channel == channel else tap.channel in known
+            if not (earlier and max(abs(tap.row), abs(tap.column)) <= REACH):
+                raise BundleError(f"a neighbour {tap} of channel {channel} is not known before it")
+            if not -(2**15) <= tap.weight < 2**15:
+                raise BundleError(f"a neighbour's weight {tap.weight} has more than 16 bits")
+        heavy = max(sum(abs(tap.weight) for tap in taps) for taps in sums) > MOST_WEIGHT
+        if heavy or len(sums[0]) + len(sums[1]) > MOST_TAPS or abs(self.offsets[channel]) > MOST_OFFSET:
+            raise BundleError(f"the neighbours of channel {channel} are too many or weigh too much")
 
     @property
     def channels(self) -> int:
@@ -96,26 +123,38 @@ def distances(context: Context, values: Array) -> tuple[Array, Array]:
     values = np.asarray(values, np.int64)
     if len(values) != context.channels or (values.size and np.abs(values).max() > MOST):
         raise ValueError(f"values of shape {values.shape} or beyond {MOST} for {context.channels} channels")
-    found, tables = np.zeros_like(values), np.zeros_like(values)
-    errors = np.zeros_like(values)
-    for channel in range(len(values)):
-        predicted = _predicted(_sum(context.values[channel], values))
-        found[channel] = values[channel] - predicted
-        errors[channel] = np.minimum(np.abs(found[channel]), MOST_ERROR)
-        level = _sum(context.errors[channel], errors) + context.offsets[channel]
-        tables[channel] = np.searchsorted(context.levels, level, side="right")
+    found, tables, errors = np.zeros_like(values), np.zeros_like(values), np.zeros_like(values)
+    for channel in context.order:
+        sums = sum_of(context.values[channel], values)
+        nearest, turned, far = parted(sums)
+        found[channel] = np.where(turned, nearest - values[channel], values[channel] - nearest)
+        errors[channel] = error_of(values[channel], sums)
+        level = (sum_of(context.errors[channel], errors) + context.offsets[channel]) >> LEVEL_SHIFT
+        tables[channel] = 2 * np.searchsorted(context.levels, level, side="right") + far
     return found.astype(np.int16), tables.astype(np.uint8)
+
+
+def parted(sums: Any) -> tuple[Any, Any, Any]:
+    """The whole number nearest to each sum, whether the next one is below it, and whether it is far."""
+    rest = ((sums + (1 << (ONE - 1))) & ((1 << ONE) - 1)) - (1 << (ONE - 1))
+    turned = rest < 0
+    nearest = np.clip((sums + (1 << (ONE - 1))) >> ONE, -MOST, MOST)
+    return nearest, turned, np.where(turned, ~rest, rest) >> (ONE - 2)
+
+
+def error_of(values: Any, sums: Any) -> Any:
+    """How far values lie from the sums that predicted them, as errors' taps count it."""
+    return np.minimum(np.abs((values << ONE) - sums) >> (ONE - FINE), MOST_ERROR)
 
 
 def encode(context: Context, values: Array) -> bytes:
     """A chunk's body (see :mod:`edgepress.coding.rans`); column x belongs to state x mod 4."""
     found, tables = distances(context, values)
     writer = Writer()
-    for rows, numbers in zip(
-        found.reshape(-1, found.shape[-1]), tables.reshape(-1, found.shape[-1]), strict=True
-    ):
-        for column, (value, number) in enumerate(zip(rows.tolist(), numbers.tolist(), strict=True)):
-            writer.put(context.tables[number], column % LANES, value)
+    for channel in context.order:
+        for row, numbers in zip(found[channel].tolist(), tables[channel].tolist(), strict=True):
+            for column, (value, number) in enumerate(zip(row, numbers, strict=True)):
+                writer.put(context.tables[number], column % LANES, value)
     return writer.body()
 
 
@@ -126,45 +165,50 @@ def decode(context: Context, body: bytes, rows: int, columns: int) -> Array:
         DataError: the body is no such chunk's.
     """
     reader = Reader(body)
-    edge = REACH
-    values = np.zeros((context.channels, rows + 2 * edge, columns + 2 * edge), np.int64)
+    values = np.zeros((context.channels, rows, columns), np.int64)
     errors = np.zeros_like(values)
-    for channel in range(context.channels):
-        taps = [_places(each, values.shape) for each in (context.values[channel], context.errors[channel])]
+    for channel in context.order:
+        taps = context.values[channel], context.errors[channel]
+        before = [sum(tap.weight for tap in each if _is_before(tap, channel)) for each in taps]
+        rest = [[tap for tap in each if not _is_before(tap, channel)] for each in taps]
         for row in range(rows):
+            sums = sum_of(rest[0], values, row).tolist()
+            levels = (sum_of(rest[1], errors, row) + context.offsets[channel]).tolist()
+            value = error = 0
             for column in range(columns):
-                at = (row + edge) * values.shape[2] + column + edge
-                predicted = int(_predicted(_at(taps[0], values, at)))
-                level = int(_at(taps[1], errors, at)) + context.offsets[channel]
-                number = int(np.searchsorted(context.levels, level, side="right"))
+                total = sums[column] + before[0] * value
+                nearest, turned, far = parted(total)
+                level = (levels[column] + before[1] * error) >> LEVEL_SHIFT
+                number = 2 * int(np.searchsorted(context.levels, level, side="right")) + int(far)
                 found = reader.take(context.tables[number], column % LANES)
-                values[channel, row + edge, column + edge] = predicted + found
-                errors[channel, row + edge, column + edge] = min(abs(found), MOST_ERROR)
+                value = int(nearest - found if turned else nearest + found)
+                if not -MOST <= value <= MOST:
+                    raise DataError(
+                        "a chunk is damaged: it holds a value that is too large; get the stream again"
+                    )
+                error = int(error_of(value, total))
+                values[channel, row, column], errors[channel, row, column] = value, error
     reader.finish()
-    return values[:, edge : rows + edge, edge : columns + edge].astype(np.int16)
+    return values.astype(np.int16)
 
 
-def _predicted(total: Any) -> Any:
-    return np.clip((total + (1 << (ONE - 1))) >> ONE, -MOST, MOST)
-
-
-def _sum(taps: Sequence[Tap], planes: Array) -> Array:
-    """The weighted sum of neighbours at every place of one channel."""
-    rows, columns = planes.shape[1:]
-    padded = np.pad(planes, ((0, 0), (REACH, REACH), (REACH, REACH)))
+def sum_of(taps: Sequence[Tap], planes: Array, row: int | None = None) -> Array:
+    """The weighted sum of neighbours at every place of one channel, or of a row of it."""
+    first, rows = (0, planes.shape[1]) if row is None else (row, 1)
+    columns = planes.shape[2]
     total = np.zeros((rows, columns), np.int64)
     for tap in taps:
-        down, right = REACH + tap.row, REACH + tap.column
-        total += tap.weight * padded[tap.channel, down : down + rows, right : right + columns]
-    return total
+        top, bottom = max(0, first + tap.row), min(planes.shape[1], first + rows + tap.row)
+        left, right = max(0, tap.column), min(columns, columns + tap.column)
+        if top < bottom and left < right:
+            here = (
+                slice(top - first - tap.row, bottom - first - tap.row),
+                slice(left - tap.column, right - tap.column),
+            )
+            total[here] += tap.weight * planes[tap.channel, top:bottom, left:right]
+    return total if row is None else total[0]
 
 
-def _places(taps: Sequence[Tap], shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Taps as distances in the flat padded planes from a place of channel 0, and their weights."""
-    plane = shape[1] * shape[2]
-    places = [tap.channel * plane + tap.row * shape[2] + tap.column for tap in taps]
-    return np.array(places, np.int64), np.array([tap.weight for tap in taps], np.int64)
-
-
-def _at(taps: tuple[Array, Array], planes: Array, at: int) -> Any:
-    return (planes.reshape(-1)[taps[0] + at] * taps[1]).sum()
+def _is_before(tap: Tap, channel: int) -> bool:
+    """Whether it is the value just before in the same row."""
+    return tap.channel == channel and tap.row == 0

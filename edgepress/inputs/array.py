@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tokenize
 import warnings
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,20 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from edgepress.errors import DataError
+from edgepress.inputs.npy import UNREADABLE, not_npy, read_header
 from edgepress.tensor import TensorSpec
-
-# What NumPy lets through of its header's parser: TokenError and SyntaxError are no ValueErrors.
-_UNREADABLE = (
-    ValueError,
-    OSError,
-    EOFError,
-    SyntaxError,
-    MemoryError,
-    TypeError,
-    RecursionError,
-    tokenize.TokenError,
-)
-
 
 @dataclass(frozen=True)
 class ArrayInput:
@@ -41,11 +28,10 @@ class ArrayInput:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of headers that Python 2 wrote
-                _check_length(data)
+                read_header(io.BytesIO(data))
                 array = np.load(io.BytesIO(data), allow_pickle=False)
-        except _UNREADABLE as error:
-            reason = " ".join(str(error).split())[:200]
-            raise DataError(f"{name} is no .npy array ({reason}); save one with numpy.save") from None
+        except UNREADABLE as error:
+            raise not_npy(name, error) from None
         if not isinstance(array, np.ndarray):
             raise DataError(f"{name} is an .npz archive; save one array with numpy.save")
         return self.from_array(array, tensor)
@@ -64,15 +50,3 @@ class ArrayInput:
             raise DataError(f"the array holds {array.dtype}; the input {tensor.name} takes {tensor.dtype}")
         return array.reshape(tensor.shape).astype(tensor.dtype)
 
-
-def _check_length(data: bytes) -> None:
-    """Refuse a header that announces more elements than the file holds, before memory is taken for them."""
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = reader(stream)
-    announced = dtype.itemsize
-    for extent in shape:
-        announced *= extent
-    if announced > len(data) - stream.tell():
-        raise ValueError("it is shorter than its header says")

@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import wave
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from edgepress.errors import DataError
 from edgepress.inputs.figures import check_figures
 from edgepress.tensor import TensorSpec
+
+_NO_RECORDING = (wave.Error, EOFError, ValueError, RuntimeError)
 
 
 @dataclass(frozen=True)
@@ -45,16 +47,13 @@ class AudioInput:
         Raises:
             DataError: the bytes are no such file, or its sampling rate is another.
         """
-        try:
-            with wave.open(io.BytesIO(data)) as recording:
-                channels, width, rate = (
-                    recording.getnchannels(),
-                    recording.getsampwidth(),
-                    recording.getframerate(),
-                )
-                frames = recording.readframes(min(recording.getnframes(), len(data)))
-        except (wave.Error, EOFError, ValueError, RuntimeError) as error:
-            raise DataError(f"{name} is no PCM WAV file ({error}); convert it to 16-bit WAV") from None
+        with open_recording(io.BytesIO(data), name) as recording:
+            channels, width, rate = (
+                recording.getnchannels(),
+                recording.getsampwidth(),
+                recording.getframerate(),
+            )
+            frames = read_frames(recording, min(recording.getnframes(), len(data)), name)
         if rate != self.rate:
             raise DataError(
                 f"{name} is sampled at {rate} Hz; the model takes {self.rate} Hz: resample it first"
@@ -83,6 +82,35 @@ class AudioInput:
         padded = np.pad(kept, ((0, 0), (0, length - kept.shape[1])))
         values = (padded - np.float32(self.mean)) / np.float32(self.std)
         return values.astype(np.float32).reshape(tensor.shape)
+
+
+def open_recording(file: BinaryIO, name: str) -> wave.Wave_read:
+    """Open a PCM WAV file.
+
+    Raises:
+        DataError: it is none.
+    """
+    try:
+        return wave.open(file)
+    except _NO_RECORDING as error:
+        raise _no_recording(name, error) from None
+
+
+def read_frames(recording: wave.Wave_read, count: int, name: str) -> bytes:
+    """The next frames, or fewer where the file ends.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        return recording.readframes(count)
+    except _NO_RECORDING as error:
+        raise _no_recording(name, error) from None
+
+
+def _no_recording(name: str, error: Exception) -> DataError:
+    reason = str(error) or "it ends within its header"
+    return DataError(f"{name} is no PCM WAV file ({reason}); convert it to 16-bit WAV")
 
 
 def _samples(frames: bytes, width: int) -> np.ndarray[Any, Any]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -65,8 +66,8 @@ class ImageInput:
             DataError: the bytes are no picture, one too large to be decoded safely, or one whose numbers
                 have no fixed range (32-bit and float TIFF).
         """
-        picture = _opened(data, name, "L" if self.colour == "L" else "RGB")
-        return self._fit(picture, tensor)
+        mode = "L" if self.colour == "L" else "RGB"
+        return self._fit(open_picture(data, name, lambda file: _eight_bits(file, name).convert(mode)), tensor)
 
     def from_array(self, array: np.ndarray[Any, Any], tensor: TensorSpec) -> np.ndarray[Any, Any]:
         """Prepare pixels: uint8, height × width (× 1 or 3 channels, RGB).
@@ -116,9 +117,10 @@ class ImageInput:
             return np.asarray(picture.resize((width, height), resample))
         if self.fit == "crop":
             scale = min(picture.width / width, picture.height / height) * self.crop
-            left = (picture.width - width * scale) / 2
-            top = (picture.height - height * scale) / 2
-            box = (left, top, left + width * scale, top + height * scale)
+            left = max(0.0, (picture.width - width * scale) / 2)  # rounding may bring it just below
+            top = max(0.0, (picture.height - height * scale) / 2)
+            right, bottom = left + width * scale, top + height * scale
+            box = (left, top, min(right, picture.width), min(bottom, picture.height))
             return np.asarray(picture.resize((width, height), resample, box=box))
         scale = min(width / picture.width, height / picture.height)
         inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -141,26 +143,57 @@ def pixels(data: bytes, name: str) -> np.ndarray[Any, Any]:
     Raises:
         DataError: as for :meth:`ImageInput.from_bytes`.
     """
-    return np.array(_opened(data, name, "RGB"))
+    return np.array(open_picture(data, name, lambda file: _eight_bits(file, name).convert("RGB")))
 
 
-def _opened(data: bytes, name: str, mode: str) -> Any:
-    """A picture of Pillow's with every sample decoded, upright, in a mode of 8 bits a channel."""
+def open_picture(data: bytes | BinaryIO, name: str, finish: Callable[[Any], Any]) -> Any:
+    """Decode a PNG, JPEG, WebP … file and turn it upright, as its EXIF orientation says.
+
+    Args:
+        data: the file.
+        name: for messages.
+        finish: what else is done with the Pillow picture, in whose course Pillow still reads the file.
+
+    Raises:
+        DataError: the bytes are no picture, or one too large to be decoded safely.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            file = Image.open(io.BytesIO(data))
+            file = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
             if file.width * file.height > _MOST_PIXELS:
                 raise DataError(_too_large(name))
-            return _eight_bits(ImageOps.exif_transpose(file), file.format, name).convert(mode)
+            upright = ImageOps.exif_transpose(file)
+            upright.format = file.format
+            return finish(upright)
     except UnidentifiedImageError:
-        raise DataError(f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file") from None
+        raise DataError(
+            f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file"
+        ) from None
     except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
         raise DataError(_too_large(name)) from None
     except (OSError, ValueError, SyntaxError) as error:
         raise DataError(f"{name} is a damaged picture ({error}); give another file") from None
+
+
+def has_sixteen_bits(picture: Any) -> bool:
+    """Whether a picture of :func:`open_picture` is a grey one of 16 bits."""
+    return picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and picture.format in _SIXTEEN_BIT_FORMATS)
+
+
+def check_range(picture: Any, name: str) -> None:
+    """Refuse a picture whose numbers have no fixed range.
+
+    Raises:
+        DataError: it holds 32-bit or float numbers.
+    """
+    if picture.mode in ("I", "F") and not has_sixteen_bits(picture):
+        kind = "32-bit whole" if picture.mode == "I" else "float"
+        raise DataError(
+            f"{name} holds {kind} numbers, whose range a file does not tell; save it with 8 or 16 bits a channel"
+        )
 
 
 def _too_large(name: str) -> str:
@@ -171,20 +204,12 @@ def _too_large(name: str) -> str:
     return f"{name} is too large to be decoded safely; give a picture of at most {most:,} pixels"
 
 
-def _eight_bits(picture: Any, form: str | None, name: str) -> Any:
-    """Scale 16 bits to 8, where Pillow's own conversion would cut everything above 255 to white.
-
-    Raises:
-        DataError: the numbers have no fixed range that could be scaled.
-    """
+def _eight_bits(picture: Any, name: str) -> Any:
+    """Scale 16 bits to 8, where Pillow's own conversion would cut everything above 255 to white."""
     from PIL import Image
 
-    if picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and form in _SIXTEEN_BIT_FORMATS):
+    check_range(picture, name)
+    if has_sixteen_bits(picture):
         levels = np.rint(np.asarray(picture).astype(np.float32) / 257)
         return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8))
-    if picture.mode in ("I", "F"):
-        kind = "32-bit whole" if picture.mode == "I" else "float"
-        raise DataError(
-            f"{name} holds {kind} numbers, whose range a file does not tell; save it with 8 or 16 bits a channel"
-        )
     return picture

@@ -24,7 +24,7 @@ HEAVY = (
     "scipy",
 )
 DEVICE = (
-    "errors", "version", "paths", "records", "tensor", "measurement", "cost", "progress", "inputs", "outputs",
+    "errors", "version", "paths", "records", "replacing", "tensor", "measurement", "cost", "progress", "inputs", "outputs",
     "bundle", "coding", "metrics", "targets", "recipe", "source", "samples", "zoo", "runtimes", "hardware",
     "evaluate", "cli",
 )  # fmt: skip

@@ -1,0 +1,48 @@
+"""Codes to samples, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from edgepress.runtimes.codec_form import CodecForm
+from edgepress.runtimes.codec_run import TileRun
+from edgepress.runtimes.codec_tiles import CodeAxis, Tiling
+
+Array = np.ndarray[Any, Any]
+
+
+def tiling(form: CodecForm, run: TileRun, extents: tuple[int, ...]) -> Tiling:
+    """How codes of samples of these extents are cut for a decoder."""
+    codes = form.codes(extents)
+    axes = tuple(CodeAxis(size, form.decoder_reach.after) for size in codes)
+    return Tiling(axes, codes, run.tile(codes), form.decoder_reach)
+
+
+def sample_bands(
+    form: CodecForm, run: TileRun, read: Callable[[int, int], Array], extents: tuple[int, ...], rate: int
+) -> Iterator[tuple[int, Array]]:
+    """Samples of a stream's integers, band by band: the first one's place, and ``[channels, n, *other extents]``.
+
+    Args:
+        read: gives int16 ``[latents, n, *other extents]`` from a first to an end along the first axis.
+        extents: of the samples.
+    """
+    cut, codec = tiling(form, run, extents), form.codec
+    tile, decode = run.at(cut.tile)
+    tile[codec.latents :] = np.float32(codec.rates[rate].plane)
+
+    def write(integers: Array, out: Array) -> None:
+        form.restore(rate, integers, out)
+
+    for first, count, start, end in cut.bands():
+        codes = read(start, end)
+        height = min(codec.factor * count, extents[0] - codec.factor * first)
+        band = np.empty((codec.channels, height, *extents[1:]), np.float32)
+        for corner in cut.tiles(first):
+            cut.fill(tile[: codec.latents], codes, start, corner, write)
+            place, kept = cut.kept(corner, codec.factor, (codec.factor * first + height, *extents[1:]))
+            band[(slice(None), *place)] = decode()[(slice(None), *kept)]
+        yield codec.factor * first, band

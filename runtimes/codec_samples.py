@@ -1,0 +1,159 @@
+"""What codecs encode: arrays of many forms, as samples from −1 to 1 with the channels first, and back.
+
+=================  ================================  ==================  =====================
+given              layout                            sample              decoded to
+=================  ================================  ==================  =====================
+uint8              rows × columns [× channels]       x / 127.5 − 1       uint8, the same layout
+uint16             rows × columns [× channels]       x / 32767.5 − 1     uint8, the same layout
+int16, one axis    [channels ×] samples              x / 32768           int16, the same layout
+int16 else, float  [channels ×] the codec's axes     x (int16 / 32768)   float32, the same layout
+=================  ================================  ==================  =====================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgepress.coding.stream import Kind
+from edgepress.errors import DataError
+
+Array = np.ndarray[Any, Any]
+
+_BEYOND = 1.0 + 2.0**-10  # what a float may exceed 1 by: rounding, not another range
+_WHOLE = {"uint8": (1 / 127.5, 1.0), "uint16": (1 / 32767.5, 1.0), "int16": (1 / 32768, 0.0)}
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Something to encode, which is read in pieces.
+
+    Attributes:
+        name: what messages call it.
+        kind: what it is for the stream.
+        shape: as it is decoded to: pictures with their channels last, all else with them first; none for one
+            channel that has no axis of its own.
+        channels: 1 where they have no axis.
+        extents: the codec's axes.
+        sampling: Hz of a recording, or 0.
+        read: gives ``[channels, n, *other extents]`` from a first to an end along the first axis, as a view or a copy.
+    """
+
+    name: str
+    kind: Kind
+    shape: tuple[int, ...]
+    channels: int
+    extents: tuple[int, ...]
+    sampling: int
+    read: Callable[[int, int], Array]
+
+
+def samples_of(array: Array, axes: int, name: str = "the array", sampling: int = 0) -> Samples:
+    """An array as something to encode; it is not copied.
+
+    Args:
+        array: of a form that the module's table lists.
+        axes: of the codec.
+        sampling: of a recording, in Hz.
+
+    Raises:
+        DataError: it has another type, other axes, or no element.
+    """
+    kind, last = form(array.dtype, array.shape, axes, name)
+    channel = (-1 if last else 0) if array.ndim > axes else None
+    view = array[None] if channel is None else np.moveaxis(array, channel, 0)
+    return Samples(
+        name, kind, array.shape, len(view), view.shape[1:], sampling, lambda first, end: view[:, first:end]
+    )
+
+
+def form(dtype: np.dtype[Any], shape: tuple[int, ...], axes: int, name: str) -> tuple[Kind, bool]:
+    """What an array is for the stream, and whether its channels stand last.
+
+    Raises:
+        DataError: it is of no form that the module's table lists.
+    """
+    if dtype.name not in _WHOLE and dtype.kind != "f":
+        raise DataError(
+            f"{name} holds {dtype}; give uint8 or uint16 for a picture, int16 for a recording, or floats from -1 to 1"
+        )
+    last = dtype.kind == "u" and axes > 1
+    if len(shape) not in (axes, axes + 1):
+        wanted = ("samples", "rows x columns", "frames x rows x columns")[axes - 1]
+        channels = f"{wanted} x channels" if last else f"channels x {wanted}"
+        raise DataError(f"{name} has the shape {shape}; the codec takes {wanted}, or {channels}")
+    if not all(shape):
+        raise DataError(f"{name} has the shape {shape}, in which there is nothing to encode")
+    if last:
+        return "picture", True
+    return ("recording" if dtype.name == "int16" and axes == 1 else "array"), False
+
+
+def convert(name: str) -> Callable[[Array, Array], None]:
+    """What writes a block of the samples called ``name`` as float32.
+
+    The call raises DataError where floats are not from −1 to 1, or no numbers.
+    """
+
+    def write(block: Array, out: Array) -> None:
+        with np.errstate(over="ignore"):  # of doubles that are infinite as floats: refused below
+            for given, made in zip(np.broadcast_to(block, out.shape), out, strict=True):
+                made[...] = given
+        if block.dtype.name in _WHOLE:
+            scale, shift = _WHOLE[block.dtype.name]
+            out *= np.float32(scale)
+            if shift:
+                out -= np.float32(shift)
+            return
+        low, high = float(out.min()), float(out.max())
+        if not (low >= -_BEYOND and high <= _BEYOND):  # which a NaN is not, either
+            raise DataError(_beyond(name, low, high))
+
+    return write
+
+
+def _beyond(name: str, low: float, high: float) -> str:
+    if np.isnan(low):
+        return f"{name} holds a NaN; replace what is no number first"
+    return (
+        f"{name} holds values from {low:g} to {high:g}; the codec takes floats from -1 to 1, so scale them first "
+        "(or give a picture as uint8)"
+    )
+
+
+def stored(block: Array, kind: Kind, channels: int) -> Array:
+    """Decoded samples as they are given back.
+
+    Args:
+        block: float32 ``[channels, *extents]``; its content is lost.
+        kind: of the stream.
+        channels: that are wanted, 0 for one without an axis; one is the mean of those there are.
+
+    Returns:
+        uint8 with channels last for a picture, int16 for a recording, float32 else.
+    """
+    if len(block) > max(1, channels):
+        block = block.mean(axis=0, keepdims=True)
+    if kind == "picture":
+        block += np.float32(1)
+        block *= np.float32(127.5)
+        block = np.moveaxis(_whole(block, 0, 255, np.dtype(np.uint8)), 0, -1)
+        return block if channels else block[..., 0]
+    if kind == "recording":
+        block *= np.float32(32768)
+        block = _whole(block, -32768, 32767, np.dtype(np.int16))
+    return block if channels else block[0]
+
+
+def _whole(block: Array, low: int, high: int, dtype: np.dtype[Any]) -> Array:
+    np.rint(block, out=block)
+    np.clip(block, low, high, out=block)
+    return block.astype(dtype)
+
+
+def decoded_type(kind: Kind) -> np.dtype[Any]:
+    """Of what a stream of that kind is decoded to."""
+    return np.dtype({"picture": "uint8", "recording": "int16", "array": "float32"}[kind])
