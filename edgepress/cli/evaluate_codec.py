@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -39,11 +40,14 @@ _HEADER = ["rate", "bits/pixel", "PSNR dB", "SSIM", "MS-SSIM", "agreement", "enc
     help="What judges decoded pictures.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw the curves.")
+@click.option("--engine", help="aot, ort or portable; the bundle's own choice by default.")
+@click.option("--trust", is_flag=True, help="Run machine code that was not built on this machine.")
 @click.option("--limit", type=click.IntRange(min=1), help="At most so many pictures, evenly spread.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(
-    name: str, data: Path, against: str, classifier: str, plot: Path | None, limit: int | None, as_json: bool
-) -> None:
+    name: str, data: Path, against: str, classifier: str, plot: Path | None, engine: str | None, trust: bool,
+    limit: int | None, as_json: bool,
+) -> None:  # fmt: skip
     """Run the codec NAME and others at all of their rates on every picture of a folder.
 
     NAME is a codec's bundle or name, or one of those that come with Pillow. Each picture is encoded and decoded by
@@ -52,12 +56,13 @@ def command(
     than another at the same quality.
     """
     from edgepress.evaluate.codec import evaluate_codec
-    from edgepress.evaluate.find_codec import find_codec
+    from edgepress.evaluate.find_codec import open_codec
 
     if plot is not None and plot.suffix.lower() != ".svg":
         raise UsageError(f"{plot} is no name for a drawing; give one that ends in .svg")
-    codec, others = find_codec(name), [find_codec(other) for other in _names(against) if other != name]
-    with bar("evaluating") as progress:
+    with ExitStack() as stack, bar("evaluating") as progress:
+        codec = stack.enter_context(open_codec(name, engine=engine, trust=trust))
+        others = [stack.enter_context(open_codec(other)) for other in _names(against) if other != codec.name]
         found = evaluate_codec(codec, data, others, classifier=classifier, limit=limit, progress=progress)
     if plot is not None:
         from edgepress.evaluate.drawing import draw

@@ -1,15 +1,69 @@
-"""Find the picture codec that a name means."""
+"""Find the picture codec that a name means: one that comes with Pillow, or a codec's bundle."""
 
 from __future__ import annotations
 
-from edgepress.evaluate.picture_codec import PictureCodec
-from edgepress.evaluate.pillow_codecs import PillowCodec
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from edgepress.errors import UsageError
+from edgepress.evaluate.picture_codec import Picture, PictureCodec
+from edgepress.evaluate.pillow_codecs import PillowCodec, names
+from edgepress.records import near
+from edgepress.runtimes.codec_session import CodecSession
+from edgepress.runtimes.session import load
+
+_PICTURE_AXES = 2
 
 
-def find_codec(name: str) -> PictureCodec:
-    """One of Pillow's codecs.
+class BundleCodec:
+    """A loaded codec's bundle behind :class:`edgepress.evaluate.picture_codec.PictureCodec`; rates are its indices.
 
     Raises:
-        UsageError: there is no such codec.
+        UsageError: it is a codec of recordings or of volumes.
     """
-    return PillowCodec(name)
+
+    def __init__(self, session: CodecSession) -> None:
+        if session.codec.axes != _PICTURE_AXES:
+            raise UsageError(
+                f"{session.name} is no codec of pictures: what it codes has {session.codec.axes} axes"
+            )
+        self.name = session.name
+        self.rates = tuple(range(len(session.codec.rates)))
+        self.about = f"bundle {session.bundle.path.name}, engine {session.engine_name}"
+        self._session = session
+
+    def encode(self, picture: Picture, rate: float) -> bytes:
+        """The whole stream, header and checksums included."""
+        return self._session.encode(picture, int(rate))
+
+    def decode(self, stream: bytes) -> Picture:
+        """The picture."""
+        return np.asarray(self._session.decode(stream))
+
+
+@contextmanager
+def open_codec(name: str, *, engine: str | None = None, trust: bool = False) -> Iterator[PictureCodec]:
+    """A codec by name, on one thread.
+
+    Args:
+        name: a codec that comes with Pillow, or the path of a codec's bundle.
+        engine, trust: for bundles, as for :func:`edgepress.load`.
+
+    Raises:
+        UsageError: there is no such codec, or the bundle holds none.
+        EdgepressError: the bundle cannot be loaded.
+    """
+    if name in names():
+        yield PillowCodec(name)
+        return
+    if not Path(name).exists():
+        raise UsageError(
+            f"there is no codec {name!r}{near(name, names())}; give a codec's bundle or one of {', '.join(names())}"
+        )
+    with load(name, engine=engine, trust=trust, threads=1) as session:
+        if not isinstance(session, CodecSession):
+            raise UsageError(f"{name} holds no codec; edgepress evaluate {name} measures it as a model")
+        yield BundleCodec(session)

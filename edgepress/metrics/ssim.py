@@ -136,7 +136,10 @@ def _blurred(plane: Array) -> Array:
 def _along(plane: Array, axis: int) -> Array:
     """The weighted sums of eleven neighbours along an axis; the weights are the same from both ends."""
     count = plane.shape[axis] - WINDOW + 1
-    parts = [plane[index : index + count] if axis == 0 else plane[:, index : index + count] for index in range(WINDOW)]
+    parts = [
+        plane[index : index + count] if axis == 0 else plane[:, index : index + count]
+        for index in range(WINDOW)
+    ]
     total = parts[WINDOW // 2] * _WEIGHTS[WINDOW // 2]
     for index in range(WINDOW // 2):
         pair = parts[index] + parts[WINDOW - 1 - index]
