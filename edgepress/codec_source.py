@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -26,7 +25,7 @@ class CodecSource:
 
     Attributes:
         frozen: gives the codec; called only when it must be exported or checked.
-        description: what the bundle will say of it, but for what a part costs.
+        description: what the bundle will say of it.
     """
 
     frozen: Callable[[], FrozenCodec]
@@ -75,6 +74,7 @@ def codec_source(frozen: FrozenCodec, tile: int = 0) -> CodecSource:
             f"a tile of {each} samples does not serve this codec; give a multiple of {config.factor} up to "
             f"{_LARGEST_TILE}"
         )
+    macs = frozen.macs()
     described = Codec(
         kind=config.kind,
         content=_content(config.axes, config.channels),
@@ -88,6 +88,8 @@ def codec_source(frozen: FrozenCodec, tile: int = 0) -> CodecSource:
         decoder_tile=(each,) * config.axes,
         rates=frozen.rates,
         identity=frozen.identity,
+        encoder_macs=macs[ENCODER],
+        decoder_macs=macs[DECODER],
     )
     return CodecSource(lambda: frozen, described)
 
@@ -96,18 +98,3 @@ def _content(axes: int, channels: int) -> Literal["picture", "recording", "array
     if axes == 2 and channels in (1, 3):
         return "picture"
     return "recording" if axes == 1 else "array"
-
-
-def with_costs(codec: Codec, macs: dict[str, int]) -> Codec:
-    """The description with what a sample position costs.
-
-    Args:
-        macs: multiply-adds of a tile, by part.
-    """
-    positions = {ENCODER: 1, DECODER: 1}
-    for size in codec.encoder_tile:
-        positions[ENCODER] *= size
-    for size in codec.decoder_tile:
-        positions[DECODER] *= size
-    each = {part: round(count / positions[part], 1) for part, count in macs.items()}
-    return dataclasses.replace(codec, encoder_macs=each[ENCODER], decoder_macs=each[DECODER])

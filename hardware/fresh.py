@@ -95,7 +95,7 @@ def _measure(path: Path, part: str, engine: str, threads: int, trust: bool) -> F
     from edgepress.hardware import memory
 
     start = time.perf_counter()
-    from edgepress.runtimes.session import load
+    from edgepress.runtimes.session import load_part
 
     if engine != "aot":
         import edgepress.runtimes.ort  # noqa: F401  (its import is no part of loading)
@@ -103,7 +103,7 @@ def _measure(path: Path, part: str, engine: str, threads: int, trust: bool) -> F
     memory.forget_peak()
     before = memory.resident()
     opened = time.perf_counter()
-    with load(path, part=part, engine=engine, trust=trust, threads=threads) as session:
+    with load_part(path, part=part, engine=engine, trust=trust, threads=threads) as session:
         loaded = time.perf_counter()
         from edgepress.hardware.feed import example_inputs
 

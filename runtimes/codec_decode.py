@@ -22,15 +22,16 @@ def tiling(form: CodecForm, run: TileRun, extents: tuple[int, ...]) -> Tiling:
 
 
 def sample_bands(
-    form: CodecForm, run: TileRun, read: Callable[[int, int], Array], extents: tuple[int, ...], rate: int
+    form: CodecForm, run: TileRun, read: Callable[[int, int], Array], cut: Tiling, extents: tuple[int, ...], rate: int
 ) -> Iterator[tuple[int, Array]]:
     """Samples of a stream's integers, band by band: the first one's place, and ``[channels, n, *other extents]``.
 
     Args:
         read: gives int16 ``[latents, n, *other extents]`` from a first to an end along the first axis.
+        cut: the tiling of these samples.
         extents: of the samples.
     """
-    cut, codec = tiling(form, run, extents), form.codec
+    codec = form.codec
     tile, decode = run.at(cut.tile)
     tile[codec.latents :] = np.float32(codec.rates[rate].plane)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from edgepress.coding.stream import MARK, Header
 from edgepress.errors import DataError
-from edgepress.runtimes.codec_decode import sample_bands
+from edgepress.runtimes.codec_decode import sample_bands, tiling
 from edgepress.runtimes.codec_form import CodecForm, form_of
 from edgepress.runtimes.codec_run import TileRun
 from edgepress.runtimes.codec_samples import Array, decoded_type, stored
@@ -51,6 +51,7 @@ class Decoding:
         header: the stream's, which says of what shape and kind it is.
         dtype: of what comes out.
         along: the axis of the shape that pieces follow each other on.
+        count: of the pieces.
         pieces: what comes out: the place of the first, and the piece. They can be gone through once.
         lost: first and end of each gap along that axis; complete once all pieces were read.
     """
@@ -58,6 +59,7 @@ class Decoding:
     header: Header
     dtype: np.dtype[Any]
     along: int
+    count: int
     pieces: Iterator[tuple[int, Array]]
     lost: list[tuple[int, int]] = field(default_factory=list)
 
@@ -100,18 +102,20 @@ def decoding(
     """
     extents, channels = form_of(header, form.codec.axes)
     last = header.kind == "picture"
+    cut = tiling(form, run, extents)
     window = Window(header, blocks, form.codes(extents))
     lost: list[tuple[int, int]] = []
 
     def pieces() -> Iterator[tuple[int, Array]]:
-        for first, band in sample_bands(form, run, window.read, extents, header.rate):
+        for first, band in sample_bands(form, run, window.read, cut, extents, header.rate):
             yield first, stored(band, header.kind, channels)
         factor = form.codec.factor
         lost.extend((factor * low, min(factor * high, extents[0])) for low, high in window.lost)
         if lost == [(0, extents[0])]:
             raise DataError("nothing of the stream can be decoded, every chunk is damaged; get it again")
 
-    return Decoding(header, decoded_type(header.kind), 0 if last or not channels else 1, pieces(), lost)
+    along = 0 if last or not channels else 1
+    return Decoding(header, decoded_type(header.kind), along, cut.count, pieces(), lost)
 
 
 def is_stream(value: Stream) -> bool:

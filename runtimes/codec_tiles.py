@@ -116,6 +116,11 @@ class Tiling:
     tile: tuple[int, ...]
     reach: Reach
 
+    @property
+    def count(self) -> int:
+        """How many bands there are."""
+        return -(-self.results[0] // self.tile[0])
+
     def bands(self) -> Iterator[tuple[int, int, int, int]]:
         """Along the first axis: a band's first result, how many, and the first and the end of what it reads."""
         size, (extent, *_) = self.axes[0].size, self.reach.extents(self.tile)

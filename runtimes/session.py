@@ -140,11 +140,11 @@ def load(
     trust: bool = False,
     threads: int | None = None,
 ) -> Session:
-    """Load a bundle, ready to run: a codec's as a :class:`~edgepress.runtimes.codec_session.CodecSession`.
+    """Load a bundle, ready to run; a codec as :class:`~edgepress.runtimes.codec_session.CodecSession`.
 
     Args:
         path: the bundle.
-        part: which part; needed only where there are several, and not for a codec as a whole.
+        part: which part; needed only where there are several that are no codec.
         engine: ``aot``, ``ort`` or ``portable``; None takes the one chosen for the target where this machine
             is the target, and the portable graph elsewhere.
         trust: run machine code that was not built on this machine.
@@ -156,6 +156,24 @@ def load(
         TrustError: the native engine was asked for, and its code comes from elsewhere.
         UsageError: no such part or engine, or an argument of the wrong type.
     """
+    return _load(path, part, engine, trust, threads, codecs=True)
+
+
+def load_part(
+    path: str | Path,
+    *,
+    part: str | None = None,
+    engine: str | None = None,
+    trust: bool = False,
+    threads: int | None = None,
+) -> Session:
+    """Load one network of a bundle: as :func:`load`, but of a codec, too, a part must be named."""
+    return _load(path, part, engine, trust, threads, codecs=False)
+
+
+def _load(
+    path: str | Path, part: str | None, engine: str | None, trust: bool, threads: int | None, *, codecs: bool
+) -> Session:
     for name, given, wanted in (("path", path, (str, Path)), ("part", part, str), ("engine", engine, str)):
         if not (isinstance(given, wanted) or (given is None and name != "path")):
             raise UsageError(f"{name} is {given!r}; give {'a path' if name == 'path' else 'a name as text'}")
@@ -164,7 +182,7 @@ def load(
     check_threads(threads)
     bundle = open_bundle(path)
     try:
-        if part is None and is_codec(bundle):
+        if codecs and part is None and is_codec(bundle):
             from edgepress.runtimes.codec_session import CodecSession
 
             return CodecSession(bundle, engine, trust, threads)
@@ -187,7 +205,8 @@ def pick_part(bundle: Bundle, part: str | None) -> str:
         return parts[0]
     if part not in parts:
         asked = f"no part {part!r}{near(part, parts)}" if part else "several parts"
-        raise UsageError(f"{bundle.path} has {asked}; choose one of {', '.join(parts)}")
+        hint = " (edgepress encode and decode use both)" if is_codec(bundle) else ""
+        raise UsageError(f"{bundle.path} has {asked}; choose one of {', '.join(parts)}{hint}")
     return part
 
 

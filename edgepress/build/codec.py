@@ -11,7 +11,6 @@ from edgepress.build.engines import AGREEMENT
 from edgepress.build.job import Job
 from edgepress.build.press import calibration_samples
 from edgepress.bundle import Check
-from edgepress.codec_source import with_costs
 from edgepress.coding.description import DECODER, DESCRIPTION, ENCODER, LEVELS, levels_to_bytes, model_name
 from edgepress.errors import CheckError
 
@@ -27,17 +26,9 @@ def codec_tables(job: Job, finished: Mapping[str, Finished]) -> dict[str, bytes]
     codec = job.source.codec
     assert codec is not None
     _check_symbols(job, finished)
-    frozen = codec.frozen()
-    macs = {part: _macs(each) for part, each in finished.items()}
-    described = with_costs(codec.description, macs)
+    frozen, described = codec.frozen(), codec.description
     tables = {DESCRIPTION: described.to_bytes(), LEVELS: levels_to_bytes(frozen.levels, described)}
     return tables | {model_name(rate): model for rate, model in enumerate(frozen.models)}
-
-
-def _macs(finished: Finished) -> int:
-    from edgepress.graph.cost import total_macs
-
-    return total_macs(steps.read_graph(finished.network.step.folder / steps.GRAPH))
 
 
 def _check_symbols(job: Job, finished: Mapping[str, Finished]) -> None:

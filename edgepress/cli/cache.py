@@ -20,6 +20,7 @@ from edgepress.paths import cache_dir
 # ("tuning") only in minutes.
 _KINDS = {
     "steps": "finished steps of builds",
+    "codecs": "codecs that were built at their first use",
     "training": "checkpoints of trainings that were stopped",
     "zig": "the cross compiler's own cache",
     "hwbench": "this machine's peaks",

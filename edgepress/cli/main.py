@@ -21,6 +21,8 @@ COMMANDS = {
     "build": Entry("edgepress.cli.build:command", "Press a model for a board and write one bundle."),
     "init": Entry("edgepress.cli.init:command", "Write a commented recipe to start from."),
     "run": Entry("edgepress.cli.run:command", "Run a bundle on files."),
+    "encode": Entry("edgepress.cli.encode:command", "Press pictures, recordings and arrays by a codec."),
+    "decode": Entry("edgepress.cli.decode:command", "Give back what edgepress encode pressed."),
     "profile": Entry(
         "edgepress.cli.profile:command", "Measure load, first run, steady state, memory and layers."
     ),

@@ -13,7 +13,7 @@ from edgepress.cli.save import save_outputs
 from edgepress.cli.table import columns, echo_json, printable, shape
 from edgepress.errors import DataError, EdgepressError
 from edgepress.inputs import Value
-from edgepress.runtimes.session import Result, Session, load
+from edgepress.runtimes.session import Result, Session, load_part
 
 Example = tuple[str, dict[str, Value]]
 
@@ -42,7 +42,7 @@ def command(
     "-" reads standard input. A model with several inputs takes NAME=FILE for each of them. A file that
     cannot be used is reported, the others still run, and the exit code is that of the last error.
     """
-    with load(bundle, part=part, engine=engine, trust=trust, threads=threads) as session:
+    with load_part(bundle, part=part, engine=engine, trust=trust, threads=threads) as session:
         if session.note:
             click.echo(f"edgepress: note: {session.note}", err=True)
         found: list[dict[str, Any]] = []

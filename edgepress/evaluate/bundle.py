@@ -18,7 +18,7 @@ from edgepress.metrics.accuracy import wilson_interval
 from edgepress.outputs import ScoresOutput
 from edgepress.progress import Progress, silent
 from edgepress.runtimes.engine import Arrays
-from edgepress.runtimes.session import Session, load
+from edgepress.runtimes.session import Session, load_part
 
 AUTO = "auto"
 _GRAPH = "graph.onnx"
@@ -79,7 +79,7 @@ def evaluate(
         SourceError: the float network cannot be run.
         UsageError: the model has several inputs.
     """
-    with load(path, part=part, engine=engine, trust=trust, threads=threads) as session:
+    with load_part(path, part=part, engine=engine, trust=trust, threads=threads) as session:
         if len(session.part.inputs) != 1:
             raise UsageError(
                 f"{path} has several inputs; evaluate takes models with one, use edgepress run for it"

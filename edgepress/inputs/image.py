@@ -14,7 +14,7 @@ from edgepress.errors import DataError
 from edgepress.inputs.figures import check_figures
 from edgepress.tensor import TensorSpec
 
-_MOST_PIXELS = 1 << 27
+MOST_PIXELS = 1 << 27
 _SIXTEEN_BITS = ("I;16", "I;16L", "I;16B", "I;16N")
 _SIXTEEN_BIT_FORMATS = ("PNG", "PPM")  # which some versions of Pillow open as 32 bits
 
@@ -163,7 +163,7 @@ def open_picture(data: bytes | BinaryIO, name: str, finish: Callable[[Any], Any]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             file = Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
-            if file.width * file.height > _MOST_PIXELS:
+            if file.width * file.height > MOST_PIXELS:
                 raise DataError(_too_large(name))
             upright = ImageOps.exif_transpose(file)
             upright.format = file.format
@@ -200,7 +200,7 @@ def _too_large(name: str) -> str:
     from PIL import Image
 
     own = Image.MAX_IMAGE_PIXELS  # Pillow warns above it and refuses above twice as many
-    most = _MOST_PIXELS if own is None else min(_MOST_PIXELS, 2 * own)
+    most = MOST_PIXELS if own is None else min(MOST_PIXELS, 2 * own)
     return f"{name} is too large to be decoded safely; give a picture of at most {most:,} pixels"
 
 

@@ -8,10 +8,10 @@ from torch.nn import functional
 
 from edgepress.nn.codec.config import CodecConfig
 from edgepress.nn.codec.convolution import convolution
+from edgepress.nn.codec.encoder import LATENT_UNIT
 from edgepress.nn.codec.wavelet_packet import Synthesis, synthesis_halo
 
 _SIZE = 3
-_LATENT_UNIT = 32.0  # brings latents near 1 for the network
 
 
 class Decoder(nn.Module):
@@ -49,12 +49,13 @@ class Decoder(nn.Module):
             padded: gives the extents of ``x`` without its halo when False; when True ``x`` has no halo and the edges
                 are made up: for training, where crops would lose too much to halos.
         """
-        y = torch.cat([x[:, :-1] * (1 / _LATENT_UNIT), x[:, -1:]], 1)
+        latents = x[:, :-1] * (1 / LATENT_UNIT)
+        y = torch.cat([latents, x[:, -1:]], 1)
         y = self.first(_edged(y, 1) if padded else y)
         for block in self.blocks:
             y = block(y, padded)
         with torch.autocast(x.device.type, enabled=False):  # samples need more than bfloat16's eight bits
-            direct = self.linear(x[:, :-1].float())
+            direct = self.linear(latents.float())
             if not padded:
                 direct = _cropped(direct, self.rings)
             bands = direct + self.last(y.float())

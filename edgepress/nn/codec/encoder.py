@@ -11,6 +11,7 @@ from edgepress.nn.codec.config import CodecConfig
 from edgepress.nn.codec.convolution import FactorisedConvolution, PositionNorm, convolution
 from edgepress.nn.codec.wavelet_packet import Analysis
 
+LATENT_UNIT = 32.0  # between latents as they are rounded and numbers near 1 inside the networks
 _SCALE, _EXPONENT, _OFFSET = 12.8, 0.4, 0.1  # of LiVeAction's power law
 
 
@@ -45,7 +46,7 @@ class Encoder(nn.Module):
             latents = self.linear(bands)
             if self.residual is not None:
                 latents = latents + self.residual(power_law(bands))
-            codes: Tensor = self.companding(latents)
+            codes: Tensor = self.companding(latents * LATENT_UNIT)
             return codes
 
 

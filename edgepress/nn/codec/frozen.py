@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from edgepress.coding.description import Rate
+from edgepress.coding.description import DECODER, ENCODER, Rate
 from edgepress.nn.codec.codec import Codec
 from edgepress.nn.codec.decoder import step_plane
 from edgepress.nn.codec.wavelet_packet import analysis_halo
+
+_POSITIONS = 48  # bits of a number of positions beside which halos vanish
 
 Array = np.ndarray[Any, Any]
 
@@ -65,6 +67,28 @@ class FrozenCodec:
     def decoder_halo(self) -> tuple[int, int]:
         """Codes that the decoder reads before and after a tile, along each axis."""
         return (self.module.decoder.halo,) * 2
+
+    def macs(self) -> dict[str, float]:
+        """Multiply-adds of the parts ``encoder`` and ``decoder`` for each sample position, halos not counted.
+
+        Counted on shapes alone, so large that halos vanish.
+        """
+        from torch._subclasses.fake_tensor import FakeTensorMode
+        from torch.utils.flop_counter import FlopCounterMode
+
+        config = self.module.config
+        each = 1 << _POSITIONS // config.axes
+        taken = {
+            ENCODER: (config.channels, each + sum(self.encoder_halo)),
+            DECODER: (config.latents + 1, each // config.factor + sum(self.decoder_halo)),
+        }
+        found = {}
+        for part, (channels, size) in taken.items():
+            counter, shapes = FlopCounterMode(display=False), FakeTensorMode(allow_non_fake_inputs=True)
+            with shapes, counter, torch.no_grad():
+                getattr(self.module, part)(torch.empty(1, channels, *(size,) * config.axes))
+            found[part] = round(counter.get_total_flops() / 2 / each**config.axes, 1)
+        return found
 
 
 def freeze_codec(
