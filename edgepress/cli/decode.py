@@ -63,7 +63,9 @@ def command(
                 suffix = output.suffix if named and output is not None else suffix_for(decoding)
                 place = places[number] if named else places[number].with_suffix(suffix)
                 check_free(place, file, force)
-                decoding = dataclasses.replace(decoding, pieces=watched(decoding.pieces, share, decoding.count))
+                decoding = dataclasses.replace(
+                    decoding, pieces=watched(decoding.pieces, share, decoding.count)
+                )
                 with replacing(place, "choose another place with -o", folders=True) as made:
                     write_decoded(decoding, made, suffix)
             header, damage = decoding.header, decoding.damage()

@@ -48,8 +48,12 @@ def outputs(files: Sequence[str], output: Path | None, suffix: str) -> list[Path
     if output is not None and len(files) == 1 and not (output.is_dir() or str(output).endswith("/")):
         return [output]
     if output is not None and output.exists() and not output.is_dir():
-        raise UsageError(f"{output} is no folder; name one with -o that what is made of {len(files)} files goes to")
-    places = [(Path(file) if output is None else output / Path(file).name).with_suffix(suffix) for file in files]
+        raise UsageError(
+            f"{output} is no folder; name one with -o that what is made of {len(files)} files goes to"
+        )
+    places = [
+        (Path(file) if output is None else output / Path(file).name).with_suffix(suffix) for file in files
+    ]
     for place in places:
         if places.count(place) > 1:
             raise UsageError(f"several of the files would become {place}; take them one by one, with -o")
@@ -64,13 +68,20 @@ def check_free(place: Path, source: str, force: bool) -> None:
     """
     if place.exists():
         if not force:
-            raise UsageError(f"{place} is there already; choose another name with -o, or replace it with --force")
+            raise UsageError(
+                f"{place} is there already; choose another name with -o, or replace it with --force"
+            )
         if place.is_dir() or (Path(source).exists() and place.samefile(source)):
-            raise UsageError(f"{place} cannot be replaced by what is made of {source}; choose another name with -o")
+            raise UsageError(
+                f"{place} cannot be replaced by what is made of {source}; choose another name with -o"
+            )
 
 
 def each_file(
-    label: str, files: Sequence[str], work: Callable[[int, str, Share], Outcome], report: dict[str, Any] | None
+    label: str,
+    files: Sequence[str],
+    work: Callable[[int, str, Share], Outcome],
+    report: dict[str, Any] | None,
 ) -> int:
     """Do ``work`` on each file; one that cannot be used is reported, and the others go on.
 
@@ -98,7 +109,11 @@ def each_file(
             code = outcome.error.exit_code
             click.echo(f"edgepress: error: {outcome.error}", err=True)
         found.append(
-            {"file": file, **outcome.data, **({"error": str(outcome.error)} if outcome.error is not None else {})}
+            {
+                "file": file,
+                **outcome.data,
+                **({"error": str(outcome.error)} if outcome.error is not None else {}),
+            }
         )
         if report is None and outcome.text:
             click.echo(outcome.text)

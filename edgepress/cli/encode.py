@@ -82,7 +82,9 @@ def command(
                 "stream": str(place), "bytes": length, "kind": header.kind, "shape": list(header.shape),
                 "rate": header.rate, "bits": bits,
             }  # fmt: skip
-            return Outcome(data, f"{printable(str(place))}  {size(length)}, {bits:.3f} bits a {_UNITS[header.kind]}")
+            return Outcome(
+                data, f"{printable(str(place))}  {size(length)}, {bits:.3f} bits a {_UNITS[header.kind]}"
+            )
 
         report = {"codec": session.name, "identity": session.codec.identity, "engine": session.engine_name}
         ctx.exit(each_file("encoding", files, work, report if as_json else None))
@@ -98,4 +100,6 @@ def _check_colour(name: str) -> None:
         try:
             ImageColor.getrgb(name)
         except ValueError:
-            raise UsageError(f"--background {name!r} is no colour; give one such as white or #80a0c0") from None
+            raise UsageError(
+                f"--background {name!r} is no colour; give one such as white or #80a0c0"
+            ) from None

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgepress.build.listener import Listener
+from edgepress.codecs import codec_names, find_codec
 from edgepress.errors import UsageError
 from edgepress.evaluate.picture_codec import Picture, PictureCodec
 from edgepress.evaluate.pillow_codecs import PillowCodec, names
@@ -45,25 +47,29 @@ class BundleCodec:
 
 
 @contextmanager
-def open_codec(name: str, *, engine: str | None = None, trust: bool = False) -> Iterator[PictureCodec]:
+def open_codec(
+    name: str, listener: Listener | None = None, *, engine: str | None = None, trust: bool = False
+) -> Iterator[PictureCodec]:
     """A codec by name, on one thread.
 
     Args:
-        name: a codec that comes with Pillow, or the path of a codec's bundle.
+        name: a codec that comes with Pillow or with the zoo, or the path of a codec's bundle.
+        listener: told of the steps where a codec of the zoo must be built first.
         engine, trust: for bundles, as for :func:`edgepress.load`.
 
     Raises:
-        UsageError: there is no such codec, or the bundle holds none.
-        EdgepressError: the bundle cannot be loaded.
+        UsageError: there is no such codec, or the bundle holds none for pictures.
+        EdgepressError: the bundle cannot be built or loaded.
     """
     if name in names():
         yield PillowCodec(name)
         return
-    if not Path(name).exists():
+    known = [*codec_names(), *names()]
+    if name not in known and not Path(name).exists():
         raise UsageError(
-            f"there is no codec {name!r}{near(name, names())}; give a codec's bundle or one of {', '.join(names())}"
+            f"there is no codec {name!r}{near(name, known)}; give a codec's bundle or one of {', '.join(known)}"
         )
-    with load(name, engine=engine, trust=trust, threads=1) as session:
+    with load(find_codec(name, listener), engine=engine, trust=trust, threads=1) as session:
         if not isinstance(session, CodecSession):
             raise UsageError(f"{name} holds no codec; edgepress evaluate {name} measures it as a model")
         yield BundleCodec(session)

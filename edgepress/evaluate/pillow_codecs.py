@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -24,6 +26,7 @@ class Settings:
     feature: str
     rate: str
     rates: tuple[float, ...]
+    library: str
     about: str
     save: dict[str, Any]
 
@@ -48,6 +51,7 @@ class PillowCodec:
         self._settings = table()[name]
         self.rates = self._settings.rates
         self.about = f"{self._settings.about}; {_built_with(name, self._settings)}"
+        self._threads = _one_thread if self._settings.format == "AVIF" else nullcontext
 
     def encode(self, picture: Picture, rate: float) -> bytes:
         """The bytes of a file; arguments and errors as the protocol says."""
@@ -69,8 +73,9 @@ class PillowCodec:
         from PIL import Image
 
         try:
-            picture = Image.open(io.BytesIO(stream), formats=[self._settings.format])
-            picture.load()
+            with self._threads():
+                picture = Image.open(io.BytesIO(stream), formats=[self._settings.format])
+                picture.load()
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{self.name} cannot decode its stream ({error})") from None
         return np.asarray(picture if picture.mode == "RGB" else picture.convert("RGB"))
@@ -86,6 +91,19 @@ def table() -> dict[str, Settings]:
     """Name to settings, in the order of the table."""
     text = resources.files("edgepress.evaluate").joinpath("pillow_codecs.toml").read_text(encoding="utf-8")
     return {name: decode(Settings, data, name) for name, data in tomllib.loads(text).items()}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """AVIF's decoder takes one a processor unless a global of its module says otherwise; the others have one."""
+    from PIL import AvifImagePlugin
+
+    before = AvifImagePlugin.DEFAULT_MAX_THREADS
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    try:
+        yield
+    finally:
+        AvifImagePlugin.DEFAULT_MAX_THREADS = before
 
 
 def _built_with(name: str, settings: Settings) -> str:
@@ -108,4 +126,4 @@ def _built_with(name: str, settings: Settings) -> str:
             f"the installed Pillow {PIL.__version__} was built without {name}; install another build of it "
             "(pip install --upgrade pillow), or leave it out of --against"
         )
-    return f"Pillow {PIL.__version__}, library {features.version(settings.feature)}"
+    return f"Pillow {PIL.__version__}, {settings.library} {features.version(settings.feature)}"

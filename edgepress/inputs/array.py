@@ -13,6 +13,7 @@ from edgepress.errors import DataError
 from edgepress.inputs.npy import UNREADABLE, not_npy, read_header
 from edgepress.tensor import TensorSpec
 
+
 @dataclass(frozen=True)
 class ArrayInput:
     """An array of the tensor's shape (axes of 1 may be left out); its type is cast where that loses nothing."""
@@ -49,4 +50,3 @@ class ArrayInput:
         if not np.can_cast(array.dtype, tensor.dtype, casting="same_kind"):
             raise DataError(f"the array holds {array.dtype}; the input {tensor.name} takes {tensor.dtype}")
         return array.reshape(tensor.shape).astype(tensor.dtype)
-

@@ -169,9 +169,7 @@ def open_picture(data: bytes | BinaryIO, name: str, finish: Callable[[Any], Any]
             upright.format = file.format
             return finish(upright)
     except UnidentifiedImageError:
-        raise DataError(
-            f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file"
-        ) from None
+        raise DataError(f"{name} is no picture that can be decoded; give a JPEG, PNG or WebP file") from None
     except Image.DecompressionBombError:  # Pillow's own limit, which comes before ours
         raise DataError(_too_large(name)) from None
     except (OSError, ValueError, SyntaxError) as error:

@@ -105,7 +105,9 @@ def read_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 def not_npy(name: str, error: Exception) -> DataError:
     """What is said of a file that cannot be read as an array."""
-    return DataError(f"{name} is no .npy array ({' '.join(str(error).split())[:200]}); save one with numpy.save")
+    return DataError(
+        f"{name} is no .npy array ({' '.join(str(error).split())[:200]}); save one with numpy.save"
+    )
 
 
 def write_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -113,4 +115,3 @@ def write_header(file: BinaryIO, shape: tuple[int, ...], dtype: np.dtype[Any]) -
     np.lib.format.write_array_header_2_0(
         file, {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     )
-
