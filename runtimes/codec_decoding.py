@@ -111,7 +111,7 @@ def decoding(
             yield first, stored(band, header.kind, channels)
         factor = form.codec.factor
         lost.extend((factor * low, min(factor * high, extents[0])) for low, high in window.lost)
-        if lost == [(0, extents[0])]:
+        if window.chunks_lost == header.chunks:
             raise DataError("nothing of the stream can be decoded, every chunk is damaged; get it again")
 
     along = 0 if last or not channels else 1

@@ -190,12 +190,11 @@ class CodecSession(Session):
         return self._run(DECODER, self._form.decoder_reach, (codec.latents + 1, codec.channels), codec.factor)
 
     def _run(self, part: str, reach: Reach, channels: tuple[int, int], made: int) -> TileRun:
-        if self._engine is None:
-            raise UsageError(f"the session of {self.bundle.path} is closed; load the bundle again")
+        engine = self._check_open()
         if part not in self.bundle.manifest.parts:
             word = "encode" if part == ENCODER else "decode"
             raise UsageError(f"{self.bundle.path} holds no {part}, so it cannot {word}; take the whole codec's bundle")
-        choice, engine = self._choice, self._engine
+        choice = self._choice
         if part != self.part_name:
             choice = choose(self.bundle, part, self._asked, self._trust)
             engine = choice.start(self.bundle, part, self._threads)
@@ -217,5 +216,6 @@ class CodecSession(Session):
             return np.concatenate(list(code_bands(self._form, self._encoder, samples, index)), 1), index
 
     def _coder(self, rate: int) -> OpenCoder:
+        self._check_open()
         model = self.bundle.member(self._tables[model_name(rate)])
         return coder_opener(read_coding(model, str(self.bundle.path)))

@@ -31,6 +31,7 @@ class Window:
 
     Attributes:
         lost: first and end of each gap met so far, along the first axis of the codes.
+        chunks_lost: how many chunks that was.
     """
 
     def __init__(
@@ -38,10 +39,12 @@ class Window:
     ) -> None:
         self._header, self._blocks, self._extents = header, iter(blocks), extents
         self._along = 1 if header.rows > 1 else 2
-        self._unit = math.prod(extents[1:-1]) if len(extents) > 1 else 1  # rows for one place of the first axis
+        length = header.rows if header.rows > 1 else header.columns
+        self._unit = length // extents[0]  # rows (columns, where there is one row) for one place of the first axis
         self._first = self._end = 0
         self._held: list[Array] = []
         self.lost: list[tuple[int, int]] = []
+        self.chunks_lost = 0
 
     def read(self, first: int, end: int) -> Array:
         """int16 ``[latents, end - first, *other extents]``; ``first`` never goes back."""
@@ -65,6 +68,7 @@ class Window:
         self._end += block.shape[self._along]
 
     def _lose(self, number: int) -> None:
+        self.chunks_lost += 1
         first = number * self._header.step
         end = first + self._header.extent(number)[2 * self._along - 1]
         place, behind = first // self._unit, -(-end // self._unit)

@@ -108,15 +108,18 @@ class Session:
             BundleError: the engine does not give what the manifest lists.
             UsageError: the session is closed.
         """
-        if self._engine is None:
-            raise UsageError(f"the session of {self.bundle.path} is closed; load the bundle again")
-        outputs = self._engine.run(inputs)
+        outputs = self._check_open().run(inputs)
         for tensor in self.part.outputs:
             if tensor.name not in outputs:
                 raise BundleError(
                     f"{self.bundle.path} does not give the output {tensor.name!r} it lists; build it again"
                 )
         return outputs
+
+    def _check_open(self) -> Engine:
+        if self._engine is None:
+            raise UsageError(f"the session of {self.bundle.path} is closed; load the bundle again")
+        return self._engine
 
     def __enter__(self) -> Session:
         return self
