@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgepress.cli.bar import bar
+from edgepress.cli.draw import Drawing
 from edgepress.cli.table import columns, echo_json, printable
 from edgepress.errors import UsageError
 from edgepress.records import encode
@@ -60,10 +61,15 @@ def command(
 
     if plot is not None and plot.suffix.lower() != ".svg":
         raise UsageError(f"{plot} is no name for a drawing; give one that ends in .svg")
-    with ExitStack() as stack, bar("evaluating") as progress:
-        codec = stack.enter_context(open_codec(name, engine=engine, trust=trust))
-        others = [stack.enter_context(open_codec(other)) for other in _names(against) if other != codec.name]
-        found = evaluate_codec(codec, data, others, classifier=classifier, limit=limit, progress=progress)
+    with ExitStack() as stack:
+        drawing = Drawing(quiet=as_json)  # of a zoo's codec that must be built first
+        codec = stack.enter_context(open_codec(name, drawing, engine=engine, trust=trust))
+        others = [
+            stack.enter_context(open_codec(other, drawing)) for other in _names(against) if other != name
+        ]
+        drawing.clear()
+        with bar("evaluating") as progress:
+            found = evaluate_codec(codec, data, others, classifier=classifier, limit=limit, progress=progress)
     if plot is not None:
         from edgepress.evaluate.drawing import draw
 

@@ -32,13 +32,13 @@ class LazyGroup(click.Group):
     def __init__(self, *args: Any, entries: Mapping[str, Entry], default: str = "", **options: Any) -> None:
         super().__init__(*args, **options)
         self.entries = dict(entries)
-        self._default = default
+        self.default = default
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command first where none is named."""
         own = {*self.entries, *ctx.help_option_names}
-        if self._default and (not args or args[0] not in own) and not ctx.resilient_parsing:
-            args = [self._default, *args]
+        if self.default and (not args or args[0] not in own) and not ctx.resilient_parsing:
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:

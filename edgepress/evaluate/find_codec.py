@@ -23,16 +23,18 @@ _PICTURE_AXES = 2
 class BundleCodec:
     """A loaded codec's bundle behind :class:`edgepress.evaluate.picture_codec.PictureCodec`; rates are its indices.
 
+    Args:
+        session: of the bundle, on one thread.
+        name: what it is called beside others.
+
     Raises:
         UsageError: it is a codec of recordings or of volumes.
     """
 
-    def __init__(self, session: CodecSession) -> None:
+    def __init__(self, session: CodecSession, name: str) -> None:
         if session.codec.axes != _PICTURE_AXES:
-            raise UsageError(
-                f"{session.name} is no codec of pictures: what it codes has {session.codec.axes} axes"
-            )
-        self.name = session.name
+            raise UsageError(f"{name} is no codec of pictures: what it codes has {session.codec.axes} axes")
+        self.name = name
         self.rates = tuple(range(len(session.codec.rates)))
         self.about = f"bundle {session.bundle.path.name}, engine {session.engine_name}"
         self._session = session
@@ -72,4 +74,4 @@ def open_codec(
     with load(find_codec(name, listener), engine=engine, trust=trust, threads=1) as session:
         if not isinstance(session, CodecSession):
             raise UsageError(f"{name} holds no codec; edgepress evaluate {name} measures it as a model")
-        yield BundleCodec(session)
+        yield BundleCodec(session, name if name in known else Path(name).stem)

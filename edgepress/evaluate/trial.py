@@ -136,9 +136,9 @@ def _mean(name: str, unit: str, values: Sequence[float | None], how: str, least:
     if not known:
         reason = f"no picture has {least} rows and columns"
         return Measurement(name, None, unit, "unavailable", reason)
-    text = f"mean of {len(known)} pictures, {how}"
+    text = f"mean of {_pictures(len(known))}, {how}"
     if len(known) < len(values):
-        text += f"; the other {len(values) - len(known)} are smaller than {least} x {least}"
+        text += f"; {_pictures(len(values) - len(known))} smaller than {least} x {least} left out"
     # A sum that is exact does not depend on the order of the pictures.
     return Measurement(name, math.fsum(known) / len(known), unit, "measured", text, min(known), max(known))
 
@@ -149,7 +149,7 @@ def _agreement(values: Sequence[bool | None], classifier: str) -> Measurement:
         return Measurement("agreement", None, "share", "unavailable", classifier)
     count = sum(known)
     low, high = wilson_interval(count, len(known))
-    how = f"{classifier}: same first class as for the original, {len(known)} pictures; 95 % Wilson interval"
+    how = f"{classifier}: same first class as for the original, {_pictures(len(known))}; 95 % Wilson interval"
     return Measurement("agreement", count / len(known), "share", "measured", how, low, high)
 
 
@@ -157,7 +157,11 @@ def _speed(name: str, runs: Sequence[tuple[int, float]]) -> Measurement:
     each = [pixels / max(seconds, 1e-9) / 1e6 for pixels, seconds in runs]
     value = sum(pixels for pixels, _ in runs) / max(sum(seconds for _, seconds in runs), 1e-9) / 1e6
     how = (
-        f"{len(runs)} pictures, all pixels over all seconds (the best of up to {_MOST_RUNS} runs of what is quick), "
+        f"{_pictures(len(runs))}, all pixels over all seconds (the best of up to {_MOST_RUNS} runs of what is quick), "
         "between an array and the bytes of a file, one thread"
     )
     return Measurement(name, value, "megapixel/s", "measured", how, min(each), max(each))
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture{'s' * (count != 1)}"
