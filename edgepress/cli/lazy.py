@@ -37,7 +37,8 @@ class LazyGroup(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put the default command first where none is named."""
         own = {*self.entries, *ctx.help_option_names}
-        if self.default and (not args or args[0] not in own) and not ctx.resilient_parsing:
+        unnamed = args[0] not in own if args else not ctx.resilient_parsing
+        if self.default and unnamed:
             args = [self.default, *args]
         return super().parse_args(ctx, args)
 
@@ -72,10 +73,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands that begin with ``incomplete``, and the group's own options."""
+        """Commands that begin with ``incomplete``, and the group's own options; files where the default takes one."""
         names = [
             CompletionItem(name, help=entry.summary)
             for name, entry in self.entries.items()
             if name.startswith(incomplete)
         ]
+        if self.default and not names:  # the default command's own first word
+            names = [CompletionItem(incomplete, type="file")]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]

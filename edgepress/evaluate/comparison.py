@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,18 +39,21 @@ class Comparison:
     Attributes:
         other: the other's name.
         rates: the BD-rate in each of :data:`METRICS`, in percent: below 0 the codec needs fewer bits.
+        speeds: of encoding and of decoding, times the other's.
         verdict: where it wins and where it loses, in one sentence.
     """
 
     other: str
     rates: tuple[Measurement, ...]
+    speeds: tuple[Measurement, ...]
     verdict: str
 
 
 def beside(curve: Curve, other: Curve) -> Comparison:
     """Compare two curves measured on the same pictures."""
     rates = tuple(_rate(curve, other, metric) for metric in METRICS)
-    return Comparison(other.codec, rates, _verdict(curve.codec, other.codec, rates))
+    speeds = tuple(_speed(curve, other, work) for work in ("encode", "decode"))
+    return Comparison(other.codec, rates, speeds, _verdict(curve.codec, other.codec, rates, speeds))
 
 
 def _rate(curve: Curve, other: Curve, metric: str) -> Measurement:
@@ -78,26 +82,37 @@ def _line(points: Sequence[Point], metric: str) -> list[tuple[float, float]]:
     ]
 
 
-def _verdict(codec: str, other: str, rates: Sequence[Measurement]) -> str:
-    wins, losses, even = [], [], []
-    for name, rate in zip(METRICS.values(), rates, strict=True):
-        if rate.value is None:
-            continue
-        share = rate.value / 100
-        if abs(share) < _EVEN:
-            even.append(name)
-        elif share < 0:
-            wins.append(f"{-share:.0%} fewer bits at the same {name}".replace("%", " %"))
-        else:
-            losses.append(f"{share:.0%} more bits at the same {name}".replace("%", " %"))
+def _speed(curve: Curve, other: Curve, work: str) -> Measurement:
+    here, there = (
+        statistics.median(getattr(point, work).value for point in one.points) for one in (curve, other)
+    )
+    name, how = f"speed to {work}, times that of {other.codec}", "medians over the rates of both, one thread"
+    return Measurement(name, here / there, "", "measured", how)
+
+
+def _verdict(codec: str, other: str, rates: Sequence[Measurement], speeds: Sequence[Measurement]) -> str:
+    known = {
+        name: rate.value / 100
+        for name, rate in zip(METRICS.values(), rates, strict=True)
+        if rate.value is not None
+    }
+    if not known:
+        return f"{codec} cannot be held against {other}: {rates[0].how}"
+    wins = {name: share for name, share in known.items() if share <= -_EVEN}
+    losses = {name: share for name, share in known.items() if share >= _EVEN}
+    even = [name for name in known if name not in wins and name not in losses]
     parts = [
-        *([f"wins against {other}: {_listed(wins)}"] if wins else []),
-        *([f"loses to {other}: {_listed(losses)}"] if losses else []),
+        *([f"wins against {other}: it needs {_bits(wins, 'fewer')}"] if wins else []),
+        *([f"loses to {other}: it needs {_bits(losses, 'more')}"] if losses else []),
         *([f"needs as many bits as {other} at the same {_listed(even)}"] if even else []),
     ]
-    if not parts:
-        return f"{codec} cannot be held against {other}: {rates[0].how}"
-    return f"{codec} {'; it '.join(parts)}"
+    encode, decode = (f"{speed.value:.2g}" for speed in speeds)
+    return f"{codec} {'; it '.join(parts)}; it encodes {encode} times as fast, and decodes {decode} times"
+
+
+def _bits(shares: dict[str, float], word: str) -> str:
+    words = [f"{100 * abs(share):.0f} % at the same {name}" for name, share in shares.items()]
+    return _listed([words[0].replace(" % ", f" % {word} bits ", 1), *words[1:]])
 
 
 def _listed(words: Sequence[str]) -> str:

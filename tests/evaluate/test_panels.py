@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as xml
+from itertools import pairwise
 
 import pytest
 
@@ -37,7 +38,7 @@ def test_every_point_lies_inside_of_its_panel_and_in_order() -> None:
     assert sorted(map(len, found)) == [2, 3]
     for road in found:
         assert all(left < x < left + wide and top < y < top + tall for x, y in road)
-        assert all(a[0] < b[0] and a[1] > b[1] for a, b in zip(road, road[1:], strict=False))
+        assert all(a[0] < b[0] and a[1] > b[1] for a, b in pairwise(road))
     highest, lowest = min(y for road in found for _, y in road), max(y for road in found for _, y in road)
     assert highest - top == pytest.approx(top + tall - lowest, abs=0.2)  # the same margin above and below
 

@@ -7,12 +7,13 @@ import pytest
 from PIL import features
 
 from edgepress.errors import DataError, UsageError
+from edgepress.evaluate.picture_codec import Picture
 from edgepress.evaluate.pillow_codecs import PillowCodec, names, table
 from edgepress.metrics.signal import psnr_db
 
 
 @pytest.fixture(scope="module")
-def picture() -> np.ndarray:
+def picture() -> Picture:
     """Slopes, an edge and a little noise, 72 × 97."""
     r, c, k = np.meshgrid(np.arange(72), np.arange(97), np.arange(3), indexing="ij")
     noise = np.random.default_rng(0).integers(0, 8, r.shape)
@@ -20,7 +21,7 @@ def picture() -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", names())
-def test_more_bits_give_a_better_picture(name: str, picture: np.ndarray) -> None:
+def test_more_bits_give_a_better_picture(name: str, picture: Picture) -> None:
     codec = PillowCodec(name)
     found = []
     for rate in (min(codec.rates), np.median(codec.rates), max(codec.rates)):
@@ -46,7 +47,7 @@ def test_small_and_odd_pictures(name: str, shape: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("name", names())
-def test_a_stream_of_another_codec_is_refused_by_name(name: str, picture: np.ndarray) -> None:
+def test_a_stream_of_another_codec_is_refused_by_name(name: str, picture: Picture) -> None:
     other = PillowCodec("webp" if name.startswith("jpeg") else "jpeg")
     stream = other.encode(picture, 50)
     for wrong in (stream, stream[:10], b""):
@@ -54,7 +55,7 @@ def test_a_stream_of_another_codec_is_refused_by_name(name: str, picture: np.nda
             PillowCodec(name).decode(wrong)
 
 
-def test_jpeg_2000_transforms_the_colours(picture: np.ndarray) -> None:
+def test_jpeg_2000_transforms_the_colours(picture: Picture) -> None:
     """Pillow leaves that off unless it is told, which costs several dB: the marker COD tells."""
     stream = PillowCodec("jpeg2000").encode(picture, 20)
     cod = stream.index(b"\xff\x52")
@@ -84,6 +85,6 @@ def test_a_pillow_without_the_codec_says_so(monkeypatch: pytest.MonkeyPatch, old
         monkeypatch.delitem(features.modules, "avif")
     else:
         monkeypatch.setattr(features, "check", lambda name: name != "avif")
-    with pytest.raises(UsageError, match="was built without avif; .* leave it out of --against"):
+    with pytest.raises(UsageError, match=r"was built without avif; .* leave it out of --against"):
         PillowCodec("avif")
     assert PillowCodec("webp").name == "webp"

@@ -25,7 +25,7 @@ GOLDEN = [
 def pattern(rows: int, columns: int, step: int) -> Array:
     """A picture of curved stripes, made of whole numbers alone."""
     r, c, k = np.meshgrid(np.arange(rows), np.arange(columns), np.arange(3), indexing="ij")
-    return ((r * r * 3 + c * c * 5 + r * c * 7 + k * 11) // step % 256).astype(np.uint8)
+    return np.asarray((r * r * 3 + c * c * 5 + r * c * 7 + k * 11) // step % 256, np.uint8)
 
 
 def worn(picture: Array) -> Array:
