@@ -22,7 +22,12 @@ def tiling(form: CodecForm, run: TileRun, extents: tuple[int, ...]) -> Tiling:
 
 
 def sample_bands(
-    form: CodecForm, run: TileRun, read: Callable[[int, int], Array], cut: Tiling, extents: tuple[int, ...], rate: int
+    form: CodecForm,
+    run: TileRun,
+    read: Callable[[int, int], Array],
+    cut: Tiling,
+    extents: tuple[int, ...],
+    rate: int,
 ) -> Iterator[tuple[int, Array]]:
     """Samples of a stream's integers, band by band: the first one's place, and ``[channels, n, *other extents]``.
 

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from edgepress.runtimes.codec_samples import Array, decoded_type, stored
 from edgepress.runtimes.codec_stream import Window
 
 Stream = bytes | bytearray | memoryview | str | Path
-Data = bytes | mmap.mmap
 
 _MOST_SAMPLES = 1 << 31  # that are decoded into memory at once
 _LARGEST_PIPE = 1 << 30
@@ -130,7 +129,7 @@ def is_stream(value: Stream) -> bool:
 
 
 @contextlib.contextmanager
-def stream_bytes(stream: Stream) -> Iterator[Data]:
+def stream_bytes(stream: Stream) -> Iterator[bytes]:
     """The bytes of a stream; a file is mapped.
 
     Raises:
@@ -144,7 +143,8 @@ def stream_bytes(stream: Stream) -> Iterator[Data]:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if stat.S_ISREG(status.st_mode) and status.st_size:
-                data: Data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+                # It has what is used of bytes: slices, find, the buffer.
+                data = cast(bytes, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             else:
                 data = file.read(_LARGEST_PIPE)
     except FileNotFoundError:

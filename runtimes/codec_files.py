@@ -23,7 +23,9 @@ _ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
 @contextmanager
-def opened(value: str | Path | bytes | bytearray | memoryview, axes: int, background: str = "") -> Iterator[Samples]:
+def opened(
+    value: str | Path | bytes | bytearray | memoryview, axes: int, background: str = ""
+) -> Iterator[Samples]:
     """A file as something to encode, for as long as it is open.
 
     Args:
@@ -62,9 +64,13 @@ def _samples(file: BinaryIO, name: str, axes: int, background: str) -> Samples:
     if axes == 1:
         return _recording(file, name)
     if head.startswith(_RIFF) and head.endswith(b"WAVE"):
-        raise DataError(f"{name} is a recording, and the codec is for {'pictures' if axes == 2 else 'volumes'}")
+        raise DataError(
+            f"{name} is a recording, and the codec is for {'pictures' if axes == 2 else 'volumes'}"
+        )
     if axes == 3:
-        raise DataError(f"{name} is no .npy array, of which alone volumes can be made; save one with numpy.save")
+        raise DataError(
+            f"{name} is no .npy array, of which alone volumes can be made; save one with numpy.save"
+        )
     return samples_of(picture(file, name, background), axes, name)
 
 

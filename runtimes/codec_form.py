@@ -102,14 +102,16 @@ class CodecForm:
             or channels not in (0, 1, self.codec.channels)
             or sent != (self.codec.latents, *layout(self.codes(extents)))
         ):
-            raise DataError(f"the stream's header does not fit the codec {self.name} that it names; get it again")
+            raise DataError(
+                f"the stream's header does not fit the codec {self.name} that it names; get it again"
+            )
 
     def highest(self, rate: int) -> int:
         """The greatest magnitude of an integer at a rate."""
         return min(self.codec.rates[rate].highest, MOST)
 
     def restore(self, rate: int, integers: Array, out: Array) -> None:
-        """Write what int16 ``[latents, …]`` stand for into float32 ``out``; those beyond the levels count as the last."""
+        """Write what int16 ``[latents, …]`` stand for into float32 ``out``; beyond the levels, the last counts."""
         for levels, given, made in zip(self.levels[rate], integers, out, strict=True):
             places = np.add(given, len(levels) // 2, dtype=np.int32)
             np.take(levels, places, mode="clip", out=made)
@@ -125,5 +127,7 @@ def form_of(header: Header, axes: int) -> tuple[tuple[int, ...], int]:
     if len(shape) == axes:
         return shape, 0
     if len(shape) != axes + 1:
-        raise DataError(f"the stream holds an array of shape {shape}, which a codec of {axes} axes never makes")
+        raise DataError(
+            f"the stream holds an array of shape {shape}, which a codec of {axes} axes never makes"
+        )
     return (shape[:-1], shape[-1]) if header.kind == "picture" else (shape[1:], shape[0])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import wave
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -17,7 +16,9 @@ from edgepress.runtimes.codec_decoding import Decoding
 from edgepress.runtimes.codec_samples import Array
 
 SUFFIXES: dict[Kind, str] = {"picture": ".png", "recording": ".wav", "array": ".npy"}
-_PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
+_PICTURES = {
+    ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF",
+}  # fmt: skip
 _LARGEST_WAV = (1 << 32) - 64
 _QUALITY = 95  # of formats that lose something themselves
 
@@ -42,7 +43,8 @@ def why_not(decoding: Decoding, suffix: str) -> str:
         return "" if 2 * math.prod(header.shape) < _LARGEST_WAV else "it is too long for a WAV file"
     if suffix not in _PICTURES:
         return f"files that end in {suffix or 'nothing'} are not written; there are .npy, .wav, {', '.join(_PICTURES)}"
-    if header.kind != "picture" or not (len(header.shape) == 2 or (len(header.shape) == 3 and header.shape[2] in (1, 3))):
+    flat = len(header.shape) == 2 or (len(header.shape) == 3 and header.shape[2] in (1, 3))
+    if header.kind != "picture" or not flat:
         return "it holds no picture of one or three channels"
     if math.prod(header.shape[:2]) > MOST_PIXELS:
         return f"it has more than {MOST_PIXELS:,} pixels"
@@ -81,7 +83,7 @@ def _write_npy(decoding: Decoding, file: BinaryIO) -> None:
         # Without an axis of channels before it there is one part, which follows the one before.
         for number, part in enumerate(piece if decoding.along else piece[None]):
             file.seek(start + (number * shape[decoding.along] + first) * line)
-            file.write(memoryview(np.ascontiguousarray(part)).cast("B"))
+            file.write(np.ascontiguousarray(part).data.cast("B"))
 
 
 def _write_wav(decoding: Decoding, file: BinaryIO) -> None:

@@ -40,11 +40,17 @@ class TileRun:
         if len(shapes) != 2 or types != {"float32"}:
             raise BundleError(f"a codec's graph has one float input and output, not {shapes}; build it again")
         tile = reach.results(shapes[0][2:])
-        wanted = [(1, channels[0], *reach.extents(tile)), (1, channels[1], *(made * extent for extent in tile))]
+        wanted = [
+            (1, channels[0], *reach.extents(tile)),
+            (1, channels[1], *(made * extent for extent in tile)),
+        ]
         if shapes != wanted or not 1 <= len(tile) <= 3 or not reach.fits(tile):
-            raise BundleError(f"a codec's graph takes {shapes[0]} and gives {shapes[1]}, which are no tiles; build it again")
-        self._engine, self._reach, self._made = engine, reach, made
-        self._names, self._channels, self._tile, self._free = (part.inputs[0].name, part.outputs[0].name), channels, tile, free
+            raise BundleError(
+                f"a codec's graph takes {shapes[0]} and gives {shapes[1]}, which are no tiles; build the codec again"
+            )
+        self._engine, self._reach, self._channels, self._made = engine, reach, channels, made
+        self._names = (part.inputs[0].name, part.outputs[0].name)
+        self._tile, self._free = tile, free
         self._bound: tuple[tuple[int, ...], Array, Callable[[], Array]] | None = None
 
     def tile(self, results: tuple[int, ...]) -> tuple[int, ...]:
@@ -62,20 +68,22 @@ class TileRun:
     def _bind(self, tile: tuple[int, ...]) -> tuple[Array, Callable[[], Array]]:
         bind = getattr(self._engine, "bind", None)
         shape = (1, self._channels[0], *self._reach.extents(tile))
-        given, made = self._names
+        name, gives = self._names
         if bind is None:
             buffer = np.zeros(shape, np.float32)
-            return buffer[0], lambda: self._engine.run({given: buffer})[made][0]
+            return buffer[0], lambda: self._engine.run({name: buffer})[gives][0]
         from edgepress.runtimes.native import aligned
 
         def floats(shape: tuple[int, ...]) -> Array:
-            return aligned(4 * int(np.prod(shape))).view(np.float32).reshape(shape)
+            buffer: Array = aligned(4 * int(np.prod(shape))).view(np.float32).reshape(shape)
+            return buffer
 
         buffer, result = floats(shape), floats((1, self._channels[1], *(self._made * size for size in tile)))
-        call = bind({given: buffer}, {made: result})  # compiled code reads and writes where the arrays lie
+        made: Array = result[0]
+        call = bind({name: buffer}, {gives: result})  # compiled code reads and writes where the arrays lie
 
         def run() -> Array:
             call()
-            return result[0]
+            return made
 
         return buffer[0], run

@@ -11,13 +11,20 @@ import numpy as np
 
 from edgepress.bundle import Bundle
 from edgepress.coding import whole
-from edgepress.coding.coder import OpenCoder
-from edgepress.coding.model_bytes import read_coding
+from edgepress.coding.coder import OpenCoder, channels_of
 from edgepress.coding.description import DECODER, ENCODER, LEVELS, codec_of, model_name, read_levels
-from edgepress.coding.stream import HEADER_BYTES, Header, read_header
-from edgepress.errors import DataError, UsageError
+from edgepress.coding.frozen import read_codings
+from edgepress.coding.stream import MOST_HEADER, Header, read_header
+from edgepress.errors import BundleError, DataError, UsageError
 from edgepress.runtimes.choose import choose
-from edgepress.runtimes.codec_decoding import Data, Decoding, Recovered, Stream, decoding, is_stream, stream_bytes
+from edgepress.runtimes.codec_decoding import (
+    Decoding,
+    Recovered,
+    Stream,
+    decoding,
+    is_stream,
+    stream_bytes,
+)
 from edgepress.runtimes.codec_encode import code_bands
 from edgepress.runtimes.codec_files import opened
 from edgepress.runtimes.codec_form import CodecForm, form_of
@@ -54,6 +61,7 @@ class CodecSession(Session):
         self.name, self.codec = bundle.manifest.name, codec
         self._form, self._tables = CodecForm(self.name, codec, levels), tables
         self._asked, self._trust, self._threads = engine, trust, threads
+        self._openers: dict[int, OpenCoder] = {}
 
     def encode(self, value: Value, rate: int | float | None = None) -> bytes:
         """The stream of a picture, a recording or an array.
@@ -89,7 +97,9 @@ class CodecSession(Session):
             with opened(value, self.codec.axes, background) as samples:
                 yield samples
         else:
-            raise DataError(f"a codec encodes a path, a file's bytes or a NumPy array, not {type(value).__name__}")
+            raise DataError(
+                f"a codec encodes a path, a file's bytes or a NumPy array, not {type(value).__name__}"
+            )
 
     def pieces(self, samples: Samples, rate: int | float | None = None) -> Iterator[bytes]:
         """A stream piece by piece, so that nothing large is in memory; arguments and errors as for :meth:`encode`."""
@@ -157,19 +167,19 @@ class CodecSession(Session):
         with stream_bytes(stream) as data:
             return self.decoding(data).whole()
 
-    def decoding(self, data: Data) -> Decoding:
+    def decoding(self, data: bytes) -> Decoding:
         """A stream to be decoded piece by piece; errors as for :meth:`recover`, some of them with the pieces."""
         header = self.header(data)
         blocks = whole.decode_blocks(data, header, self._coder(header.rate), self._threads or 1)
         return decoding(self._form, self._decoder, header, blocks)
 
-    def header(self, data: Data) -> Header:
+    def header(self, data: bytes) -> Header:
         """The header of one of this codec's streams.
 
         Raises:
             DataError: it is no stream, or one of another codec.
         """
-        header = read_header(data[:HEADER_BYTES])
+        header = read_header(data[:MOST_HEADER])
         self._form.check(header)
         return header
 
@@ -193,7 +203,9 @@ class CodecSession(Session):
         engine = self._check_open()
         if part not in self.bundle.manifest.parts:
             word = "encode" if part == ENCODER else "decode"
-            raise UsageError(f"{self.bundle.path} holds no {part}, so it cannot {word}; take the whole codec's bundle")
+            raise UsageError(
+                f"{self.bundle.path} holds no {part}, so it cannot {word}; take the whole codec's bundle"
+            )
         choice = self._choice
         if part != self.part_name:
             choice = choose(self.bundle, part, self._asked, self._trust)
@@ -216,6 +228,18 @@ class CodecSession(Session):
             return np.concatenate(list(code_bands(self._form, self._encoder, samples, index)), 1), index
 
     def _coder(self, rate: int) -> OpenCoder:
+        """What makes coders for a rate.
+
+        Raises:
+            BundleError: its tables are damaged, or are for other channels.
+        """
         self._check_open()
-        model = self.bundle.member(self._tables[model_name(rate)])
-        return coder_opener(read_coding(model, str(self.bundle.path)))
+        if rate not in self._openers:
+            (coding,) = read_codings(bytes(self.bundle.member(self._tables[model_name(rate)])))
+            if channels_of(coding) != self.codec.latents:
+                raise BundleError(
+                    f"the tables of {self.bundle.path} are for {channels_of(coding)} channels and the codec has "
+                    f"{self.codec.latents}; build the codec again"
+                )
+            self._openers[rate] = coder_opener(coding)
+        return self._openers[rate]

@@ -40,7 +40,9 @@ class Window:
         self._header, self._blocks, self._extents = header, iter(blocks), extents
         self._along = 1 if header.rows > 1 else 2
         length = header.rows if header.rows > 1 else header.columns
-        self._unit = length // extents[0]  # rows (columns, where there is one row) for one place of the first axis
+        self._unit = (
+            length // extents[0]
+        )  # rows (columns, where there is one row) for one place of the first axis
         self._first = self._end = 0
         self._held: list[Array] = []
         self.lost: list[tuple[int, int]] = []

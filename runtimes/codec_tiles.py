@@ -52,7 +52,8 @@ class SampleAxis:
         filled = -(-self.size // self.factor) * self.factor
         period = max(1, 2 * (filled - 1))
         found = np.minimum(np.arange(first, first + count), filled + self.after - 1) % period
-        return np.minimum(np.minimum(found, period - found), self.size - 1)
+        places: Array = np.minimum(np.minimum(found, period - found), self.size - 1)
+        return places
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ class CodeAxis:
         """See :class:`Axis`."""
         period = 2 * self.size - 1
         found = np.minimum(np.arange(first, first + count), self.size + self.after - 1) % period
-        return np.minimum(found, period - found)
+        places: Array = np.minimum(found, period - found)
+        return places
 
 
 @dataclass(frozen=True)
@@ -145,7 +147,9 @@ class Tiling:
             ends: how much there is along each axis in these terms; None takes the number of results.
         """
         place, kept = [], []
-        for number, (first, extent, end) in enumerate(zip(corner, self.tile, ends or self.results, strict=True)):
+        for number, (first, extent, end) in enumerate(
+            zip(corner, self.tile, ends or self.results, strict=True)
+        ):
             count = min(scale * extent, end - scale * first)
             start = 0 if number == 0 else scale * first
             place.append(slice(start, start + count))
@@ -161,7 +165,7 @@ class Tiling:
             corner: the tile's first results along each axis.
             convert: of the block's values.
         """
-        inner, source, mirrored = [], [], []
+        inner, source, mirrored = list[Any](), list[Any](), list[Array | None]()
         extents = self.reach.extents(self.tile)
         for number, (axis, place, extent) in enumerate(zip(self.axes, corner, extents, strict=True)):
             first = self.reach.scale * place - self.reach.before
@@ -173,7 +177,7 @@ class Tiling:
         convert(block[(slice(None), *source)], tile[(slice(None), *inner)])
         for number, places in enumerate(mirrored):
             if places is not None:
-                before = [slice(None)] * (number + 1)
+                before: list[Any] = [slice(None)] * (number + 1)
                 behind = inner[number + 1 :]
                 for edge in (slice(0, inner[number].start), slice(inner[number].stop, len(places))):
                     tile[(*before, edge, *behind)] = tile[(*before, places[edge], *behind)]

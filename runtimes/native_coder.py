@@ -25,8 +25,8 @@ class _Table(ctypes.Structure):
     """ep_code_table_t."""
 
     _fields_ = (
-        ("low", ctypes.c_int32), ("symbols", ctypes.c_uint32), ("bits", ctypes.c_uint32),
         ("write", ctypes.c_void_p), ("read", ctypes.c_void_p), ("owner", ctypes.c_void_p),
+        ("low", ctypes.c_int32), ("symbols", ctypes.c_uint16), ("bits", ctypes.c_uint16),
     )  # fmt: skip
 
 
@@ -50,7 +50,7 @@ class _Context(ctypes.Structure):
     _fields_ = (
         ("channels", ctypes.c_uint32), ("table_count", ctypes.c_uint32), ("taps", ctypes.c_void_p),
         ("value_at", ctypes.c_void_p), ("error_at", ctypes.c_void_p), ("offsets", ctypes.c_void_p),
-        ("levels", ctypes.c_void_p), ("tables", ctypes.c_void_p),
+        ("levels", ctypes.c_void_p), ("order", ctypes.c_void_p), ("tables", ctypes.c_void_p),
     )  # fmt: skip
 
 
@@ -167,7 +167,7 @@ class NativeCoder:
         )
         arrays = [
             np.array([*first[0], len(taps)], np.uint32), np.array(first[1], np.uint32),
-            np.array(context.offsets, np.int32), np.array(context.levels, np.int32),
+            np.array(context.offsets, np.int32), np.array(context.levels, np.int32), np.array(context.order, np.uint32),
         ]  # fmt: skip
         self._kept += [rows, arrays]
         made = _Context(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,12 @@ class NativeEngine:
     def run(self, inputs: Mapping[str, np.ndarray[Any, Any]]) -> Arrays:
         """Run once; see :class:`edgepress.runtimes.engine.Engine`."""
         return self.model.run(dict(inputs))
+
+    def bind(
+        self, inputs: Mapping[str, np.ndarray[Any, Any]], outputs: Mapping[str, np.ndarray[Any, Any]]
+    ) -> Callable[[], None]:
+        """A call that runs on arrays where they lie; see :meth:`edgepress.runtimes.native.NativeModel.bind`."""
+        return self.model.bind(inputs, outputs)
 
 
 @contextlib.contextmanager

@@ -46,6 +46,7 @@ class Finished:
 
 def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
     """Put the weights of all graphs into one file, each tensor once and ternary ones at two bits."""
+    codec = job.source.codec is not None
     graphs = {"portable": network.step.folder / steps.GRAPH}
     graphs |= {made.engine: made.step.folder / steps.GRAPH for made in compiled if made.engine == "ort"}
 
@@ -54,7 +55,10 @@ def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
         from edgepress.graph.ternary_storage import pack_ternary
         from edgepress.graph.weights import externalise
 
-        models = {name: pack_ternary(steps.read_graph(path)) for name, path in graphs.items()}
+        models = {
+            name: pack_ternary(steps.shipped_graph(path, codec and name == "portable"))
+            for name, path in graphs.items()
+        }
         slim, weights, index = externalise(models)
         (folder / "weights.bin").write_bytes(weights)
         facts: dict[str, Any] = {}
@@ -68,7 +72,7 @@ def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
     return job.step(
         "pool",
         "storing each weight once",
-        {"graphs": keys},
+        {"graphs": keys, "codec": codec},
         work,
         lambda folder: f"{(folder / 'weights.bin').stat().st_size / 1e6:.1f} MB of weights",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,14 +26,18 @@ def codec_tables(job: Job, finished: Mapping[str, Finished]) -> dict[str, bytes]
     """
     codec = job.source.codec
     assert codec is not None
-    _check_symbols(job, finished)
-    frozen, described = codec.frozen(), codec.description
+    any_size = _check_symbols(job, finished)
+    frozen, described = codec.frozen(), dataclasses.replace(codec.description, any_size=any_size)
     tables = {DESCRIPTION: described.to_bytes(), LEVELS: levels_to_bytes(frozen.levels, described)}
     return tables | {model_name(rate): model for rate, model in enumerate(frozen.models)}
 
 
-def _check_symbols(job: Job, finished: Mapping[str, Finished]) -> None:
-    """Hold the networks that ship against the torch module: symbols at every rate, and what they decode to."""
+def _check_symbols(job: Job, finished: Mapping[str, Finished]) -> bool:
+    """Hold the networks that ship against the torch module: symbols at every rate, and what they decode to.
+
+    Returns:
+        Whether their portable graphs take any size.
+    """
     codec = job.source.codec
     assert codec is not None
     encoder = finished[ENCODER]
@@ -45,12 +50,14 @@ def _check_symbols(job: Job, finished: Mapping[str, Finished]) -> None:
     def work(folder: Any, progress: Any) -> None:
         from edgepress.build.codec_check import compare_codec
 
-        graphs = {part: each.network.step.folder / steps.GRAPH for part, each in finished.items()}
+        paths = {part: each.network.step.folder / steps.GRAPH for part, each in finished.items()}
+        graphs = {part: steps.shipped_graph(path, codec=True) for part, path in paths.items()}
         engines = {
             part: [(n, m.step.folder, m.facts) for n, m in made.items()] for part, made in runs.items()
         }
         found = compare_codec(codec.frozen(), codec.description, graphs, engines, samples, progress)
-        steps.write_facts(folder, {"figures": found})
+        any_size = all(steps.takes_any_size(graph) for graph in graphs.values())
+        steps.write_facts(folder, {"figures": found, "any_size": any_size})
 
     done = job.step(
         "symbols",
@@ -65,7 +72,8 @@ def _check_symbols(job: Job, finished: Mapping[str, Finished]) -> None:
         work,
         lambda folder: _told(steps.read_facts(folder)["figures"]),
     )
-    for figure in steps.read_facts(done.folder)["figures"]:
+    facts = steps.read_facts(done.folder)
+    for figure in facts["figures"]:
         symbols = figure["unit"] == "share"
         limit = AGREEMENT if symbols else LOSS
         passed = figure["worst"] >= limit if symbols else figure["worst"] <= limit
@@ -80,6 +88,7 @@ def _check_symbols(job: Job, finished: Mapping[str, Finished]) -> None:
                 f"the codec does not give what torch gives ({figure['how']}): {figure['worst']:.4g} {unit}, and the "
                 f"limit is {limit:g}; report it with the codec"
             )
+    return bool(facts["any_size"])
 
 
 def _runs_here(job: Job, part: str, engine: str) -> bool:

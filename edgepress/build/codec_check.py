@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from edgepress.build.reference import run_graph
-from edgepress.build.steps import GRAPH
+from edgepress.build.reference import TOLERANCE, run_graph
+from edgepress.build.steps import GRAPH, takes_any_size
 from edgepress.codec_source import CODES, LATENTS, SAMPLES
 from edgepress.coding.description import DECODER, ENCODER, Codec
+from edgepress.errors import CheckError
+from edgepress.metrics.difference import magnitude, worst_difference
 from edgepress.nn.codec.frozen import FrozenCodec
 from edgepress.progress import Progress
 from edgepress.samples import Feed, Samples
 
+if TYPE_CHECKING:
+    import onnx
+
 Array = np.ndarray[Any, Any]
+Run = Callable[[Sequence[Feed]], list[Feed]]
 Engines = Mapping[str, Sequence[tuple[str, Path, dict[str, Any]]]]
 
 _MOST = 4  # tiles: decoders are slow, and each is thousands of symbols
@@ -26,7 +33,7 @@ _MOST = 4  # tiles: decoders are slow, and each is thousands of symbols
 def compare_codec(
     frozen: FrozenCodec,
     codec: Codec,
-    graphs: Mapping[str, Path],
+    graphs: Mapping[str, onnx.ModelProto],
     engines: Engines,
     samples: Samples,
     progress: Progress,
@@ -36,7 +43,7 @@ def compare_codec(
     Args:
         frozen: the codec in torch.
         codec: its description.
-        graphs: each part's portable graph.
+        graphs: each part's portable graph; one that takes any size is run at another one too.
         engines: what runs here of each part: name, folder, facts.
         samples: tiles with their halo, for the encoder.
 
@@ -44,10 +51,10 @@ def compare_codec(
         Facts: ``how``, ``detail``, ``worst`` (the least share of symbols, or the most dB lost) and its ``unit``.
     """
     tiles = [feed[SAMPLES] for feed in samples.load()[:_MOST]]
-    ways: dict[str, dict[str, tuple[str, Path, dict[str, Any]]]] = {ENCODER: {}, DECODER: {}}
-    for part, path in graphs.items():
-        ways[part]["the portable graph"] = ("portable", path, {})
-        ways[part] |= {name: (name, folder, facts) for name, folder, facts in engines[part]}
+    ways: dict[str, dict[str, Run]] = {}
+    for part, graph in graphs.items():
+        ways[part] = {"the portable graph": partial(run_graph, graph.SerializeToString())}
+        ways[part] |= {name: _runner(name, folder, facts) for name, folder, facts in engines[part]}
     total, done = sum(map(len, ways.values())) + 1, 0
 
     with torch.no_grad():
@@ -56,7 +63,7 @@ def compare_codec(
     for how, way in ways[ENCODER].items():
         progress(done, total, how)
         done += 1
-        codes = [given[CODES] for given in _run(way, [{SAMPLES: tile} for tile in tiles])]
+        codes = [given[CODES] for given in way([{SAMPLES: tile} for tile in tiles])]
         shares = [
             float(np.mean([_same(a, b, rate.step) for a, b in zip(codes, expected, strict=True)]))
             for rate in codec.rates
@@ -72,14 +79,43 @@ def compare_codec(
     for how, way in ways[DECODER].items():
         progress(done, total, how)
         done += 1
-        given = [each[SAMPLES] for each in _run(way, feeds)]
+        given = [each[SAMPLES] for each in way(feeds)]
         ours = [_psnr(a, b) for a, b in zip(given, wanted, strict=True)]
         theirs = [_psnr(a, b) for a, b in zip(restored, wanted, strict=True)]
         lost = max(b - a for a, b in zip(ours, theirs, strict=True))
         detail = f"torch {float(np.mean(theirs)):.2f} dB on the same tiles"
         figures.append({"how": how, "worst": round(lost, 6), "unit": "dB", "detail": detail})
-    progress(total, total, "done")
+    progress(total, total, "another size")
+    if all(map(takes_any_size, graphs.values())):
+        _another_size(frozen, codec, ways, tiles[0], feeds[0][LATENTS])
     return figures
+
+
+def _another_size(
+    frozen: FrozenCodec, codec: Codec, ways: Mapping[str, Mapping[str, Run]], tile: Array, latents: Array
+) -> None:
+    """Run the portable graphs on a smaller input, and compare.
+
+    Raises:
+        CheckError: they do not give what torch gives.
+    """
+    less = codec.factor
+    inputs = {
+        ENCODER: (SAMPLES, tile[..., less:]),
+        DECODER: (LATENTS, latents[..., 1:]),
+    }
+    for part, (name, array) in inputs.items():
+        array = np.ascontiguousarray(array)
+        with torch.no_grad():
+            expected = getattr(frozen.module, part)(torch.from_numpy(array)).numpy()
+        (given,) = ways[part]["the portable graph"]([{name: array}])
+        (found,) = given.values()
+        gap = worst_difference(expected, found) if found.shape == expected.shape else np.inf
+        if gap > TOLERANCE * max(1.0, magnitude(expected)):
+            raise CheckError(
+                f"the {part}'s graph differs from torch by {gap:.3g} on another size than its tile's; report it with "
+                "the codec"
+            )
 
 
 def decoder_feeds(frozen: FrozenCodec, codec: Codec, tiles: Sequence[Array]) -> list[Feed]:
@@ -111,14 +147,18 @@ def _decoder_tiles(
     return feeds, wanted
 
 
-def _run(way: tuple[str, Path, dict[str, Any]], feeds: list[Feed]) -> list[Feed]:
-    engine, path, facts = way
-    if engine == "aot":
+def _runner(engine: str, folder: Path, facts: dict[str, Any]) -> Run:
+    """What runs examples by an engine's files."""
+    if engine == "ort":
+        return partial(run_graph, folder / GRAPH)
+
+    def native(feeds: Sequence[Feed]) -> list[Feed]:
         from edgepress.runtimes.native import NativeModel
 
-        model = NativeModel(path / facts["files"]["library"], (path / "weights.bin").read_bytes())
+        model = NativeModel(folder / facts["files"]["library"], (folder / "weights.bin").read_bytes())
         return [model.run(feed) for feed in feeds]
-    return run_graph(path / GRAPH if engine == "ort" else path, feeds)
+
+    return native
 
 
 def _same(a: Array, b: Array, step: float) -> float:

@@ -100,12 +100,14 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
             f"exact products are kept: ONNX Runtime has none of two-bit weights for {job.target.name}"
         )
 
+    codec = job.source.codec is not None
+
     def work(folder: Path, progress: Any) -> None:
         from edgepress.graph.cost import node_layers
         from edgepress.graph.two_bit_products import use_two_bit_products
         from edgepress.targets.compilers.ort import compile_graph
 
-        graph = steps.read_graph(network.step.folder / steps.GRAPH)
+        graph = steps.shipped_graph(network.step.folder / steps.GRAPH, codec)
         graph = compile_graph(use_two_bit_products(graph) if two_bit else graph, job.target)
         steps.write_graph(folder / steps.GRAPH, graph)
         (folder / LAYERS).write_bytes(
@@ -115,7 +117,7 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
     done = job.step(
         "compile-ort",
         f"optimising the graph for ONNX Runtime {job.target.runtime.onnxruntime}",
-        {"graph": network.step.key, "target": encode(job.target), "two_bit": two_bit},
+        {"graph": network.step.key, "target": encode(job.target), "two_bit": two_bit, "codec": codec},
         work,
         lambda folder: f"{(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
     )

@@ -12,7 +12,7 @@ from edgepress.cli.codec_choice import codec_bundle, codec_options, codec_sessio
 from edgepress.cli.each_file import Outcome, Share, check_free, each_file, outputs, watched
 from edgepress.cli.table import printable, shape
 from edgepress.codecs import codec_of_stream
-from edgepress.coding.stream import HEADER_BYTES, read_header
+from edgepress.coding.stream import MOST_HEADER, read_header
 from edgepress.errors import DataError, UsageError
 from edgepress.replacing import replacing
 from edgepress.runtimes.codec_decoding import stream_bytes
@@ -57,7 +57,7 @@ def command(
 
         def work(number: int, file: str, share: Share) -> Outcome:
             with stream_bytes(Path(file)) as data:
-                session = session_for(data[:HEADER_BYTES])
+                session = session_for(data[:MOST_HEADER])
                 decoding = session.decoding(data)
                 named = output is not None and places[number] == output
                 suffix = output.suffix if named and output is not None else suffix_for(decoding)

@@ -18,7 +18,7 @@ from edgepress.replacing import replacing
 SUFFIX = ".epc"
 
 
-class RateParameter(click.ParamType):
+class RateParameter(click.ParamType[int | float]):
     """A rate: a whole number is an index, one with a point is bits for each pixel."""
 
     name = "rate"

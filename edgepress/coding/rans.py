@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepress.coding.leb import folded, read_leb, unfolded, write_leb
 from edgepress.coding.table import Table
 from edgepress.errors import DataError
 
@@ -40,7 +41,7 @@ class Writer:
         symbol = value - table.low
         if not 0 <= symbol < table.symbols - 1:
             symbol = table.symbols - 1
-            self._escapes += _leb(value)
+            self._escapes += write_leb(folded(value))
         self._symbols.append((lane, table.bits, int(table.frequencies[symbol]), int(table.starts[symbol])))
 
     def body(self) -> bytes:
@@ -102,25 +103,14 @@ class Reader:
             raise _damaged("it holds other values than its header says")
 
     def _rare(self) -> int:
-        number = 0
-        for place, byte in enumerate(self._escapes[self._escape : self._escape + _MOST_LEB]):
-            number |= (byte & 0x7F) << (7 * place)
-            if not byte & 0x80:
-                self._escape += place + 1
-                if number >= 1 << 16:
-                    break
-                return -(number >> 1) - 1 if number & 1 else number >> 1
+        try:
+            number, length = read_leb(self._escapes[self._escape : self._escape + _MOST_LEB], 0)
+        except ValueError:
+            number = length = 1 << 16
+        self._escape += length
+        if number < 1 << 16:
+            return unfolded(number)
         raise _damaged("a rare value is cut off or too large")
-
-
-def _leb(value: int) -> bytes:
-    number = 2 * value if value >= 0 else -2 * value - 1
-    found = bytearray()
-    while number >= 0x80:
-        found.append(number & 0x7F | 0x80)
-        number >>= 7
-    found.append(number)
-    return bytes(found)
 
 
 def _damaged(why: str) -> DataError:

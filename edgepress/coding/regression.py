@@ -26,12 +26,13 @@ def gather(planes: Array, neighbours: Sequence[int]) -> Array:
         float64 ``[neighbours, rows · columns]``.
     """
     _, rows, columns = planes.shape
-    padded = np.pad(planes, ((0, 0), (1, 1), (1, 1)))
+    used = sorted({number // 9 for number in neighbours})
+    padded = np.pad(planes[used], ((0, 0), (1, 1), (1, 1)))
     found = np.empty((len(neighbours), rows, columns))
     for out, number in zip(found, neighbours, strict=True):
-        channel, (row, column) = number // 9, PLACES[number % 9]
-        out[...] = padded[channel, 1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
-    return found.reshape(len(neighbours), -1)
+        plane, (row, column) = padded[used.index(number // 9)], PLACES[number % 9]
+        out[...] = plane[1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
+    return found.reshape(len(neighbours), rows * columns)
 
 
 def products(pictures: Sequence[Array], neighbours: Sequence[int]) -> Array:

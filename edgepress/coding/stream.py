@@ -2,32 +2,35 @@
 
 ::
 
-    header (84 bytes, its CRC-32 last) │ chunk │ chunk │ …
-    chunk: "EPCK", number, bytes of the body, CRC-32 of these three, CRC-32 of the body (4 bytes each) │ body
+    header │ chunk │ chunk │ …
+    header: "EPCS", version, kind, rate, length of the sizes (1 byte each) │ identity (16) │ sizes │ CRC-32 of all
+    sizes:  channels, rows, columns, step, sampling, then the shape of what was encoded
+    chunk:  2 bytes of mark │ number, bytes of the body │ CRC-32 of both and the body │ body
 
-Numbers are little-endian. What a codec sends is ``[channels, rows, columns]``; a chunk holds so many rows of it,
-or, where there is one row, so many columns. A damaged chunk is found by its checksum, and the next one by its
-mark, so that only what was hit is lost.
+Numbers of four bytes are little-endian; sizes, numbers and lengths are LEB128, as short as can be. What a codec sends
+is ``[channels, rows, columns]``; a chunk holds so many rows of it, or, where there is one row, so many columns. A
+damaged chunk is found by its checksum, and the next one by its mark, so that only what was hit is lost.
 """
 
 from __future__ import annotations
 
-import struct
 import zlib
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from edgepress.coding.leb import read_leb, write_leb
 from edgepress.errors import DataError
 
 Kind = Literal["array", "picture", "recording"]
 
-MARK, CHUNK_MARK = b"EPCS", b"EPCK"
+MARK, CHUNK_MARK = b"EPCS", b"\xe5\xc7"
 VERSION = 1
 IDENTITY_BYTES = 16
 MOST_VALUES = 1 << 36
+MOST_IN_CHUNK = 1 << 24
 MOST_CHUNKS = 1 << 24
-_HEADER = struct.Struct("<4s4B16s3I4IIIII12xI")
-_CHUNK = struct.Struct("<4sIIII")
+MOST_HEADER = 8 + IDENTITY_BYTES + 9 * 5 + 4  # bytes
+_FIXED = 8 + IDENTITY_BYTES
 _LONGEST = 5  # bytes that a value takes at most, and a body's own head
 _BODY_HEAD = 20
 
@@ -41,8 +44,7 @@ class Header:
         kind: what was encoded.
         rate: which of the codec's rates.
         channels, rows, columns: of the integers sent.
-        shape: of what was encoded: four numbers, the first ones 1 where there are fewer.
-        axes: how many of them count.
+        shape: of what was encoded: one to four numbers.
         sampling: Hz of a recording, 0 otherwise.
         step: rows (or columns, where there is one row) in a chunk.
     """
@@ -72,6 +74,9 @@ class Header:
             raise ValueError(f"what was encoded has the shape {self.shape}")
         if not (0 <= self.rate < 256 and 0 <= self.sampling < 1 << 32) or self.chunks > MOST_CHUNKS:
             raise ValueError(f"rate {self.rate}, {self.sampling} Hz, {self.chunks} chunks")
+        _, rows, _, columns = self.extent(0)
+        if self.channels * rows * columns > MOST_IN_CHUNK:
+            raise ValueError(f"a chunk of {self.channels} × {rows} × {columns}")
 
     @property
     def chunks(self) -> int:
@@ -87,55 +92,55 @@ class Header:
 
     def to_bytes(self) -> bytes:
         """The header as it stands in a stream."""
-        shape = (*(1,) * (4 - len(self.shape)), *self.shape)
+        sizes = b"".join(
+            write_leb(size)
+            for size in (self.channels, self.rows, self.columns, self.step, self.sampling, *self.shape)
+        )
         kind = get_args(Kind).index(self.kind)
-        start = _HEADER.pack(
-            MARK, VERSION, kind, self.rate, len(self.shape), self.identity, self.channels, self.rows, self.columns,
-            *shape, self.sampling, self.step, self.chunks, 0, 0,
-        )[:-4]  # fmt: skip
+        start = MARK + bytes((VERSION, kind, self.rate, len(sizes))) + self.identity + sizes
         return start + zlib.crc32(start).to_bytes(4, "little")
 
 
-HEADER_BYTES = _HEADER.size
-CHUNK_BYTES = _CHUNK.size
-
-
 def read_header(data: bytes) -> Header:
-    """The header of a stream.
+    """The header of a stream, from its first ``MOST_HEADER`` bytes or more.
 
     Raises:
         DataError: it is none, of a later version, or damaged.
     """
     if data[:4] != MARK:
         raise DataError("this is no edgepress stream; encode makes one")
-    if len(data) < HEADER_BYTES:
+    if len(data) < _FIXED or len(data) < (end := _FIXED + data[7]) + 4:
         raise DataError("the stream ends within its header; get it again")
-    _, version, kind, rate, axes, identity, channels, rows, columns, *rest = _HEADER.unpack_from(data)
-    shape, (sampling, step, chunks, _, checksum) = tuple(rest[:4]), rest[4:]
-    if version != VERSION:
+    if data[4] != VERSION:
         raise DataError(
-            f"the stream has the version {version}, this edgepress reads {VERSION}; update edgepress"
+            f"the stream has the version {data[4]}, this edgepress reads {VERSION}; update edgepress"
         )
-    if zlib.crc32(data[: HEADER_BYTES - 4]) != checksum:
+    if zlib.crc32(data[:end]) != int.from_bytes(data[end : end + 4], "little"):
         raise DataError("the stream's header is damaged; get it again")
-    kinds = get_args(Kind)
     try:
-        if kind >= len(kinds) or not 1 <= axes <= 4:
-            raise ValueError(f"kind {kind}, {axes} axes")
-        header = Header(
-            identity, kinds[kind], rate, channels, rows, columns, shape[4 - axes :], sampling, step
-        )
-        if header.chunks != chunks:
-            raise ValueError(f"{chunks} chunks in place of {header.chunks}")
+        header = _header_of(data[:end])
     except ValueError as error:
         raise DataError(f"the stream's header makes no sense ({error}); get it again") from None
     return header
 
 
+def _header_of(data: bytes) -> Header:
+    sizes, at = [], _FIXED
+    while at < len(data):
+        size, at = read_leb(data, at)
+        sizes.append(size)
+    kinds = get_args(Kind)
+    if len(sizes) < 6 or data[5] >= len(kinds):
+        raise ValueError(f"kind {data[5]}, {len(sizes)} sizes")
+    channels, rows, columns, step, sampling, *shape = sizes
+    identity = data[8:_FIXED]
+    return Header(identity, kinds[data[5]], data[6], channels, rows, columns, tuple(shape), sampling, step)
+
+
 def chunk(number: int, body: bytes) -> bytes:
     """A chunk as it stands in a stream."""
-    start = struct.pack("<4sII", CHUNK_MARK, number, len(body))
-    return start + struct.pack("<II", zlib.crc32(start), zlib.crc32(body)) + body
+    start = write_leb(number) + write_leb(len(body))
+    return CHUNK_MARK + start + zlib.crc32(body, zlib.crc32(start)).to_bytes(4, "little") + body
 
 
 def find_chunks(data: bytes, header: Header) -> dict[int, tuple[int, int]]:
@@ -144,18 +149,24 @@ def find_chunks(data: bytes, header: Header) -> dict[int, tuple[int, int]]:
     Looks at each byte a few times at most, whatever the data hold.
     """
     found: dict[int, tuple[int, int]] = {}
-    at, budget = HEADER_BYTES, 4 * len(data)
-    while (at := data.find(CHUNK_MARK, at)) >= 0 and at + CHUNK_BYTES <= len(data):
-        _, number, length, first, second = _CHUNK.unpack_from(data, at)
-        start = at + CHUNK_BYTES
-        fits = zlib.crc32(data[at : at + 12]) == first and number < header.chunks and number not in found
-        if fits and length <= min(len(data) - start, _most_body(header, number)) and length <= budget:
+    at, budget = len(header.to_bytes()), 4 * len(data)
+    view = memoryview(data)
+    while (at := data.find(CHUNK_MARK, at)) >= 0:
+        at += len(CHUNK_MARK)
+        try:
+            number, middle = read_leb(data, at)
+            length, end = read_leb(data, middle)
+        except ValueError:
+            continue
+        start = end + 4
+        if number >= header.chunks or number in found or length > min(len(data) - start, budget):
+            continue
+        if length <= _most_body(header, number):
             budget -= length
-            if zlib.crc32(memoryview(data)[start : start + length]) == second:
+            checksum = zlib.crc32(view[start : start + length], zlib.crc32(view[at:end]))
+            if checksum == int.from_bytes(view[end:start], "little"):
                 found[number] = (start, length)
                 at = start + length
-                continue
-        at += 1
     return found
 
 

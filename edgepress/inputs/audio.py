@@ -91,7 +91,7 @@ def open_recording(file: BinaryIO, name: str) -> wave.Wave_read:
         DataError: it is none.
     """
     try:
-        return wave.open(file)
+        return wave.Wave_read(file)
     except _NO_RECORDING as error:
         raise _no_recording(name, error) from None
 

@@ -72,7 +72,7 @@ class NpyFile:
     def _into(self, array: Array, offset: int) -> None:
         try:
             self._file.seek(self._start + offset)
-            count = self._file.readinto(memoryview(array).cast("B"))  # type: ignore[attr-defined]
+            count = self._file.readinto(array.data.cast("B"))  # type: ignore[attr-defined]
         except OSError as error:
             raise DataError(f"{self.name} cannot be read ({error.strerror or error})") from None
         if count != array.nbytes:

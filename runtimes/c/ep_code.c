@@ -45,7 +45,7 @@ int32_t ep_code_table(ep_code_table_t *table, int32_t low, uint32_t bits, const 
     }
     start += f;
   }
-  *table = (ep_code_table_t){low, symbols, bits, write, read, owner};
+  *table = (ep_code_table_t){write, read, owner, low, (uint16_t)symbols, (uint16_t)bits};
   return start == 1u << bits;
 }
 

@@ -29,11 +29,11 @@ typedef struct ep_code_symbol {
 
 /* One table, as ep_code_table makes it. The last symbol is the escape. */
 typedef struct ep_code_table_t {
-  int32_t low; /* the value of symbol 0 */
-  uint32_t symbols, bits;
   const ep_code_symbol *write; /* [symbols] */
   const uint32_t *read;        /* [symbols]: start << 16 | frequency */
   const uint8_t *owner;        /* [1 << bits]: the symbol of a slot */
+  int32_t low;                 /* the value of symbol 0 */
+  uint16_t symbols, bits;
 } ep_code_table_t;
 
 /* So many values, one after the other, coded by one table. */

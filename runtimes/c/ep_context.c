@@ -1,47 +1,89 @@
 /* Predictions from neighbours and the tables that they choose: see ep_context.h.
  *
- * Planes of values and of errors lie in the scratch with a border of zeros. Of a row's sums, all but the part
- * of the value just before are taken at once, a tap at a time, so that compilers make vectors of it; the rest
- * follows value by value, and while one state waits for its table the others go on.
+ * Planes of values and of errors lie in the scratch with a border of zeros. Sums of neighbours are taken a row at a
+ * time, four taps at once, so that compilers make vectors of it; all of them in the encoder, in the decoder all but
+ * the value just before. What follows value by value there is short, and four states overlap.
  */
 #include "ep_context.h"
 
 #include "ep_rans.h"
 
 #define EP_MOST_VALUE 16383
-#define EP_MOST_ERROR 255
-#define EP_NO_LEVEL INT32_MAX
+#define EP_MOST_ERROR 4095
+#define EP_MOST_CHANNELS (1u << 12)
 
 /* What a chunk's work needs, all in the caller's scratch. */
 typedef struct ep_desk {
   uint32_t rows, columns;
   uint64_t pitch, plane; /* of the padded planes, in values */
   int16_t *values, *errors;
-  int32_t *predicted, *level; /* [columns] */
-  int32_t levels[EP_CONTEXT_MOST_TABLES];
-  int16_t *distances; /* the encoder's: [channels][rows][columns] */
+  int32_t *sums, *levels; /* [columns] */
+  int16_t *distances;     /* the encoder's: [channels][rows][columns] */
   uint8_t *tables;
+  uint8_t table_of[EP_CONTEXT_MOST_LEVEL + 1]; /* by level: twice the levels reached */
 } ep_desk;
 
-int32_t ep_context_is_sound(const ep_context *context) {
-  if (context->channels == 0 || context->table_count == 0 || context->table_count > EP_CONTEXT_MOST_TABLES) {
+/* A row's place in the planes. */
+typedef struct ep_row {
+  uint32_t channel;
+  uint64_t at; /* of its first value */
+} ep_row;
+
+/* Whether a tap's neighbour is known before place k of the order. */
+static int32_t is_known(const ep_context *context, const ep_tap *tap, uint32_t k) {
+  if (tap->row < -1 || tap->row > 1 || tap->column < -1 || tap->column > 1) {
     return 0;
   }
-  for (uint32_t k = 0; k + 1u < context->table_count; ++k) {
-    const int32_t before = k == 0 ? 0 : context->levels[k - 1u];
-    if (context->levels[k] <= before || context->levels[k] > EP_CONTEXT_MOST_LEVEL) {
+  if (tap->channel == context->order[k]) {
+    return tap->row < 0 || (tap->row == 0 && tap->column < 0);
+  }
+  int32_t known = 0;
+  for (uint32_t i = 0; i < k; ++i) {
+    known |= (int32_t)(context->order[i] == tap->channel);
+  }
+  return known;
+}
+
+static int32_t is_light(const ep_tap *tap, const ep_tap *end) {
+  int32_t weight = 0;
+  for (; tap < end; ++tap) {
+    weight += tap->weight < 0 ? -tap->weight : tap->weight;
+  }
+  return weight <= EP_CONTEXT_MOST_WEIGHT;
+}
+
+int32_t ep_context_is_sound(const ep_context *context) {
+  const uint32_t levels = context->table_count / 2u - 1u;
+  if (context->channels == 0 || context->channels > EP_MOST_CHANNELS || context->table_count < 2u ||
+      context->table_count > EP_CONTEXT_MOST_TABLES || context->table_count % 2u != 0u) {
+    return 0;
+  }
+  for (uint32_t k = 0; k < levels; ++k) {
+    if (context->levels[k] <= (k == 0 ? 0 : context->levels[k - 1u]) ||
+        context->levels[k] > EP_CONTEXT_MOST_LEVEL) {
       return 0;
     }
   }
-  for (uint32_t c = 0; c < context->channels; ++c) {
-    if (context->value_at[c] > context->error_at[c] || context->error_at[c] > context->value_at[c + 1u] ||
-        context->value_at[c + 1u] - context->value_at[c] > 256u) {
+  for (uint32_t k = 0; k < context->channels; ++k) {
+    const uint32_t c = context->order[k];
+    for (uint32_t i = 0; i < k; ++i) {
+      if (context->order[i] == c) {
+        return 0;
+      }
+    }
+    if (c >= context->channels || context->value_at[c] > context->error_at[c] ||
+        context->error_at[c] > context->value_at[c + 1u] ||
+        context->value_at[c + 1u] - context->value_at[c] > EP_CONTEXT_MOST_TAPS ||
+        context->offsets[c] > EP_CONTEXT_MOST_OFFSET || context->offsets[c] < -EP_CONTEXT_MOST_OFFSET) {
       return 0;
     }
-    for (uint32_t k = context->value_at[c]; k < context->value_at[c + 1u]; ++k) {
-      const ep_tap t = context->taps[k];
-      const int32_t known = t.channel < c || (t.channel == c && (t.row < 0 || (t.row == 0 && t.column < 0)));
-      if (known == 0 || t.row < -1 || t.row > 1 || t.column < -1 || t.column > 1) {
+    const ep_tap *taps = context->taps;
+    if (is_light(taps + context->value_at[c], taps + context->error_at[c]) == 0 ||
+        is_light(taps + context->error_at[c], taps + context->value_at[c + 1u]) == 0) {
+      return 0;
+    }
+    for (uint32_t i = context->value_at[c]; i < context->value_at[c + 1u]; ++i) {
+      if (is_known(context, &taps[i], k) == 0) {
         return 0;
       }
     }
@@ -50,7 +92,7 @@ int32_t ep_context_is_sound(const ep_context *context) {
 }
 
 uint64_t ep_context_scratch(const ep_context *context, uint32_t rows, uint32_t columns) {
-  if (rows > 1u << 20 || columns > 1u << 24 || context->channels > 1u << 12) {
+  if (rows > 1u << 20 || columns > 1u << 24 || context->channels > EP_MOST_CHANNELS) {
     return 0;
   }
   const uint64_t plane = ((uint64_t)rows + 2u) * ((uint64_t)columns + 2u);
@@ -70,67 +112,155 @@ static ep_desk *open_desk(const ep_context *context, uint32_t rows, uint32_t col
   desk->columns = columns;
   desk->pitch = (uint64_t)columns + 2u;
   desk->plane = ((uint64_t)rows + 2u) * desk->pitch;
-  desk->predicted = (int32_t *)(void *)(desk + 1);
-  desk->level = desk->predicted + columns;
-  desk->values = (int16_t *)(void *)(desk->level + columns);
+  desk->sums = (int32_t *)(void *)(desk + 1);
+  desk->levels = desk->sums + columns;
+  desk->values = (int16_t *)(void *)(desk->levels + columns);
   desk->errors = desk->values + context->channels * desk->plane;
   desk->distances = desk->errors + context->channels * desk->plane;
   desk->tables = (uint8_t *)(desk->distances + (uint64_t)context->channels * rows * columns);
   for (uint64_t k = 0; k < 2u * context->channels * desk->plane; ++k) {
     desk->values[k] = 0; /* the errors follow */
   }
-  for (uint32_t k = 0; k < EP_CONTEXT_MOST_TABLES; ++k) {
-    desk->levels[k] = k + 1u < context->table_count ? context->levels[k] : EP_NO_LEVEL;
+  uint32_t reached = 0;
+  for (int32_t level = 0; level <= EP_CONTEXT_MOST_LEVEL; ++level) {
+    while (reached + 1u < context->table_count / 2u && level >= context->levels[reached]) {
+      ++reached;
+    }
+    desk->table_of[level] = (uint8_t)(2u * reached);
   }
   return desk;
 }
 
-/* The sums of a row's taps but the value just before; gives that one's weight. */
-static int32_t row_sums(const ep_tap *tap, const ep_tap *end, uint32_t channel, const int16_t *planes,
-                        const ep_desk *desk, uint64_t row, int32_t start, int32_t *sums) {
-  int32_t before = 0;
+static inline int32_t is_before(const ep_tap *tap, const ep_row *row) {
+  return tap->channel == row->channel && tap->row == 0;
+}
+
+/* The sums of a row's taps over its planes. */
+static void add_taps(const int16_t *const *from, const int32_t *weights, int32_t count, uint32_t columns,
+                     int32_t *sums) {
+  const int16_t *a = from[0], *b = from[1], *c = from[2], *d = from[3];
+  const int32_t wa = weights[0], wb = weights[1], wc = weights[2], wd = weights[3];
+  if (count <= 2) {
+    for (uint32_t x = 0; x < columns; ++x) {
+      sums[x] += wa * a[x] + wb * b[x];
+    }
+  } else {
+    for (uint32_t x = 0; x < columns; ++x) {
+      sums[x] += wa * a[x] + wb * b[x] + wc * c[x] + wd * d[x];
+    }
+  }
+}
+
+/* The sums of a row's taps, `start` added. Where `without` is 1, not the value just before, whose weight it gives. */
+static int32_t row_sums(const ep_tap *tap, const ep_tap *end, const ep_row *row, const int16_t *planes,
+                        const ep_desk *desk, int32_t start, int32_t without, int32_t *sums) {
+  int32_t before = 0, count = 0, weights[4] = {0, 0, 0, 0};
+  const int16_t *from[4] = {planes, planes, planes, planes};
   for (uint32_t x = 0; x < desk->columns; ++x) {
     sums[x] = start;
   }
   for (; tap < end; ++tap) {
-    if (tap->channel == channel && tap->row == 0) {
+    if (without != 0 && is_before(tap, row) != 0) {
       before += tap->weight;
       continue;
     }
-    const int16_t *from = planes + tap->channel * desk->plane +
-                          (row + (uint64_t)(tap->row + 1)) * desk->pitch + (uint64_t)(tap->column + 1);
-    const int32_t weight = tap->weight;
-    for (uint32_t x = 0; x < desk->columns; ++x) {
-      sums[x] += weight * from[x];
+    const uint64_t plane = tap->channel * desk->plane + row->at; /* a row and a column of border lie before it */
+    from[count] = planes + ((int64_t)plane + tap->row * (int64_t)desk->pitch + tap->column);
+    weights[count] = tap->weight;
+    if (++count == 4) {
+      add_taps(from, weights, count, desk->columns, sums);
+      count = weights[0] = weights[1] = weights[2] = weights[3] = 0;
     }
+  }
+  if (count > 0) {
+    add_taps(from, weights, count, desk->columns, sums);
   }
   return before;
 }
 
-static inline int32_t limited(int32_t v, int32_t most) { return v > most ? most : v < -most ? -most : v; }
+static int32_t value_sums(const ep_context *context, const ep_desk *desk, const ep_row *row, int32_t without) {
+  const ep_tap *taps = context->taps;
+  const uint32_t c = row->channel;
+  return row_sums(taps + context->value_at[c], taps + context->error_at[c], row, desk->values, desk, 0, without,
+                  desk->sums);
+}
 
-static inline int32_t prediction(int32_t sum) { return limited((sum + 128) >> 8, EP_MOST_VALUE); }
+static int32_t error_sums(const ep_context *context, const ep_desk *desk, const ep_row *row, int32_t without) {
+  const ep_tap *taps = context->taps;
+  const uint32_t c = row->channel;
+  return row_sums(taps + context->error_at[c], taps + context->value_at[c + 1u], row, desk->errors, desk,
+                  context->offsets[c], without, desk->levels);
+}
 
-static inline int32_t error_of(int32_t distance) {
-  const int32_t size = distance < 0 ? -distance : distance;
+static inline int32_t limited(int32_t v, int32_t least, int32_t most) { return v < least ? least : v > most ? most : v; }
+
+static inline int32_t nearest(int32_t sum) { return limited((sum + 128) >> 8, -EP_MOST_VALUE, EP_MOST_VALUE); }
+
+/* -1 where the next whole number is below the nearest one, 0 where it is above. */
+static inline int32_t turned(int32_t sum) { return (((sum + 128) & 255) - 128) >> 31; }
+
+/* 1 for a sum that is near the middle of two whole numbers. */
+static inline uint32_t is_far(int32_t sum) {
+  const int32_t rest = ((sum + 128) & 255) - 128;
+  return (uint32_t)(rest ^ (rest >> 31)) >> 6;
+}
+
+static inline int32_t error_of(int32_t value, int32_t sum) {
+  const int32_t off = value * 256 - sum;
+  const int32_t size = (off < 0 ? -off : off) >> 4;
   return size < EP_MOST_ERROR ? size : EP_MOST_ERROR;
 }
 
-/* How many levels are reached: `half` is a power of two, and twice that exceeds their number. */
-static inline uint32_t table_of(const int32_t *levels, uint32_t half, int32_t level) {
-  uint32_t at = 0;
-  for (uint32_t step = half; step != 0u; step >>= 1) {
-    at += level >= levels[at + step - 1u] ? step : 0u;
-  }
-  return at;
+static inline uint32_t table_of(const ep_desk *desk, int32_t level) {
+  return desk->table_of[limited(level >> 8, 0, EP_CONTEXT_MOST_LEVEL)];
 }
 
-static uint32_t half_of(uint32_t table_count) {
-  uint32_t half = 1;
-  while (2u * half < table_count) {
-    half *= 2u;
+/* A row's distances and tables; 0 where a value is too large. */
+static int32_t predict_row(const ep_context *context, ep_desk *desk, const ep_row *row, const int16_t *values,
+                           int16_t *distances, uint8_t *tables) {
+  int16_t *v = desk->values + row->channel * desk->plane + row->at;
+  int16_t *e = desk->errors + row->channel * desk->plane + row->at;
+  uint32_t wrong = 0;
+  for (uint32_t x = 0; x < desk->columns; ++x) {
+    wrong |= (uint32_t)((uint32_t)(values[x] + EP_MOST_VALUE) > 2u * EP_MOST_VALUE);
+    v[x] = values[x];
   }
-  return half;
+  if (wrong != 0u) {
+    return 0;
+  }
+  value_sums(context, desk, row, 0);
+  for (uint32_t x = 0; x < desk->columns; ++x) {
+    const int32_t sum = desk->sums[x], turn = turned(sum);
+    distances[x] = (int16_t)(((v[x] - nearest(sum)) ^ turn) - turn);
+    e[x] = (int16_t)error_of(v[x], sum);
+  }
+  error_sums(context, desk, row, 0);
+  for (uint32_t x = 0; x < desk->columns; ++x) {
+    tables[x] = (uint8_t)(table_of(desk, desk->levels[x]) + is_far(desk->sums[x]));
+  }
+  return 1;
+}
+
+/* Writes what has no symbol; the bytes, or -1. */
+static int64_t rare_of_row(const ep_context *context, const int16_t *distances, const uint8_t *tables,
+                           uint32_t columns, uint8_t *to, uint64_t bytes) {
+  uint64_t at = 0;
+  for (uint32_t x = 0; x < columns; ++x) {
+    const ep_code_table_t *t = &context->tables[tables[x]];
+    if ((uint32_t)(distances[x] - t->low) >= t->symbols - 1u) {
+      if (bytes - at < 3u) {
+        return -1;
+      }
+      at += put_escape(distances[x], to + at);
+    }
+  }
+  return (int64_t)at;
+}
+
+static inline uint32_t put_by(const ep_context *context, uint32_t x, int32_t distance, uint32_t table, uint8_t **word) {
+  const ep_code_table_t *t = &context->tables[table];
+  const uint32_t s = (uint32_t)(distance - t->low), last = t->symbols - 1u;
+  return put(x, &t->write[s < last ? s : last], word);
 }
 
 int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint32_t rows, uint32_t columns,
@@ -139,37 +269,22 @@ int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint
   if (desk == 0 || bytes < EP_HEAD) {
     return -1;
   }
-  const uint32_t half = half_of(context->table_count);
   const uint64_t count = (uint64_t)context->channels * rows * columns;
   uint64_t escapes = 0, at = 0;
-  for (uint32_t c = 0; c < context->channels; ++c) {
-    const ep_tap *taps = context->taps;
-    for (uint32_t y = 0; y < rows; ++y) {
-      int16_t *v = desk->values + c * desk->plane + (y + 1u) * desk->pitch + 1u;
-      int16_t *e = desk->errors + c * desk->plane + (y + 1u) * desk->pitch + 1u;
-      const int32_t wv = row_sums(taps + context->value_at[c], taps + context->error_at[c], c, desk->values, desk, y,
-                                  0, desk->predicted);
-      const int32_t we = row_sums(taps + context->error_at[c], taps + context->value_at[c + 1u], c, desk->errors,
-                                  desk, y, context->offsets[c], desk->level);
-      for (uint32_t x = 0; x < columns; ++x, ++at) {
-        const int32_t value = values[at];
-        if (value > EP_MOST_VALUE || value < -EP_MOST_VALUE) {
-          return -1;
-        }
-        const int32_t distance = value - prediction(desk->predicted[x] + wv * v[(int64_t)x - 1]);
-        const uint32_t table = table_of(desk->levels, half, desk->level[x] + we * e[(int64_t)x - 1]);
-        const ep_code_table_t *t = &context->tables[table];
-        v[x] = (int16_t)value;
-        e[x] = (int16_t)error_of(distance);
-        desk->distances[at] = (int16_t)distance;
-        desk->tables[at] = (uint8_t)table;
-        if ((uint32_t)(distance - t->low) >= t->symbols - 1u) {
-          if (bytes - EP_HEAD - escapes < 3u) {
-            return -1;
-          }
-          escapes += put_escape(distance, to + 4 + escapes);
-        }
+  for (uint32_t k = 0; k < context->channels; ++k) {
+    const uint32_t c = context->order[k];
+    for (uint32_t y = 0; y < rows; ++y, at += columns) {
+      const ep_row row = {c, (y + 1u) * desk->pitch + 1u};
+      if (predict_row(context, desk, &row, values + ((uint64_t)c * rows + y) * columns, desk->distances + at,
+                      desk->tables + at) == 0) {
+        return -1;
       }
+      const int64_t more = rare_of_row(context, desk->distances + at, desk->tables + at, columns, to + 4 + escapes,
+                                       bytes - EP_HEAD - escapes);
+      if (more < 0) {
+        return -1;
+      }
+      escapes += (uint64_t)more;
     }
   }
   if (escapes > 0xFFFFFFFFu || (bytes - EP_HEAD - escapes) / 2u < count) {
@@ -179,14 +294,87 @@ int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint
   uint8_t *word = to + bytes;
   for (uint64_t row = (uint64_t)context->channels * rows; row-- > 0;) {
     const int16_t *d = desk->distances + row * columns;
-    const uint8_t *number = desk->tables + row * columns;
-    for (uint32_t k = columns; k-- > 0;) {
-      const ep_code_table_t *t = &context->tables[number[k]];
-      const uint32_t s = (uint32_t)(d[k] - t->low), last = t->symbols - 1u;
-      x[k % EP_CODE_LANES] = put(x[k % EP_CODE_LANES], &t->write[s < last ? s : last], &word);
+    const uint8_t *table = desk->tables + row * columns;
+    uint32_t k = columns;
+    for (; k % EP_CODE_LANES != 0u; --k) {
+      x[(k - 1u) % EP_CODE_LANES] = put_by(context, x[(k - 1u) % EP_CODE_LANES], d[k - 1u], table[k - 1u], &word);
+    }
+    for (; k > 0; k -= EP_CODE_LANES) {
+      x[3] = put_by(context, x[3], d[k - 1u], table[k - 1u], &word);
+      x[2] = put_by(context, x[2], d[k - 2u], table[k - 2u], &word);
+      x[1] = put_by(context, x[1], d[k - 3u], table[k - 3u], &word);
+      x[0] = put_by(context, x[0], d[k - 4u], table[k - 4u], &word);
     }
   }
   return close_body(to, bytes, escapes, x, word);
+}
+
+/* What the decoder carries from value to value along a row. */
+typedef struct ep_walk {
+  const ep_context *context;
+  const ep_desk *desk;
+  int32_t value_weight, error_weight; /* of the value just before */
+  int32_t value, error;
+  uint32_t wrong;
+} ep_walk;
+
+/* The table of place k, by the sum that predicts its value. */
+static inline const ep_code_table_t *next_table(const ep_walk *walk, uint32_t k, int32_t sum) {
+  const int32_t level = walk->desk->levels[k] + walk->error_weight * walk->error;
+  return &walk->context->tables[table_of(walk->desk, level) + is_far(sum)];
+}
+
+static inline int32_t next_sum(const ep_walk *walk, uint32_t k) {
+  return walk->desk->sums[k] + walk->value_weight * walk->value;
+}
+
+/* The symbol's value, now known. */
+static inline void step(ep_walk *walk, const ep_code_table_t *t, uint32_t symbol, int32_t sum, ep_source *source) {
+  int16_t distance = (int16_t)(t->low + (int32_t)symbol);
+  if (symbol + 1u == t->symbols) {
+    walk->wrong |= (uint32_t)(take_escape(source, &distance) == 0);
+  }
+  const int32_t turn = turned(sum);
+  const int32_t value = nearest(sum) + ((distance ^ turn) - turn);
+  walk->wrong |= (uint32_t)((uint32_t)(value + EP_MOST_VALUE) > 2u * EP_MOST_VALUE);
+  walk->value = (int16_t)value;
+  walk->error = error_of(walk->value, sum);
+}
+
+/* Reads a row; 0 where the body is damaged. */
+static int32_t read_row(ep_walk *walk, uint32_t *state, ep_source *source, int16_t *v, int16_t *e, int16_t *out) {
+  const uint32_t columns = walk->desk->columns;
+  uint32_t x0 = state[0], x1 = state[1], x2 = state[2], x3 = state[3], k = 0;
+  const uint8_t *word = source->word;
+#define EP_STEP(x, at)                                    \
+  do {                                                    \
+    const int32_t sum_ = next_sum(walk, at);              \
+    const ep_code_table_t *t_ = next_table(walk, at, sum_); \
+    step(walk, t_, take(&(x), t_, &word), sum_, source);  \
+    out[at] = v[at] = (int16_t)walk->value;               \
+    e[at] = (int16_t)walk->error;                         \
+  } while (0)
+  for (; k + EP_CODE_LANES <= columns && source->end - word >= 2 * EP_CODE_LANES; k += EP_CODE_LANES) {
+    EP_STEP(x0, k);
+    EP_STEP(x1, k + 1u);
+    EP_STEP(x2, k + 2u);
+    EP_STEP(x3, k + 3u);
+  }
+#undef EP_STEP
+  state[0] = x0, state[1] = x1, state[2] = x2, state[3] = x3;
+  source->word = word;
+  for (; k < columns; ++k) { /* near the end, where no word may be left */
+    const int32_t sum = next_sum(walk, k);
+    const ep_code_table_t *t = next_table(walk, k, sum);
+    uint32_t symbol = 0;
+    if (take_last(&state[k % EP_CODE_LANES], t, source, &symbol) == 0) {
+      return 0;
+    }
+    step(walk, t, symbol, sum, source);
+    out[k] = v[k] = (int16_t)walk->value;
+    e[k] = (int16_t)walk->error;
+  }
+  return walk->wrong == 0u;
 }
 
 int32_t ep_context_decode(const ep_context *context, int16_t *values, uint32_t rows, uint32_t columns,
@@ -197,34 +385,15 @@ int32_t ep_context_decode(const ep_context *context, int16_t *values, uint32_t r
   if (desk == 0 || open_body(from, bytes, &source, x) == 0) {
     return 0;
   }
-  const uint32_t half = half_of(context->table_count);
-  for (uint32_t c = 0; c < context->channels; ++c) {
-    const ep_tap *taps = context->taps;
+  for (uint32_t k = 0; k < context->channels; ++k) {
+    const uint32_t c = context->order[k];
     for (uint32_t y = 0; y < rows; ++y) {
-      int16_t *v = desk->values + c * desk->plane + (y + 1u) * desk->pitch + 1u;
-      int16_t *e = desk->errors + c * desk->plane + (y + 1u) * desk->pitch + 1u;
-      int16_t *out = values + ((uint64_t)c * rows + y) * columns;
-      const int32_t wv = row_sums(taps + context->value_at[c], taps + context->error_at[c], c, desk->values, desk, y,
-                                  0, desk->predicted);
-      const int32_t we = row_sums(taps + context->error_at[c], taps + context->value_at[c + 1u], c, desk->errors,
-                                  desk, y, context->offsets[c], desk->level);
-      int32_t value = 0, error = 0;
-      for (uint32_t k = 0; k < columns; ++k) {
-        const ep_code_table_t *t = &context->tables[table_of(desk->levels, half, desk->level[k] + we * error)];
-        uint32_t s = 0;
-        if (source.end - source.word >= 2) {
-          s = take(&x[k % EP_CODE_LANES], t, &source.word);
-        } else if (take_last(&x[k % EP_CODE_LANES], t, &source, &s) == 0) {
-          return 0;
-        }
-        int16_t distance = (int16_t)(t->low + (int32_t)s);
-        if (s + 1u == t->symbols && take_escape(&source, &distance) == 0) {
-          return 0;
-        }
-        value = prediction(desk->predicted[k] + wv * value) + distance;
-        error = error_of(distance);
-        out[k] = v[k] = (int16_t)value;
-        e[k] = (int16_t)error;
+      const ep_row row = {c, (y + 1u) * desk->pitch + 1u};
+      const uint64_t at = c * desk->plane + row.at;
+      ep_walk walk = {context, desk, value_sums(context, desk, &row, 1), error_sums(context, desk, &row, 1), 0, 0, 0};
+      if (read_row(&walk, x, &source, desk->values + at, desk->errors + at,
+                   values + ((uint64_t)c * rows + y) * columns) == 0) {
+        return 0;
       }
     }
   }

@@ -12,9 +12,12 @@ extern "C" {
 #endif
 
 #define EP_CONTEXT_MOST_TABLES 64u
-#define EP_CONTEXT_MOST_LEVEL (1 << 16)
+#define EP_CONTEXT_MOST_LEVEL 1023
+#define EP_CONTEXT_MOST_TAPS 256u
+#define EP_CONTEXT_MOST_WEIGHT (3 << 14)
+#define EP_CONTEXT_MOST_OFFSET (1 << 24)
 
-/* A neighbour, at most one row and one column away, and its weight out of 256. */
+/* A neighbour, at most one row and one column away, and its weight. */
 typedef struct ep_tap {
   uint16_t channel;
   int8_t row, column;
@@ -28,11 +31,13 @@ typedef struct ep_context {
   const uint32_t *value_at; /* [channels + 1] */
   const uint32_t *error_at; /* [channels] */
   const int32_t *offsets;   /* [channels] */
-  const int32_t *levels;    /* [table_count - 1], rising, from 1 to EP_CONTEXT_MOST_LEVEL */
+  const int32_t *levels;    /* [table_count / 2 - 1], rising, from 1 to EP_CONTEXT_MOST_LEVEL */
+  const uint32_t *order;    /* [channels]: which is coded first, second, … */
   const ep_code_table_t *tables;
 } ep_context;
 
-/* 1 where every neighbour is known before what it predicts, and the levels rise: asked once, before use. */
+/* 1 where every neighbour is known before what it predicts, the levels rise and no sum can overflow: asked once,
+ * before use. */
 int32_t ep_context_is_sound(const ep_context *context);
 
 /* Bytes of scratch, a multiple of 8 in place, for a chunk of so many rows and columns; 0 where it is too large. */

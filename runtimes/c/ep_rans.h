@@ -84,7 +84,7 @@ static inline int32_t take_escape(ep_source *from, int16_t *value) {
     n |= (byte & 0x7Fu) << shift;
     if ((byte & 0x80u) == 0u) {
       *value = (int16_t)((n & 1u) != 0u ? -(int32_t)(n >> 1) - 1 : (int32_t)(n >> 1));
-      return n < 1u << 16;
+      return n < 1u << 16 && (byte != 0u || shift == 0u);
     }
   }
   return 0;

@@ -16,8 +16,17 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgepress.bundle import EngineFiles, Graph, Manifest, Part, write_bundle
-from edgepress.coding.description import DECODER, DESCRIPTION, ENCODER, LEVELS, Codec, Rate, levels_to_bytes, model_name
-from edgepress.coding.model_bytes import coding_to_bytes
+from edgepress.coding.description import (
+    DECODER,
+    DESCRIPTION,
+    ENCODER,
+    LEVELS,
+    Codec,
+    Rate,
+    levels_to_bytes,
+    model_name,
+)
+from edgepress.coding.frozen import write_codings
 from edgepress.coding.table import fit_table
 from edgepress.inputs import ArrayInput
 from edgepress.outputs import ArrayOutput
@@ -31,7 +40,15 @@ STEPS = (1.0, 2.0, 4.0, 8.0)
 GAIN = 100.0  # codes of a white block
 
 
-def described(axes: int = 2, channels: int = 3, levels: int = 2, tile: int = 32, *, any_size: bool = False, identity: str = "") -> Codec:
+def described(
+    axes: int = 2,
+    channels: int = 3,
+    levels: int = 2,
+    tile: int = 32,
+    *,
+    any_size: bool = False,
+    identity: str = "",
+) -> Codec:
     """A codec's record; factor and encoder halo are those of a wavelet packet of so many levels."""
     factor = 2**levels
     return Codec(
@@ -46,12 +63,16 @@ def described(axes: int = 2, channels: int = 3, levels: int = 2, tile: int = 32,
 def encoder(codec: Codec, seed: int = 0) -> onnx.ModelProto:
     """Samples of a tile with its halo → codes."""
     before, after = codec.encoder_halo
-    size, inner = codec.factor + before + after, slice(before, before + codec.factor)
-    weight = np.random.default_rng(seed).standard_normal((codec.latents, codec.channels, *(size,) * codec.axes))
+    size, inner = codec.factor + before + after, [slice(before, before + codec.factor)] * codec.axes
+    weight = np.random.default_rng(seed).standard_normal(
+        (codec.latents, codec.channels, *(size,) * codec.axes)
+    )
     weight *= 4 / size ** (codec.axes / 2)
     for channel in range(codec.channels):
-        weight[(channel, channel, *(inner,) * codec.axes)] += GAIN / codec.factor**codec.axes
-    node = helper.make_node("Conv", ["samples", "weight"], ["codes"], "analysis", strides=[codec.factor] * codec.axes)
+        weight[channel, channel][tuple(inner)] += GAIN / codec.factor**codec.axes
+    node = helper.make_node(
+        "Conv", ["samples", "weight"], ["codes"], "analysis", strides=[codec.factor] * codec.axes
+    )
     shapes = codec.encoder_shape(), (1, codec.latents, *(size // codec.factor for size in codec.encoder_tile))
     return _model(codec, [node], ("samples", "codes"), shapes, {"weight": weight.astype(np.float32)})
 
@@ -60,7 +81,9 @@ def decoder(codec: Codec, seed: int = 1) -> onnx.ModelProto:
     """Latents of a tile with their halo, and the step's plane → samples."""
     size, factor, axes = sum(codec.decoder_halo) + 1, codec.factor, codec.axes
     blocks = factor**axes
-    weight = np.random.default_rng(seed).standard_normal((codec.channels * blocks, codec.latents + 1, *(size,) * axes))
+    weight = np.random.default_rng(seed).standard_normal(
+        (codec.channels * blocks, codec.latents + 1, *(size,) * axes)
+    )
     weight *= 0.02 / GAIN
     for output in range(len(weight)):
         weight[(output, output // blocks, *(codec.decoder_halo[0],) * axes)] += 1 / GAIN
@@ -70,7 +93,9 @@ def decoder(codec: Codec, seed: int = 1) -> onnx.ModelProto:
     order = [0, 1, *(axis for k in range(axes) for axis in (2 + axes + k, 2 + k))]
     nodes = [helper.make_node("Conv", ["latents", "weight"], ["bands"], "synthesis")]
     if codec.any_size:  # DepthToSpace takes any extents
-        nodes.append(helper.make_node("DepthToSpace", ["bands"], ["samples"], "join", blocksize=factor, mode="CRD"))
+        nodes.append(
+            helper.make_node("DepthToSpace", ["bands"], ["samples"], "join", blocksize=factor, mode="CRD")
+        )
         constants: dict[str, Array] = {}
     else:
         nodes += [
@@ -80,16 +105,21 @@ def decoder(codec: Codec, seed: int = 1) -> onnx.ModelProto:
         ]
         constants = {"apart": np.array(apart), "whole": np.array([1, codec.channels, *codec.decoder_tile])}
     shapes = codec.decoder_shape(), (1, codec.channels, *codec.decoder_tile)
-    return _model(codec, nodes, ("latents", "samples"), shapes, {"weight": weight.astype(np.float32), **constants})
+    return _model(
+        codec, nodes, ("latents", "samples"), shapes, {"weight": weight.astype(np.float32), **constants}
+    )
 
 
 def write_codec(path: Path, codec: Codec, parts: tuple[str, ...] = (ENCODER, DECODER)) -> Path:
     """A bundle of it, for ONNX Runtime."""
-    members: dict[str, bytes] = {DESCRIPTION: codec.to_bytes(), LEVELS: levels_to_bytes(_levels(codec), codec)}
+    members: dict[str, bytes] = {
+        DESCRIPTION: codec.to_bytes(),
+        LEVELS: levels_to_bytes(_levels(codec), codec),
+    }
     noise = np.random.default_rng(2)
     for index, rate in enumerate(codec.rates):
         table = fit_table(np.rint(noise.laplace(0, 20 / rate.step, 4096)).astype(np.int64))
-        members[model_name(index)] = coding_to_bytes((table,) * codec.latents)
+        members[model_name(index)] = write_codings([(table,) * codec.latents])
     tables = {name: f"codec/{name}" for name in members}
     members = {tables[name]: data for name, data in members.items()}
     records = {}
@@ -98,12 +128,19 @@ def write_codec(path: Path, codec: Codec, parts: tuple[str, ...] = (ENCODER, DEC
             graph = Graph(f"{part}/graph.onnx", 9, 17)
             model = made(codec)
             members[graph.member] = model.SerializeToString(deterministic=True)
-            given, gives = (_spec(value, codec, part) for value in (model.graph.input[0], model.graph.output[0]))
+            given, gives = (
+                _spec(value, codec, part) for value in (model.graph.input[0], model.graph.output[0])
+            )
             records[part] = Part(
                 "board", graph, (given,), (gives,), {given.name: ArrayInput()}, {gives.name: ArrayOutput()},
                 {"ort": EngineFiles(graph=graph)}, "ort", "the only one", tables=tables,
             )  # fmt: skip
-    board = {"name": "board", "title": "A board", "kind": "host", "cpu": {"arch": "x86_64", "model": "generic", "cores": 1}}
+    board = {
+        "name": "board",
+        "title": "A board",
+        "kind": "host",
+        "cpu": {"arch": "x86_64", "model": "generic", "cores": 1},
+    }
     manifest = Manifest("blocks", {"kind": "test"}, {"name": "none"}, {"board": board}, records, (), {}, {})
     write_bundle(path, manifest, members)
     return path
@@ -135,9 +172,15 @@ def _levels(codec: Codec) -> list[Array]:
 
 
 def _model(
-    codec: Codec, nodes: list[Any], names: tuple[str, str], shapes: tuple[Any, Any], constants: dict[str, Array]
+    codec: Codec,
+    nodes: list[Any],
+    names: tuple[str, str],
+    shapes: tuple[Any, Any],
+    constants: dict[str, Array],
 ) -> onnx.ModelProto:
-    free = [[*shape[:2], *map("n{}".format, range(codec.axes))] if codec.any_size else shape for shape in shapes]
+    free = [
+        [*shape[:2], *map("n{}".format, range(codec.axes))] if codec.any_size else shape for shape in shapes
+    ]
     if codec.any_size:
         free[1][2:] = [f"m{axis}" for axis in range(codec.axes)]
     values = [helper.make_tensor_value_info(name, 1, shape) for name, shape in zip(names, free, strict=True)]
@@ -151,7 +194,9 @@ def _model(
 def _spec(value: Any, codec: Codec, part: str) -> TensorSpec:
     """The manifest lists one tile, whatever else the graph takes."""
     shapes = {
-        "samples" if part == ENCODER else "latents": codec.encoder_shape() if part == ENCODER else codec.decoder_shape(),
-        "codes": (1, codec.latents, *(size // codec.factor for size in codec.encoder_tile)),
+        (ENCODER, "samples"): codec.encoder_shape(),
+        (ENCODER, "codes"): (1, codec.latents, *(size // codec.factor for size in codec.encoder_tile)),
+        (DECODER, "latents"): codec.decoder_shape(),
+        (DECODER, "samples"): (1, codec.channels, *codec.decoder_tile),
     }
-    return TensorSpec(value.name, shapes.get(value.name, (1, codec.channels, *codec.decoder_tile)))
+    return TensorSpec(value.name, shapes[part, value.name])

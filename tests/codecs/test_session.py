@@ -12,7 +12,7 @@ import pytest
 
 import edgepress
 from edgepress.coding import whole
-from edgepress.coding.stream import HEADER_BYTES, Header, find_chunks, read_header
+from edgepress.coding.stream import Header, find_chunks, read_header
 from edgepress.errors import BundleError, DataError, UsageError
 from edgepress.runtimes.codec_session import CodecSession
 from tests.codecs.made import described, session, smooth, write_codec
@@ -22,7 +22,8 @@ Array = np.ndarray[Any, Any]
 
 def photograph(rows: int, columns: int, channels: int = 3) -> Array:
     """A smooth picture, uint8."""
-    return np.rint(smooth((rows, columns, channels)) * 100 + 127).astype(np.uint8)
+    pixels: Array = np.rint(smooth((rows, columns, channels)) * 100 + 127).astype(np.uint8)
+    return pixels
 
 
 def near(found: Array, given: Array, far: float) -> bool:
@@ -89,8 +90,12 @@ def test_latents_of_a_picture_and_of_its_stream_are_the_same(codec: CodecSession
     assert np.array_equal(levels, integers * np.float32(2))
 
 
-@pytest.mark.parametrize(("dtype", "scale", "shift"), [("uint16", 32767.5, 1.0), ("float32", 1.0, 0.0), ("float64", 1.0, 0.0)])
-def test_other_types_are_the_same_samples(codec: CodecSession, dtype: str, scale: float, shift: float) -> None:
+@pytest.mark.parametrize(
+    ("dtype", "scale", "shift"), [("uint16", 32767.5, 1.0), ("float32", 1.0, 0.0), ("float64", 1.0, 0.0)]
+)
+def test_other_types_are_the_same_samples(
+    codec: CodecSession, dtype: str, scale: float, shift: float
+) -> None:
     picture = photograph(40, 50)
     samples = picture / 127.5 - 1
     if dtype == "uint16":
@@ -194,7 +199,7 @@ def test_a_damaged_chunk_is_told_and_the_others_decode(codec: CodecSession, long
     assert np.array_equal(found.array[above], intact[above])
     assert np.array_equal(found.array[below], intact[below])
     assert found.array[4 * first + 20 : 4 * (first + rows) - 20].std() < 5
-    with pytest.raises(DataError, match="rows .* are lost; recover"):
+    with pytest.raises(DataError, match=r"rows .* are lost; recover"):
         codec.decode(bytes(stream))
     with pytest.raises(DataError, match="damaged"):
         codec.latents(bytes(stream))
@@ -206,10 +211,11 @@ def test_a_truncated_stream(codec: CodecSession, long_picture: Array) -> None:
     cut = stream[: chunks[2][0] + 5]
     found = codec.recover(cut)
     assert found.lost[-1][1] == 300 and len(found.lost) == 1 and found.lost[0][0] > 0
+    head = len(read_header(stream).to_bytes())
     with pytest.raises(DataError, match="every chunk is damaged"):
-        codec.recover(stream[:HEADER_BYTES])
+        codec.recover(stream[:head])
     with pytest.raises(DataError, match="ends within its header"):
-        codec.recover(stream[: HEADER_BYTES - 1])
+        codec.recover(stream[: head - 1])
     with pytest.raises(DataError, match="no edgepress stream"):
         codec.recover(b"")
 
@@ -240,8 +246,10 @@ def test_headers_that_fit_no_codec(codec: CodecSession, changes: dict[str, Any])
 def test_what_is_too_large_for_memory_is_not_decoded_into_it(codec: CodecSession) -> None:
     header = read_header(codec.encode(photograph(9, 9)))
     side = 40_000
-    made = Header(**{**vars(header), "shape": (side, side, 3), "rows": side // 4, "columns": side // 4, "step": 4})
-    with pytest.raises(DataError, match="too large for memory; decode it into a .npy file"):
+    made = Header(
+        **{**vars(header), "shape": (side, side, 3), "rows": side // 4, "columns": side // 4, "step": 4}
+    )
+    with pytest.raises(DataError, match=r"too large for memory; decode it into a \.npy file"):
         codec.recover(made.to_bytes())
 
 

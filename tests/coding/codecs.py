@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from edgepress.coding.context import Context, Tap, distances
 from edgepress.coding.table import fit_table
 
 Array = np.ndarray[Any, Any]
-LEVELS = (256, 512, 1024, 2000, 4000)
+LEVELS = (2, 8, 30, 100, 400)
+ORDER = (1, 0, 2)
 
 
 def smooth(shape: tuple[int, int, int], seed: int) -> Array:
@@ -20,22 +22,21 @@ def smooth(shape: tuple[int, int, int], seed: int) -> Array:
 
 
 def small_context(seed: int, bits: int = 12) -> Context:
-    """Three channels that look at their neighbours and at channel 0."""
+    """Three channels that look at their neighbours and at channel 1, the first that is coded."""
 
     def taps(own: tuple[int, ...], first: int) -> tuple[tuple[Tap, ...], ...]:
         near = ((0, -1), (-1, 0), (-1, 1), (-1, -1))
         return tuple(
             (
                 *(Tap(channel, *place, weight) for place, weight in zip(near, own, strict=True)),
-                *((Tap(0, 1, 1, first),) if channel else ()),
+                *((Tap(1, 1, 1, first),) if channel != 1 else ()),
             )
             for channel in range(3)
         )
 
     values, errors = taps((200, 180, 20, -140), -4), taps((60, 50, 30, 20), 9)
-    tables = tuple(fit_table(np.arange(-9, 10)) for _ in range(len(LEVELS) + 1))
-    found, which = distances(Context(values, errors, (10, 20, 30), LEVELS, tables), smooth((3, 60, 60), seed))
-    fitted = tuple(
-        fit_table(np.append(found[which == number], [-1, 0, 1]), bits) for number in range(len(LEVELS) + 1)
-    )
-    return Context(values, errors, (10, 20, 30), LEVELS, fitted)
+    tables = tuple(fit_table(np.arange(-9, 10)) for _ in range(2 * len(LEVELS) + 2))
+    draft = Context(ORDER, values, errors, (10, 20, 30), LEVELS, tables)
+    found, which = distances(draft, smooth((3, 60, 60), seed))
+    fitted = (fit_table(np.append(found[which == number], [-1, 0, 1]), bits) for number in range(len(tables)))
+    return dataclasses.replace(draft, tables=tuple(fitted))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +16,7 @@ from edgepress.coding.table import Table, fit_table, whole_frequencies
 from edgepress.errors import BundleError, DataError
 from tests.coding.codecs import small_context, smooth
 
+DAMAGED = small_context(5), context.encode(small_context(5), smooth((3, 4, 6), 6))
 SHAPES = st.tuples(st.integers(1, 3), st.integers(1, 7), st.integers(1, 9))
 
 
@@ -71,8 +75,7 @@ def test_whole_frequencies_are_some_table(weights: list[float], bits: int) -> No
 @given(where=st.integers(0, 10_000), by=st.integers(1, 255), cut=st.booleans())
 def test_damage_never_goes_unnoticed_or_further(where: int, by: int, cut: bool) -> None:
     """A body without its checksum: another value may come out, but nothing else than an error or values."""
-    known, values = small_context(5), smooth((3, 4, 6), 6)
-    body = bytearray(context.encode(known, values))
+    known, body = DAMAGED[0], bytearray(DAMAGED[1])
     where %= len(body)
     body[where] ^= by
     try:
@@ -80,7 +83,7 @@ def test_damage_never_goes_unnoticed_or_further(where: int, by: int, cut: bool) 
     except DataError as error:
         assert "damaged" in str(error)
     else:
-        assert found.shape == values.shape
+        assert found.shape == (3, 4, 6)
 
 
 def test_a_body_that_is_too_short_is_refused() -> None:
@@ -105,7 +108,33 @@ def test_what_is_no_table_is_refused(low: int, bits: int, frequencies: list[int]
         Table(low, bits, np.array(frequencies, np.uint16))
 
 
-def test_a_context_that_looks_ahead_is_refused() -> None:
-    tap = context.Tap(0, 0, 1, 100)
-    with pytest.raises(BundleError, match="not known before"):
-        context.Context(((tap,),), ((),), (0,), (), (fit_table(np.zeros(1)),))
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"values": ((context.Tap(0, 0, 1, 100),), (), ())}, "not known before"),
+        ({"errors": ((), (context.Tap(2, 0, 0, 100),), ())}, "not known before"),
+        ({"values": ((context.Tap(1, 2, 0, 100),), (), ())}, "not known before"),
+        ({"values": ((context.Tap(1, 0, 0, 40_000),), (), ())}, "16 bits"),
+        (
+            {"values": ((context.Tap(1, 0, 0, 30_000), context.Tap(1, 0, 1, -30_000)), (), ())},
+            "weigh too much",
+        ),
+        ({"offsets": (0, 1 << 25, 0)}, "weigh too much"),
+        ({"order": (0, 0, 1)}, "order"),
+        ({"order": (0, 1)}, "other channels"),
+        ({"levels": (2, 8, 8, 100, 400)}, "do not rise"),
+        ({"levels": (2, 8, 30, 100, 1024)}, "do not rise"),
+        ({"levels": (2, 8)}, "two for each level"),
+    ],
+)
+def test_what_is_no_context_is_refused(change: dict[str, Any], says: str) -> None:
+    with pytest.raises(BundleError, match=says):
+        dataclasses.replace(small_context(0), **change)
+
+
+def test_the_middle_of_two_numbers_is_told_from_a_number_itself() -> None:
+    """Sums out of 256: 5, 5.2, 5.4, 5.6, 5.9 and −5.4."""
+    nearest, turned, far = context.parted(np.array([1280, 1331, 1382, 1434, 1510, -1382]))
+    assert nearest.tolist() == [5, 5, 5, 6, 6, -5]
+    assert turned.tolist() == [False, False, False, True, True, True]
+    assert far.tolist() == [0, 0, 1, 1, 0, 1]

@@ -23,7 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ),
     ("source", "user_code", "fingerprint", "samples", "recipe", "zoo", "graph", "nn", "distill", "runtimes"),
     ("training", "methods", "exporters", "targets.compilers", "hardware"),
-    ("build", "report", "evaluate"),
+    ("build", "report", "evaluate", "codecs"),
     ("cli", "__main__"),
 )
 

@@ -24,8 +24,8 @@ HEAVY = (
     "scipy",
 )
 DEVICE = (
-    "errors", "version", "paths", "records", "replacing", "tensor", "measurement", "cost", "progress", "inputs", "outputs",
-    "bundle", "coding", "metrics", "targets", "recipe", "source", "samples", "zoo", "runtimes", "hardware",
+    "errors", "version", "paths", "records", "replacing", "tensor", "measurement", "cost", "progress", "inputs",
+    "outputs", "bundle", "coding", "metrics", "targets", "recipe", "source", "samples", "zoo", "runtimes", "hardware",
     "evaluate", "cli",
 )  # fmt: skip
 

@@ -12,9 +12,11 @@ import numpy as np
 import onnx
 
 from edgepress.targets.compilers.tvm import packing8, winograd
+from edgepress.targets.compilers.tvm.deals import DEALT
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
-from edgepress.targets.compilers.tvm.groups import merged
+from edgepress.targets.compilers.tvm.groups import in_one_vector, merged
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.position_norms import OP as POSITION_NORM
 from edgepress.targets.compilers.tvm.weights8 import packed_weights, why_apart
 from edgepress.targets.compilers.tvm.windows import window_of
 
@@ -64,7 +66,7 @@ class ChannelsLast(GraphEditor):
         """The model with its convolutional regions channels last."""
         for node in self.graph.node:
             self.origin = (node,)
-            if not self._windowed(node) and not self._dense(node) and not self._follow(node):
+            if not any(road(node) for road in (self._windowed, self._dense, self._norm, self._follow)):
                 for name in {*node.input, *_outer_names(node)}:
                     self.need_first(name)
                 self.nodes.append(node)
@@ -151,12 +153,13 @@ class ChannelsLast(GraphEditor):
                         extra["pad_inside"] = 1
                         packed = packing8.with_blank_row(packed, shape[1])
                         rest = [self._in_order(name) for name in rest]
-        elif not quantised and self._in_one_vector(weight, group):
+        elif not quantised and in_one_vector(weight.shape, group, self.machine.lanes):
             op, packed = "Depthwise", _outputs_last(weight)
         elif not quantised and weight.shape[0] > group:
             each = weight.reshape(group, -1, *weight.shape[1:])
             panel = min(self.panel, each.shape[1])
             op, packed = "Conv", np.stack([pack(one, panel) for one in each])
+            extra |= {DEALT: 1} if DEALT in attrs else {}
         else:
             return False
         if op == "Depthwise" and not quantised and self.machine.lanes > 1:
@@ -192,11 +195,6 @@ class ChannelsLast(GraphEditor):
         )  # fmt: skip
         self.origin, settings["pads"] = reader, [0] * 4
         return made
-
-    def _in_one_vector(self, weight: np.ndarray, group: int) -> bool:
-        """Whether groups are so small that the outputs of several share one vector."""
-        inputs, outputs, lanes = int(weight.shape[1]), len(weight) // group, self.machine.lanes
-        return inputs <= outputs < lanes + (inputs == 1) and lanes % outputs == 0
 
     def _winograd(
         self, weight: np.ndarray, settings: dict[str, list[int]], shape: tuple[int, ...], out: tuple[int, ...]
@@ -317,6 +315,17 @@ class ChannelsLast(GraphEditor):
                 self.node("Mul", [self.need_first(bias), factor], scaled)
                 bias = scaled
             self.node("Add", [product, self.need_first(bias)], out)
+        return True
+
+    def _norm(self, node: onnx.NodeProto) -> bool:
+        """Channels normalised by position: rows of channels, in the layout that has them beside one another."""
+        if node.op_type != POSITION_NORM:
+            return False
+        first, *space = self.shapes[node.output[0]][0], *self.shapes[node.output[0]][2:]
+        self.node(
+            "EpLayerNorm", [self.need_last(node.input[0]), *node.input[1:]], self.give_last(node.output[0]), DOMAIN,
+            form=attributes(node)["form"], shape=[first, *space, self.shapes[node.output[0]][1]], kind="float32",
+        )  # fmt: skip
         return True
 
     def _follow(self, node: onnx.NodeProto) -> bool:
