@@ -14,8 +14,6 @@ from edgepress.runtimes.engine import Engine
 
 Array = np.ndarray[Any, Any]
 
-_MOST_FREE = (0, 1 << 14, 128, 16)  # codes along each of so many axes, where the engine takes any number
-
 
 class TileRun:
     """A graph of one input and one output, both float32 ``[1, channels, *extents]``.
@@ -26,7 +24,7 @@ class TileRun:
         reach: what a tile reads for each of its results, and around them.
         channels: of the input and of the output.
         made: what a tile gives along each axis for each result: the codec's factor in the decoder.
-        free: whether the engine takes other extents than those that the part lists.
+        free: whether the engine takes smaller tiles than the one that the part lists.
 
     Raises:
         BundleError: the part is no such graph.
@@ -57,7 +55,7 @@ class TileRun:
         """Results of one tile along each axis, where so many are wanted in all."""
         if not self._free:
             return self._tile
-        return tuple(min(size, _MOST_FREE[len(results)]) for size in results)
+        return tuple(min(size, most) for size, most in zip(results, self._tile, strict=True))
 
     def at(self, tile: tuple[int, ...]) -> tuple[Array, Callable[[], Array]]:
         """The buffer of a tile's input, ``[channels, *extents]``; and what runs on it and gives the output alike."""

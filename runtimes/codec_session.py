@@ -16,7 +16,7 @@ from edgepress.coding.description import DECODER, ENCODER, LEVELS, codec_of, mod
 from edgepress.coding.frozen import read_codings
 from edgepress.coding.stream import MOST_HEADER, Header, read_header
 from edgepress.errors import BundleError, DataError, UsageError
-from edgepress.runtimes.choose import choose
+from edgepress.runtimes.choose import PORTABLE, choose
 from edgepress.runtimes.codec_decoding import (
     Decoding,
     Recovered,
@@ -210,7 +210,7 @@ class CodecSession(Session):
         if part != self.part_name:
             choice = choose(self.bundle, part, self._asked, self._trust)
             engine = choice.start(self.bundle, part, self._threads)
-        free = self.codec.any_size and choice.engine != "aot"
+        free = self.codec.any_size and choice.engine in ("ort", PORTABLE)
         return TileRun(engine, self.bundle.manifest.parts[part], reach, channels, made, free)
 
     def _integers(self, value: Value, rate: int | float | None) -> tuple[Array, int]:

@@ -158,16 +158,17 @@ class NativeCoder:
     def _made_context(self, context: Context) -> _Context:
         taps: list[Tap] = []
         first: list[list[int]] = [[], []]
-        for channel in range(context.channels):
-            for place, each in zip(first, (context.values[channel], context.errors[channel]), strict=True):
+        sums = (*context.first, *context.rest)
+        for each in sums:
+            for place, some in zip(first, (each.values, each.errors), strict=True):
                 place.append(len(taps))
-                taps += each
+                taps += some
         rows = (_Tap * max(1, len(taps)))(
             *[_Tap(tap.channel, tap.row, tap.column, tap.weight) for tap in taps]
         )
         arrays = [
             np.array([*first[0], len(taps)], np.uint32), np.array(first[1], np.uint32),
-            np.array(context.offsets, np.int32), np.array(context.levels, np.int32), np.array(context.order, np.uint32),
+            np.array([each.offset for each in sums], np.int32), np.array(context.levels, np.int32), np.array(context.order, np.uint32),
         ]  # fmt: skip
         self._kept += [rows, arrays]
         made = _Context(

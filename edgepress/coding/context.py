@@ -55,30 +55,43 @@ class Tap:
     weight: int
 
 
+@dataclass(frozen=True)
+class Sums:
+    """How a channel's values are predicted.
+
+    Attributes:
+        values: taps whose sum of values, weights being out of 256, is the prediction.
+        errors: taps whose sum of earlier errors chooses the level. An error is the magnitude of a value less the
+            sum that predicted it, in sixteenths.
+        offset: what is added to that second sum.
+    """
+
+    values: tuple[Tap, ...]
+    errors: tuple[Tap, ...]
+    offset: int
+
+
 @dataclass(frozen=True, eq=False)
 class Context:
     """How a codec's values are predicted.
 
     Attributes:
         order: the channels in the order in which they are coded.
-        values: for each channel, taps whose sum of values, weights being out of 256, is the prediction.
-        errors: for each channel, taps whose sum of earlier errors chooses the level. An error is the magnitude
-            of a value less the sum that predicted it, in sixteenths.
-        offsets: for each channel, what is added to that sum.
+        first: the sums of each channel in the first row of a chunk, above which nothing is known.
+        rest: those in every other row.
         levels: rising, from 1 to ``MOST_LEVEL``; the sum over 256 reaches so many of them.
         tables: two for each number of levels reached, near and far from a whole number.
     """
 
     order: tuple[int, ...]
-    values: tuple[tuple[Tap, ...], ...]
-    errors: tuple[tuple[Tap, ...], ...]
-    offsets: tuple[int, ...]
+    first: tuple[Sums, ...]
+    rest: tuple[Sums, ...]
     levels: tuple[int, ...]
     tables: tuple[Table, ...]
 
     def __post_init__(self) -> None:
-        if not len(self.values) == len(self.errors) == len(self.offsets) == len(self.order):
-            raise BundleError("a context has predictions for other channels than it has errors for")
+        if not len(self.first) == len(self.rest) == len(self.order):
+            raise BundleError("a context has sums for other channels than it has an order of")
         if not self.order or sorted(self.order) != list(range(len(self.order))):
             raise BundleError("a context's order does not name each channel once")
         if len(self.tables) != 2 * len(self.levels) + 2 or len(self.tables) > MOST_TABLES:
@@ -87,32 +100,37 @@ class Context:
             raise BundleError(f"a context's levels do not rise from 1 to {MOST_LEVEL}")
         known: set[int] = set()
         for channel in self.order:
-            self._check(channel, known)
+            _check(self.first[channel], channel, known)
+            _check(self.rest[channel], channel, known)
             known.add(channel)
-
-    def _check(self, channel: int, known: set[int]) -> None:
-        sums = self.values[channel], self.errors[channel]
-        for tap in (*sums[0], *sums[1]):
-            earlier = (tap.row, tap.column) < (0, 0) if tap.channel == channel else tap.channel in known
-            if not (earlier and max(abs(tap.row), abs(tap.column)) <= REACH):
-                raise BundleError(f"a neighbour {tap} of channel {channel} is not known before it")
-            if not -(2**15) <= tap.weight < 2**15:
-                raise BundleError(f"a neighbour's weight {tap.weight} has more than 16 bits")
-        heavy = max(sum(abs(tap.weight) for tap in taps) for taps in sums) > MOST_WEIGHT
-        if heavy or len(sums[0]) + len(sums[1]) > MOST_TAPS or abs(self.offsets[channel]) > MOST_OFFSET:
-            raise BundleError(f"the neighbours of channel {channel} are too many or weigh too much")
 
     @property
     def channels(self) -> int:
         """Of what it predicts."""
-        return len(self.values)
+        return len(self.order)
+
+    def sums(self, channel: int, row: int) -> Sums:
+        """How a channel is predicted in a row of a chunk."""
+        return (self.rest if row else self.first)[channel]
+
+
+def _check(sums: Sums, channel: int, known: set[int]) -> None:
+    for tap in (*sums.values, *sums.errors):
+        earlier = (tap.row, tap.column) < (0, 0) if tap.channel == channel else tap.channel in known
+        if not (earlier and max(abs(tap.row), abs(tap.column)) <= REACH):
+            raise BundleError(f"a neighbour {tap} of channel {channel} is not known before it")
+        if not -(2**15) <= tap.weight < 2**15:
+            raise BundleError(f"a neighbour's weight {tap.weight} has more than 16 bits")
+    heavy = max(sum(abs(tap.weight) for tap in taps) for taps in (sums.values, sums.errors)) > MOST_WEIGHT
+    if heavy or len(sums.values) + len(sums.errors) > MOST_TAPS or abs(sums.offset) > MOST_OFFSET:
+        raise BundleError(f"the neighbours of channel {channel} are too many or weigh too much")
 
 
 def distances(context: Context, values: Array) -> tuple[Array, Array]:
     """What is coded, and by which tables.
 
     Args:
-        values: int16 ``[channels, rows, columns]``, magnitudes up to ``MOST``.
+        values: int16 ``[channels, rows, columns]`` of a chunk, magnitudes up to ``MOST``.
 
     Returns:
         The distances from the predictions, int16, and the tables' numbers, uint8, both of the same shape.
@@ -125,13 +143,20 @@ def distances(context: Context, values: Array) -> tuple[Array, Array]:
         raise ValueError(f"values of shape {values.shape} or beyond {MOST} for {context.channels} channels")
     found, tables, errors = np.zeros_like(values), np.zeros_like(values), np.zeros_like(values)
     for channel in context.order:
-        sums = sum_of(context.values[channel], values)
-        nearest, turned, far = parted(sums)
-        found[channel] = np.where(turned, nearest - values[channel], values[channel] - nearest)
+        sums = both_sums(context.first[channel].values, context.rest[channel].values, values)
+        found[channel], far = distance_of(values[channel], sums)
         errors[channel] = error_of(values[channel], sums)
-        level = (sum_of(context.errors[channel], errors) + context.offsets[channel]) >> LEVEL_SHIFT
-        tables[channel] = 2 * np.searchsorted(context.levels, level, side="right") + far
+        level = both_sums(context.first[channel].errors, context.rest[channel].errors, errors)
+        level[:1] += context.first[channel].offset
+        level[1:] += context.rest[channel].offset
+        tables[channel] = 2 * np.searchsorted(context.levels, level >> LEVEL_SHIFT, side="right") + far
     return found.astype(np.int16), tables.astype(np.uint8)
+
+
+def distance_of(values: Any, sums: Any) -> tuple[Any, Any]:
+    """What is coded of values that sums predict, and whether the sums are far from whole numbers."""
+    nearest, turned, far = parted(sums)
+    return np.where(turned, nearest - values, values - nearest), far
 
 
 def parted(sums: Any) -> tuple[Any, Any, Any]:
@@ -168,12 +193,13 @@ def decode(context: Context, body: bytes, rows: int, columns: int) -> Array:
     values = np.zeros((context.channels, rows, columns), np.int64)
     errors = np.zeros_like(values)
     for channel in context.order:
-        taps = context.values[channel], context.errors[channel]
-        before = [sum(tap.weight for tap in each if _is_before(tap, channel)) for each in taps]
-        rest = [[tap for tap in each if not _is_before(tap, channel)] for each in taps]
         for row in range(rows):
+            known = context.sums(channel, row)
+            taps = known.values, known.errors
+            before = [sum(tap.weight for tap in each if _is_before(tap, channel)) for each in taps]
+            rest = [[tap for tap in each if not _is_before(tap, channel)] for each in taps]
             sums = sum_of(rest[0], values, row).tolist()
-            levels = (sum_of(rest[1], errors, row) + context.offsets[channel]).tolist()
+            levels = (sum_of(rest[1], errors, row) + known.offset).tolist()
             value = error = 0
             for column in range(columns):
                 total = sums[column] + before[0] * value
@@ -190,6 +216,13 @@ def decode(context: Context, body: bytes, rows: int, columns: int) -> Array:
                 values[channel, row, column], errors[channel, row, column] = value, error
     reader.finish()
     return values.astype(np.int16)
+
+
+def both_sums(first: Sequence[Tap], rest: Sequence[Tap], planes: Array) -> Array:
+    """The sums of neighbours at every place of one channel, those of the first row by other taps."""
+    found = sum_of(rest, planes)
+    found[:1] = sum_of(first, planes, 0)
+    return found
 
 
 def sum_of(taps: Sequence[Tap], planes: Array, row: int | None = None) -> Array:

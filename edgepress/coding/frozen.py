@@ -3,9 +3,10 @@
 ::
 
     "EPCT", version, rates (1 byte each) │ models │ CRC-32 of all
-    model:   0, channels, a table for each   or   1, channels, order, neighbours of each, levels, tables
+    model:   0, channels, a table for each   or   1, channels, order, sums of each in a first row, sums of each in
+             the others, levels' count, levels, tables
     table:   lowest value, bits, symbols, frequencies
-    channel: neighbours' count and neighbours for values, the same for errors, offset
+    sums:    neighbours' count and neighbours for values, the same for errors, offset
     neighbour: channel, place (0 to 8, by rows), weight
 
 All are LEB128, numbers with a sign folded. The same models are the same bytes: what could be written in another way
@@ -21,7 +22,7 @@ from typing import TypeVar
 import numpy as np
 
 from edgepress.coding.coder import Coding
-from edgepress.coding.context import MOST_TABLES, MOST_TAPS, Context, Tap
+from edgepress.coding.context import MOST_OFFSET, MOST_TABLES, MOST_TAPS, Context, Sums, Tap
 from edgepress.coding.leb import folded, read_leb, unfolded, write_leb
 from edgepress.coding.table import MOST_SYMBOLS, Table
 from edgepress.errors import BundleError
@@ -77,12 +78,12 @@ def _numbers(coding: Coding) -> list[int]:
     if not isinstance(coding, Context):
         return [0, len(coding), *(number for table in coding for number in _table_numbers(table))]
     found = [1, coding.channels, *coding.order]
-    for values, errors, offset in zip(coding.values, coding.errors, coding.offsets, strict=True):
-        for taps in (values, errors):
+    for sums in (*coding.first, *coding.rest):
+        for taps in (sums.values, sums.errors):
             found.append(len(taps))
             for tap in taps:
                 found += [tap.channel, 3 * tap.row + tap.column + 4, folded(tap.weight)]
-        found.append(folded(offset))
+        found.append(folded(sums.offset))
     found += [len(coding.levels), *coding.levels]
     return [*found, *(number for table in coding.tables for number in _table_numbers(table))]
 
@@ -122,13 +123,15 @@ def _coding(source: _Numbers) -> Coding:
     if kind == 0:
         return source.several(channels, lambda: _table(source))
     order = source.several(channels, lambda: source.take(channels - 1))
-    sums = source.several(channels, lambda: (_taps(source), _taps(source), source.take_signed(1 << 24)))
+    first = source.several(channels, lambda: _sums(source))
+    rest = source.several(channels, lambda: _sums(source))
     levels = source.several(source.take(MOST_TABLES // 2 - 1), lambda: source.take(1 << 16))
     tables = source.several(2 * len(levels) + 2, lambda: _table(source))
-    return Context(
-        order, tuple(each[0] for each in sums), tuple(each[1] for each in sums), tuple(each[2] for each in sums),
-        levels, tables,
-    )  # fmt: skip
+    return Context(order, first, rest, levels, tables)
+
+
+def _sums(source: _Numbers) -> Sums:
+    return Sums(_taps(source), _taps(source), source.take_signed(MOST_OFFSET))
 
 
 def _taps(source: _Numbers) -> tuple[Tap, ...]:

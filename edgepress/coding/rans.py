@@ -8,8 +8,8 @@ in [2^15, 2^31). To take a symbol of frequency f and start c out of 2^b::
 Which state a symbol belongs to is the caller's to say: neighbours in different states keep a processor busy.
 The C library makes the same bytes, a hundred times faster.
 
-A body is: the length of the escapes' bytes (4 bytes), these bytes, four states (4 bytes each), the words. All
-is little-endian. An escape's value v is LEB128 of 2v, or of −2v − 1 if it is negative.
+A body is: the length of the escapes' bytes (LEB128), these bytes, four states (4 bytes each), the words. States
+and words are little-endian. An escape's value v is LEB128 of 2v, or of −2v − 1 if it is negative.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ Array = np.ndarray[Any, Any]
 
 LANES = 4
 LOW = 1 << 15
+MOST_ESCAPES = (1 << 28) - 1  # their bytes
 _MOST_LEB = 3  # bytes of a value of 16 bits
 
 
@@ -56,7 +57,7 @@ class Writer:
             states[lane] = (x // frequency << bits) + x % frequency + start
         return b"".join(
             [
-                len(self._escapes).to_bytes(4, "little"), bytes(self._escapes), np.array(states, "<u4").tobytes(),
+                write_leb(len(self._escapes)), bytes(self._escapes), np.array(states, "<u4").tobytes(),
                 np.array(words[::-1], "<u2").tobytes(),
             ]
         )  # fmt: skip
@@ -70,13 +71,17 @@ class Reader:
     """
 
     def __init__(self, body: bytes) -> None:
-        head = 4 + 4 * LANES
-        length = int.from_bytes(body[:4], "little")
-        if len(body) < head or length > len(body) - head or (len(body) - length) % 2:
+        try:
+            length, start = read_leb(body, 0)
+        except ValueError:
+            length, start = len(body), 0
+        left = len(body) - start - 4 * LANES - length
+        if left < 0 or left % 2 or length > MOST_ESCAPES:
             raise _damaged("its lengths do not fit together")
-        self._escapes = body[4 : 4 + length]
-        self._states = [int(x) for x in np.frombuffer(body, "<u4", LANES, 4 + length)]
-        self._words = np.frombuffer(body, "<u2", -1, head + length)
+        end = start + length
+        self._escapes = body[start:end]
+        self._states = [int(x) for x in np.frombuffer(body, "<u4", LANES, end)]
+        self._words = np.frombuffer(body, "<u2", -1, end + 4 * LANES)
         self._word = self._escape = 0
         if not all(LOW <= x < 1 << 31 for x in self._states):
             raise _damaged("it begins with no state")

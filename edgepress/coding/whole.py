@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from edgepress.coding.coder import Coder, OpenCoder
-from edgepress.coding.stream import Header, chunk, find_chunks
+from edgepress.coding.stream import MOST_IN_CHUNK, Header, chunk, find_chunks
 from edgepress.errors import DataError
 
 Array = np.ndarray[Any, Any]
@@ -20,19 +21,19 @@ Array = np.ndarray[Any, Any]
 Task = TypeVar("Task")
 Done = TypeVar("Done")
 
-VALUES_A_CHUNK = 32_768
+VALUES_ALONE = 18_000  # a quarter of what one photograph of 768 × 512 pixels has
 MOST_AT_ONCE = 1 << 30
 
 
 def step_of(channels: int, rows: int, columns: int) -> int:
     """How many rows a chunk should hold (columns, where there is one row).
 
-    A chunk has about ``VALUES_A_CHUNK`` values, and all have about as many: fewer would cost bits, as each one's
-    first row is predicted from nothing; more would leave processors idle and lose more at once.
+    A small picture has few chunks, as each one's first row is predicted from less; four times the values have twice
+    the chunks, twice as large, so that a large picture loses little by them and still keeps all processors busy.
     """
     length, across = (rows, columns) if rows > 1 else (columns, rows)
-    chunks = max(1, round(channels * rows * columns / VALUES_A_CHUNK))
-    return max(1, -(-length // chunks), -(-1024 // (channels * across)))
+    chunks = max(1, round(math.sqrt(channels * rows * columns / VALUES_ALONE)))
+    return max(1, min(-(-length // chunks), MOST_IN_CHUNK // (channels * across)))
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ int64_t ep_code_encode(const ep_code_run *runs, uint32_t run_count, uint8_t *to,
     escapes += (uint64_t)found;
     count += runs[r].count;
   }
-  if (escapes > 0xFFFFFFFFu || (bytes - EP_HEAD - escapes) / 2u < count) {
+  if (escapes > EP_MOST_ESCAPES || (bytes - EP_HEAD - escapes) / 2u < count) {
     return -1;
   }
   uint32_t x[EP_CODE_LANES];

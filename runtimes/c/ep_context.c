@@ -26,7 +26,8 @@ typedef struct ep_desk {
 /* A row's place in the planes. */
 typedef struct ep_row {
   uint32_t channel;
-  uint64_t at; /* of its first value */
+  uint32_t sums; /* their number */
+  uint64_t at;   /* of its first value */
 } ep_row;
 
 /* Whether a tap's neighbour is known before place k of the order. */
@@ -52,6 +53,23 @@ static int32_t is_light(const ep_tap *tap, const ep_tap *end) {
   return weight <= EP_CONTEXT_MOST_WEIGHT;
 }
 
+/* Whether the sums of number s, a channel's at place k of the order, can be taken. */
+static int32_t are_sums(const ep_context *context, uint32_t s, uint32_t k) {
+  const uint32_t values = context->value_at[s], errors = context->error_at[s], end = context->value_at[s + 1u];
+  if (values > errors || errors > end || end - values > EP_CONTEXT_MOST_TAPS ||
+      context->offsets[s] > EP_CONTEXT_MOST_OFFSET || context->offsets[s] < -EP_CONTEXT_MOST_OFFSET ||
+      is_light(context->taps + values, context->taps + errors) == 0 ||
+      is_light(context->taps + errors, context->taps + end) == 0) {
+    return 0;
+  }
+  for (uint32_t i = values; i < end; ++i) {
+    if (is_known(context, &context->taps[i], k) == 0) {
+      return 0;
+    }
+  }
+  return 1;
+}
+
 int32_t ep_context_is_sound(const ep_context *context) {
   const uint32_t levels = context->table_count / 2u - 1u;
   if (context->channels == 0 || context->channels > EP_MOST_CHANNELS || context->table_count < 2u ||
@@ -71,21 +89,8 @@ int32_t ep_context_is_sound(const ep_context *context) {
         return 0;
       }
     }
-    if (c >= context->channels || context->value_at[c] > context->error_at[c] ||
-        context->error_at[c] > context->value_at[c + 1u] ||
-        context->value_at[c + 1u] - context->value_at[c] > EP_CONTEXT_MOST_TAPS ||
-        context->offsets[c] > EP_CONTEXT_MOST_OFFSET || context->offsets[c] < -EP_CONTEXT_MOST_OFFSET) {
+    if (c >= context->channels || are_sums(context, c, k) == 0 || are_sums(context, context->channels + c, k) == 0) {
       return 0;
-    }
-    const ep_tap *taps = context->taps;
-    if (is_light(taps + context->value_at[c], taps + context->error_at[c]) == 0 ||
-        is_light(taps + context->error_at[c], taps + context->value_at[c + 1u]) == 0) {
-      return 0;
-    }
-    for (uint32_t i = context->value_at[c]; i < context->value_at[c + 1u]; ++i) {
-      if (is_known(context, &taps[i], k) == 0) {
-        return 0;
-      }
     }
   }
   return 1;
@@ -180,14 +185,14 @@ static int32_t row_sums(const ep_tap *tap, const ep_tap *end, const ep_row *row,
 
 static int32_t value_sums(const ep_context *context, const ep_desk *desk, const ep_row *row, int32_t without) {
   const ep_tap *taps = context->taps;
-  const uint32_t c = row->channel;
+  const uint32_t c = row->sums;
   return row_sums(taps + context->value_at[c], taps + context->error_at[c], row, desk->values, desk, 0, without,
                   desk->sums);
 }
 
 static int32_t error_sums(const ep_context *context, const ep_desk *desk, const ep_row *row, int32_t without) {
   const ep_tap *taps = context->taps;
-  const uint32_t c = row->channel;
+  const uint32_t c = row->sums;
   return row_sums(taps + context->error_at[c], taps + context->value_at[c + 1u], row, desk->errors, desk,
                   context->offsets[c], without, desk->levels);
 }
@@ -274,7 +279,7 @@ int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint
   for (uint32_t k = 0; k < context->channels; ++k) {
     const uint32_t c = context->order[k];
     for (uint32_t y = 0; y < rows; ++y, at += columns) {
-      const ep_row row = {c, (y + 1u) * desk->pitch + 1u};
+      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + 1u) * desk->pitch + 1u};
       if (predict_row(context, desk, &row, values + ((uint64_t)c * rows + y) * columns, desk->distances + at,
                       desk->tables + at) == 0) {
         return -1;
@@ -287,7 +292,7 @@ int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint
       escapes += (uint64_t)more;
     }
   }
-  if (escapes > 0xFFFFFFFFu || (bytes - EP_HEAD - escapes) / 2u < count) {
+  if (escapes > EP_MOST_ESCAPES || (bytes - EP_HEAD - escapes) / 2u < count) {
     return -1;
   }
   uint32_t x[EP_CODE_LANES] = {EP_LOW, EP_LOW, EP_LOW, EP_LOW};
@@ -388,7 +393,7 @@ int32_t ep_context_decode(const ep_context *context, int16_t *values, uint32_t r
   for (uint32_t k = 0; k < context->channels; ++k) {
     const uint32_t c = context->order[k];
     for (uint32_t y = 0; y < rows; ++y) {
-      const ep_row row = {c, (y + 1u) * desk->pitch + 1u};
+      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + 1u) * desk->pitch + 1u};
       const uint64_t at = c * desk->plane + row.at;
       ep_walk walk = {context, desk, value_sums(context, desk, &row, 1), error_sums(context, desk, &row, 1), 0, 0, 0};
       if (read_row(&walk, x, &source, desk->values + at, desk->errors + at,

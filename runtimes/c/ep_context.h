@@ -24,13 +24,15 @@ typedef struct ep_tap {
   int16_t weight;
 } ep_tap;
 
-/* Taps that belong to channel c are taps[value_at[c] .. error_at[c]) and taps[error_at[c] .. value_at[c + 1]). */
+/* A channel has sums number c for the first row of a chunk, above which nothing is known, and number channels + c
+ * for the others. Those of number s are taps[value_at[s] .. error_at[s]) over values and
+ * taps[error_at[s] .. value_at[s + 1]) over errors. */
 typedef struct ep_context {
   uint32_t channels, table_count;
   const ep_tap *taps;
-  const uint32_t *value_at; /* [channels + 1] */
-  const uint32_t *error_at; /* [channels] */
-  const int32_t *offsets;   /* [channels] */
+  const uint32_t *value_at; /* [2 * channels + 1] */
+  const uint32_t *error_at; /* [2 * channels] */
+  const int32_t *offsets;   /* [2 * channels] */
   const int32_t *levels;    /* [table_count / 2 - 1], rising, from 1 to EP_CONTEXT_MOST_LEVEL */
   const uint32_t *order;    /* [channels]: which is coded first, second, … */
   const ep_code_table_t *tables;

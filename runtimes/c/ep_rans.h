@@ -10,7 +10,8 @@
 #include "ep_code.h"
 
 #define EP_LOW (1u << 15)
-#define EP_HEAD (4u + 4u * EP_CODE_LANES) /* the escapes' length, and the states */
+#define EP_HEAD (4u + 4u * EP_CODE_LANES) /* the escapes' length, at most, and the states */
+#define EP_MOST_ESCAPES ((1u << 28) - 1u)   /* their bytes: a length of four bytes */
 
 /* What is read: the words, and the values of escapes. */
 typedef struct ep_source {
@@ -92,14 +93,19 @@ static inline int32_t take_escape(ep_source *from, int16_t *value) {
 
 /* Finds a body's parts and its states; 0 where they do not fit together. */
 static inline int32_t open_body(const uint8_t *from, uint64_t bytes, ep_source *source, uint32_t *x) {
-  if (bytes < EP_HEAD) {
+  uint32_t escapes = 0, head = 0, byte = 0x80u;
+  for (; (byte & 0x80u) != 0u; ++head) {
+    if (head == 4u || head == bytes) {
+      return 0;
+    }
+    byte = from[head];
+    escapes |= (byte & 0x7Fu) << (7u * head);
+  }
+  if ((byte == 0u && head > 1u) || bytes - head < 4u * EP_CODE_LANES ||
+      bytes - head - 4u * EP_CODE_LANES < escapes || (bytes - head - escapes) % 2u != 0u) {
     return 0;
   }
-  const uint64_t escapes = word32(from);
-  if (escapes > bytes - EP_HEAD || (bytes - escapes) % 2u != 0u) {
-    return 0;
-  }
-  source->rare = from + 4;
+  source->rare = from + head;
   source->rare_end = source->rare + escapes;
   source->word = source->rare_end + 4 * EP_CODE_LANES;
   source->end = from + bytes;
@@ -120,11 +126,18 @@ static inline int32_t is_finished(const ep_source *source, const uint32_t *x) {
   return wrong == 0u;
 }
 
-/* Puts the escapes' length and the states before the words, which lie at the end of `bytes`; the length. */
+/* Puts the escapes, which begin at byte 4, and the states before the words, which lie at the end; the length. */
 static inline int64_t close_body(uint8_t *to, uint64_t bytes, uint64_t escapes, const uint32_t *x,
                                  const uint8_t *word) {
-  put32(to, (uint32_t)escapes);
-  uint8_t *next = to + 4 + escapes;
+  uint8_t *next = to;
+  uint64_t left = escapes;
+  for (; left >= 0x80u; left >>= 7) {
+    *next++ = (uint8_t)((left & 0x7Fu) | 0x80u);
+  }
+  *next++ = (uint8_t)left;
+  for (uint64_t k = 0; k < escapes; ++k) {
+    *next++ = to[4u + k];
+  }
   for (int i = 0; i < EP_CODE_LANES; ++i, next += 4) {
     put32(next, x[i]);
   }

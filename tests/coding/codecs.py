@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepress.coding.context import Context, Tap, distances
+from edgepress.coding.context import Context, Sums, Tap, distances
 from edgepress.coding.table import fit_table
 
 Array = np.ndarray[Any, Any]
@@ -34,9 +34,11 @@ def small_context(seed: int, bits: int = 12) -> Context:
             for channel in range(3)
         )
 
-    values, errors = taps((200, 180, 20, -140), -4), taps((60, 50, 30, 20), 9)
+    sums = zip(taps((200, 180, 20, -140), -4), taps((60, 50, 30, 20), 9), (10, 20, 30), strict=True)
+    rest = tuple(Sums(*each) for each in sums)
+    first = tuple(Sums((Tap(channel, 0, -1, 250),), (Tap(channel, 0, -1, 180),), 40) for channel in range(3))
     tables = tuple(fit_table(np.arange(-9, 10)) for _ in range(2 * len(LEVELS) + 2))
-    draft = Context(ORDER, values, errors, (10, 20, 30), LEVELS, tables)
+    draft = Context(ORDER, first, rest, LEVELS, tables)
     found, which = distances(draft, smooth((3, 60, 60), seed))
     fitted = (fit_table(np.append(found[which == number], [-1, 0, 1]), bits) for number in range(len(tables)))
     return dataclasses.replace(draft, tables=tuple(fitted))

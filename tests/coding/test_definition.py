@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepress.coding import context, plain
+from edgepress.coding.context import Sums, Tap
 from edgepress.coding.rans import Reader
 from edgepress.coding.table import Table, fit_table, whole_frequencies
 from edgepress.errors import BundleError, DataError
@@ -108,18 +110,21 @@ def test_what_is_no_table_is_refused(low: int, bits: int, frequencies: list[int]
         Table(low, bits, np.array(frequencies, np.uint16))
 
 
+def sums(values: Sequence[Tap] = (), errors: Sequence[Tap] = (), offset: int = 0) -> dict[str, Any]:
+    """A change of channel 0's sums; channel 1 is coded before it, channel 2 behind."""
+    empty = Sums((), (), 0)
+    return {"first": (Sums(tuple(values), tuple(errors), offset), empty, empty)}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"values": ((context.Tap(0, 0, 1, 100),), (), ())}, "not known before"),
-        ({"errors": ((), (context.Tap(2, 0, 0, 100),), ())}, "not known before"),
-        ({"values": ((context.Tap(1, 2, 0, 100),), (), ())}, "not known before"),
-        ({"values": ((context.Tap(1, 0, 0, 40_000),), (), ())}, "16 bits"),
-        (
-            {"values": ((context.Tap(1, 0, 0, 30_000), context.Tap(1, 0, 1, -30_000)), (), ())},
-            "weigh too much",
-        ),
-        ({"offsets": (0, 1 << 25, 0)}, "weigh too much"),
+        (sums(values=[Tap(0, 0, 1, 100)]), "not known before"),
+        (sums(errors=[Tap(2, 0, 0, 100)]), "not known before"),
+        (sums(values=[Tap(1, 2, 0, 100)]), "not known before"),
+        (sums(values=[Tap(1, 0, 0, 40_000)]), "16 bits"),
+        (sums(values=[Tap(1, 0, 0, 30_000), Tap(1, 0, 1, -30_000)]), "weigh too much"),
+        (sums(offset=1 << 25), "weigh too much"),
         ({"order": (0, 0, 1)}, "order"),
         ({"order": (0, 1)}, "other channels"),
         ({"levels": (2, 8, 8, 100, 400)}, "do not rise"),

@@ -32,7 +32,7 @@ def parts(coding: Coding) -> Any:
     flat = [(table.low, table.bits, table.frequencies.tolist()) for table in tables]
     if not isinstance(coding, Context):
         return flat
-    return flat, coding.order, coding.values, coding.errors, coding.offsets, coding.levels
+    return flat, coding.order, coding.first, coding.rest, coding.levels
 
 
 def signed(data: bytes) -> bytes:
