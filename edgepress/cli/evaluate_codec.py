@@ -89,8 +89,8 @@ def _names(text: str) -> list[str]:
 def as_text(found: CodecEvaluation) -> str:
     """An evaluation as lines of text."""
     lines = [
-        f"{found.codec}  {found.pictures} pictures, {found.megapixels:.1f} megapixels, one thread, "
-        f"all figures measured here",
+        f"{found.codec}  {found.pictures} picture{'s' * (found.pictures != 1)}, {found.megapixels:.1f} megapixels, "
+        "one thread, all figures measured here",
         f"classifier: {found.classifier}",
     ]
     for curve in found.curves:

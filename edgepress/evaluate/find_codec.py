@@ -37,6 +37,8 @@ class BundleCodec:
         self.name = name
         self.rates = tuple(range(len(session.codec.rates)))
         self.about = f"bundle {session.bundle.path.name}, engine {session.engine_name}"
+        if session.note:
+            self.about += f": {session.note}"
         self._session = session
 
     def encode(self, picture: Picture, rate: float) -> bytes:

@@ -57,7 +57,7 @@ def svg(title: str, about: str, panels: Sequence[Panel], columns: int = 2) -> st
     Args:
         title: stands at the top.
         about: a sentence for those who cannot see it.
-        panels: at least one of their lines has a point; lines with the same name look alike in all.
+        panels: at least one; lines with the same name look alike in all.
         columns: panels in a row.
     """
     names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
@@ -72,7 +72,7 @@ def svg(title: str, about: str, panels: Sequence[Panel], columns: int = 2) -> st
         _legend(names, width),
     ]
     xs = [x for panel in panels for line in panel.lines for x, _ in line.points]
-    across = _Axis(math.log10(min(xs)), math.log10(max(xs)))
+    across = _Axis(math.log10(min(xs, default=1)), math.log10(max(xs, default=1)))
     for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
         place = f"translate({column * _WIDTH},{row * _HEIGHT + _LEGEND + 16})"

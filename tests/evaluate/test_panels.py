@@ -76,3 +76,4 @@ def test_a_panel_without_points_says_so() -> None:
     root = xml.fromstring(svg("t", "d", panels))
     assert texts(root).count("not measured") == 1
     assert len(roads(root)) == 2
+    assert "not measured" in texts(xml.fromstring(svg("t", "d", panels[1:])))
