@@ -97,7 +97,7 @@ def as_text(found: CodecEvaluation) -> str:
         lines += ["", f"{curve.codec}  ({curve.about})", _table(curve)]
     if found.comparisons:
         rows = [["BD-rate against", "in PSNR", "in SSIM", "in MS-SSIM"]]
-        rows += [[one.other, *map(_percent, one.rates)] for one in found.comparisons]
+        rows += [[one.other, *map(_percent, one.rates, one.over)] for one in found.comparisons]
         lines += ["", columns(rows, right=(1, 2, 3)), "", *(one.verdict for one in found.comparisons)]
     if found.unreadable:
         lines += ["", f"{len(found.unreadable)} files could not be used:"]
@@ -122,5 +122,8 @@ def _cell(figure: Measurement, form: str) -> str:
     return "-" if figure.value is None else format(figure.value, form).replace("%", " %")
 
 
-def _percent(figure: Measurement) -> str:
-    return "-" if figure.value is None else f"{figure.value:+.1f} %"
+def _percent(figure: Measurement, over: tuple[float, float] | None) -> str:
+    """A BD-rate and the qualities that it is of."""
+    if figure.value is None or over is None:
+        return "-"
+    return f"{figure.value:+.1f} %  ({over[0]:.3g} to {over[1]:.3g})"

@@ -39,47 +39,66 @@ class Comparison:
     Attributes:
         other: the other's name.
         rates: the BD-rate in each of :data:`METRICS`, in percent: below 0 the codec needs fewer bits.
+        over: for each of them, the least and the greatest quality that both reach; None where there is no rate.
         speeds: of encoding and of decoding, times the other's.
         verdict: where it wins and where it loses, in one sentence.
     """
 
     other: str
     rates: tuple[Measurement, ...]
+    over: tuple[tuple[float, float] | None, ...]
     speeds: tuple[Measurement, ...]
     verdict: str
 
 
 def beside(curve: Curve, other: Curve) -> Comparison:
     """Compare two curves measured on the same pictures."""
-    rates = tuple(_rate(curve, other, metric) for metric in METRICS)
+    found = [_rate(curve, other, metric) for metric in METRICS]
+    rates, over = tuple(rate for rate, _ in found), tuple(shared for _, shared in found)
     speeds = tuple(_speed(curve, other, work) for work in ("encode", "decode"))
-    return Comparison(other.codec, rates, speeds, _verdict(curve.codec, other.codec, rates, speeds))
+    return Comparison(other.codec, rates, over, speeds, _verdict(curve.codec, other.codec, rates, speeds))
 
 
-def _rate(curve: Curve, other: Curve, metric: str) -> Measurement:
+def _rate(curve: Curve, other: Curve, metric: str) -> tuple[Measurement, tuple[float, float] | None]:
     name = f"BD-rate against {other.codec} in {METRICS[metric]}"
     test, anchor = _line(curve.points, metric), _line(other.points, metric)
     try:
-        share = bd_rate(anchor, test)
+        share, shared = bd_rate(anchor, test), overlap(anchor, test)
     except ValueError as error:
-        text = (
-            str(error).replace("the anchor's", f"{other.codec}'s").replace("the test's", f"{curve.codec}'s")
-        )
-        return Measurement(name, None, "%", "unavailable", text)
-    low, high = overlap(anchor, test)
+        text = str(error).replace("the anchor's", f"{other.codec}'s")
+        text = text.replace("the test's", f"{curve.codec}'s")
+        return Measurement(name, None, "%", "unavailable", text), None
     how = (
         f"logarithm of bits per pixel over {METRICS[metric]}, means over the pictures, monotone cubic through "
-        f"{len(test)} and {len(anchor)} points, from {low:.4g} to {high:.4g}"
+        f"{len(test)} and {len(anchor)} points, from {shared[0]:.4g} to {shared[1]:.4g}"
     )
-    return Measurement(name, 100 * share, "%", "measured", how)
+    left = [
+        f"{len(one.points) - len(line)} of {one.codec}"
+        for one, line in ((curve, test), (other, anchor))
+        if len(line) < len(one.points)
+    ]
+    if left:
+        how += (
+            f"; points without loss, and points that cost more and are no better, left out: {', '.join(left)}"
+        )
+    return Measurement(name, 100 * share, "%", "measured", how), shared
 
 
 def _line(points: Sequence[Point], metric: str) -> list[tuple[float, float]]:
-    """Bits per pixel and quality; a point that lost nothing has no finite PSNR, and is no part of a curve."""
-    pairs = [(point.bits_per_pixel.value, getattr(point, metric).value) for point in points]
-    return [
-        (bits, quality) for bits, quality in pairs if bits and quality is not None and math.isfinite(quality)
-    ]
+    """Bits per pixel and quality, in rising order of both.
+
+    What lost nothing has no finite PSNR, and nobody would choose a rate that costs more and is no better: neither is
+    part of a curve.
+    """
+    line: list[tuple[float, float]] = []
+    for bits, quality in sorted(
+        (point.bits_per_pixel.value, getattr(point, metric).value)
+        for point in points
+        if getattr(point, metric).value is not None
+    ):
+        if bits and math.isfinite(quality) and (not line or (bits > line[-1][0] and quality > line[-1][1])):
+            line.append((bits, quality))
+    return line
 
 
 def _speed(curve: Curve, other: Curve, work: str) -> Measurement:

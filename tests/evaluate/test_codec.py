@@ -96,7 +96,7 @@ def test_equal_codecs_are_said_to_be_equal(pictures: Path) -> None:
 def test_curves_without_a_common_quality_are_said_not_to_have_one(pictures: Path) -> None:
     found = measure(pictures, CoarseCodec("fine", rates=(6, 7)), codec=CoarseCodec(rates=(1, 2)))
     (beside,) = found.comparisons
-    assert {rate.origin for rate in beside.rates} == {"unavailable"}
+    assert {rate.origin for rate in beside.rates} == {"unavailable"} and set(beside.over) == {None}
     assert "coarse cannot be held against fine: the curves reach no quality in common: fine's goes from" in (
         beside.verdict
     )
@@ -110,7 +110,23 @@ def test_one_rate_is_no_curve(pictures: Path) -> None:
 def test_what_loses_nothing_has_no_finite_psnr_and_leaves_the_curve(pictures: Path) -> None:
     found = measure(pictures, CoarseCodec("twin", rates=(2, 3, 4)), codec=CoarseCodec(rates=(2, 3, 4, 8)))
     assert found.curves[0].points[-1].psnr.value == math.inf
-    assert "through 3 and 3 points" in found.comparisons[0].rates[0].how
+    how = found.comparisons[0].rates[0].how
+    assert "through 3 and 3 points" in how and how.endswith("no better, left out: 1 of coarse")
+    assert "left out" not in measure(pictures, CoarseCodec("twin")).comparisons[0].rates[0].how
+
+
+def test_a_rate_that_costs_more_and_is_no_better_leaves_the_curve(pictures: Path) -> None:
+    class Wasteful(CoarseCodec):
+        def encode(self, picture: Picture, rate: float) -> bytes:
+            return super().encode(picture, rate) + bytes(200_000 * (rate == 2))
+
+    found = measure(pictures, CoarseCodec("twin"), codec=Wasteful("wasteful")).comparisons[0]
+    without = measure(
+        pictures, CoarseCodec("twin"), codec=CoarseCodec("wasteful", rates=(3, 4, 5))
+    ).comparisons[0]
+    assert [rate.value for rate in found.rates] == [rate.value for rate in without.rates]
+    assert found.over == without.over and found.over[0] is not None
+    assert "left out: 1 of wasteful" in found.rates[0].how
 
 
 def test_a_picture_that_one_codec_refuses_is_left_out_for_all(pictures: Path) -> None:
