@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,7 @@ def find_codec(text: str, listener: Listener | None = None) -> Path:
             f"{', '.join(names) or 'none'}"
         )
     kept = _place(text)
-    if not kept.is_file():
+    if _identity(kept) is None:
         _build(text, kept, listener)
     return kept
 
@@ -55,20 +54,18 @@ def codec_names() -> list[str]:
 
 def codec_of_stream(identity: bytes) -> Path | None:
     """The bundle of the codec that made a stream, where it is one of the zoo's that was built here; else None."""
-    return next((path for path, known in _built() if known == identity), None)
+    return next((path for path in map(_place, codec_names()) if _identity(path) == identity), None)
 
 
-def _built() -> Iterator[tuple[Path, bytes]]:
-    for name in codec_names():
-        path = _place(name)
-        try:
-            with open_bundle(path) as bundle:
-                tables = next(iter(bundle.manifest.parts.values())).tables
-                codec = codec_of(tables, bundle.member, str(path))
-        except BundleError:  # not built, or damaged
-            continue
-        if codec is not None:
-            yield path, codec.identity_bytes
+def _identity(path: Path) -> bytes | None:
+    """A codec's identity by its bundle; None where there is none, or a damaged one."""
+    try:
+        with open_bundle(path) as bundle:
+            tables = next(iter(bundle.manifest.parts.values())).tables
+            codec = codec_of(tables, bundle.member, str(path))
+    except BundleError:
+        return None
+    return codec.identity_bytes if codec is not None else None
 
 
 def _place(name: str) -> Path:

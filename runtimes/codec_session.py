@@ -108,7 +108,7 @@ class CodecSession(Session):
         codes = self._form.codes(samples.extents)
         rows, columns = layout(codes)
         unit = codes[1] if len(codes) == 3 else 1
-        step = -(-whole.step_of(self.codec.latents, rows, columns) // unit) * unit  # whole frames of a volume
+        step = max(1, whole.step_of(self.codec.latents, rows, columns) // unit) * unit  # whole frames of a volume
         try:
             header = Header(
                 self.codec.identity_bytes, samples.kind, index, self.codec.latents, rows, columns, samples.shape,

@@ -8,6 +8,7 @@ terms of what the node reads.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import onnx
@@ -167,7 +168,7 @@ class _Loosened:
         self.graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
         return name
 
-    def new(self, op: str, inputs: list[str], **attributes: int) -> str:
+    def new(self, op: str, inputs: list[str], **attributes: Any) -> str:
         name = self.fresh()
         self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
         return name

@@ -117,10 +117,11 @@ class ImageInput:
             return np.asarray(picture.resize((width, height), resample))
         if self.fit == "crop":
             scale = min(picture.width / width, picture.height / height) * self.crop
-            left = max(0.0, (picture.width - width * scale) / 2)  # rounding may bring it just below
-            top = max(0.0, (picture.height - height * scale) / 2)
+            left = (picture.width - width * scale) / 2
+            top = (picture.height - height * scale) / 2
             right, bottom = left + width * scale, top + height * scale
-            box = (left, top, min(right, picture.width), min(bottom, picture.height))
+            # Of the whole width or height, a last digit may lie outside.
+            box = (max(left, 0.0), max(top, 0.0), min(right, picture.width), min(bottom, picture.height))
             return np.asarray(picture.resize((width, height), resample, box=box))
         scale = min(width / picture.width, height / picture.height)
         inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))

@@ -9,13 +9,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-#if defined(__GNUC__)
-#pragma GCC visibility push(default)
-#endif
-
 #define EP_CODE_LANES 4
 #define EP_CODE_MOST_SYMBOLS 256u
 #define EP_CODE_LEAST_BITS 8u
@@ -61,10 +54,4 @@ int64_t ep_code_encode(const ep_code_run *runs, uint32_t run_count, uint8_t *to,
  * are then of no use. */
 int32_t ep_code_decode(const ep_code_run *runs, uint32_t run_count, const uint8_t *from, uint64_t bytes);
 
-#if defined(__GNUC__)
-#pragma GCC visibility pop
-#endif
-#ifdef __cplusplus
-}
-#endif
 #endif

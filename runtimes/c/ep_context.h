@@ -4,13 +4,6 @@
 
 #include "ep_code.h"
 
-#ifdef __cplusplus
-extern "C" {
-#endif
-#if defined(__GNUC__)
-#pragma GCC visibility push(default)
-#endif
-
 #define EP_CONTEXT_MOST_TABLES 64u
 #define EP_CONTEXT_MOST_LEVEL 1023
 #define EP_CONTEXT_MOST_TAPS 256u
@@ -54,10 +47,4 @@ int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint
 int32_t ep_context_decode(const ep_context *context, int16_t *values, uint32_t rows, uint32_t columns,
                           void *scratch, uint64_t scratch_bytes, const uint8_t *from, uint64_t bytes);
 
-#if defined(__GNUC__)
-#pragma GCC visibility pop
-#endif
-#ifdef __cplusplus
-}
-#endif
 #endif

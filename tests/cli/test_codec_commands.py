@@ -118,7 +118,7 @@ def test_arrays(edgepress: Command, bundle: Path, tmp_path: Path, shape: tuple[i
 def test_a_damaged_stream(
     edgepress: Command, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edgepress.coding.whole.VALUES_A_CHUNK", 2000)
+    monkeypatch.setattr("edgepress.coding.whole.step_of", lambda channels, rows, columns: 16)
     path = save(tmp_path / "a.png", photograph(200, 100))
     assert edgepress("encode", path, "--codec", bundle).code == 0
     bad = damaged(tmp_path / "a.epc")

@@ -179,7 +179,7 @@ def test_one_nan_among_many_numbers(codec: CodecSession) -> None:
 @pytest.fixture
 def long_picture(monkeypatch: pytest.MonkeyPatch) -> Array:
     """One whose stream has several chunks, which here are small."""
-    monkeypatch.setattr(whole, "VALUES_A_CHUNK", 2000)
+    monkeypatch.setattr(whole, "step_of", lambda channels, rows, columns: 16)
     return photograph(300, 120)
 
 

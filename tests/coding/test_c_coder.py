@@ -26,7 +26,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The coder as a library that stops at an index out of bounds or a number out of range."""
     out = tmp_path_factory.mktemp("coder") / "coder.so"
     flags = ("-O2", "-std=c11", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-fsanitize=undefined")
-    files = [str(RUNTIME / name) for name in ("ep_code.c", "ep_context.c")]
+    files = [str(RUNTIME / name) for name in ("ep_code.c", "ep_coding.c", "ep_context.c")]
     stop = ("-fsanitize-trap=undefined", f"-I{RUNTIME}")
     invoke(
         (*c_compiler(load_target("host")).cc, *flags, *stop, *files, "-o", str(out)), "building", out.parent
@@ -43,7 +43,7 @@ def test_the_same_bytes_by_tables(
 ) -> None:
     random = np.random.default_rng(seed)
     values = np.clip(random.laplace(0, spread, shape).round(), -(2**15), 2**15 - 1).astype(np.int16)
-    tables = [fit_table(np.append(channel[0], 1), bits) for channel in values]
+    tables = tuple(fit_table(np.append(channel[0], 1), bits) for channel in values)
     coder = NativeCoder(library, tables)
     body = coder.encode(values)
     assert body == plain.encode(tables, values)
@@ -66,7 +66,7 @@ def test_damage_is_reported_or_gives_values(library: Path, model: str) -> None:
     """Many mutations of bodies: the library would stop the process at the first read outside."""
     values, random = smooth((3, 12, 20), 1), np.random.default_rng(0)
     coder = NativeCoder(
-        library, small_context(2) if model == "neighbours" else [fit_table(x) for x in values]
+        library, small_context(2) if model == "neighbours" else tuple(fit_table(x) for x in values)
     )
     whole = coder.encode(values)
     reported = 0
@@ -92,4 +92,4 @@ def test_what_is_too_large_to_be_predicted_is_refused(library: Path) -> None:
 def test_a_file_that_is_no_coder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "none.so").write_bytes(b"nothing")
     with pytest.raises(BundleError, match="no coder"):
-        NativeCoder(tmp_path / "none.so", [fit_table(np.zeros(1))])
+        NativeCoder(tmp_path / "none.so", (fit_table(np.zeros(1)),))

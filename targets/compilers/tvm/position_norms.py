@@ -139,7 +139,7 @@ class _PositionNorms(GraphMatcher):
             and readers[0].op_type == "Gelu"
             and attributes(readers[0]).get("approximate") == "tanh"
         ):
-            return readers[0].output[0]
+            return str(readers[0].output[0])
         if x in self.results or len(readers) != 3:
             return ""
         cube = self._one_of(x, "Pow")
