@@ -26,11 +26,21 @@ class LazyGroup(click.Group):
 
     Args:
         entries: command name to its entry, in the order of the help page.
+        default: the command that is meant where the first word names none; empty makes that an error.
     """
 
-    def __init__(self, *args: Any, entries: Mapping[str, Entry], **options: Any) -> None:
+    def __init__(self, *args: Any, entries: Mapping[str, Entry], default: str = "", **options: Any) -> None:
         super().__init__(*args, **options)
         self.entries = dict(entries)
+        self.default = default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put the default command first where none is named."""
+        own = {*self.entries, *ctx.help_option_names}
+        unnamed = args[0] not in own if args else not ctx.resilient_parsing
+        if self.default and unnamed:
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the help page."""
@@ -63,10 +73,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.summary) for name, entry in self.entries.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Commands that begin with ``incomplete``, and the group's own options."""
+        """Commands that begin with ``incomplete``, and the group's own options; files where the default takes one."""
         names = [
             CompletionItem(name, help=entry.summary)
             for name, entry in self.entries.items()
             if name.startswith(incomplete)
         ]
+        if self.default and not names:  # the default command's own first word
+            names = [CompletionItem(incomplete, type="file")]
         return [*names, *click.Command.shell_complete(self, ctx, incomplete)]

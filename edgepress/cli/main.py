@@ -28,7 +28,7 @@ COMMANDS = {
         "edgepress.cli.profile:command", "Measure load, first run, steady state, memory and layers."
     ),
     "evaluate": Entry(
-        "edgepress.cli.evaluate:command", "Measure accuracy, or agreement with the float network."
+        "edgepress.cli.evaluate:command", "Measure a bundle's accuracy, or a codec beside others."
     ),
     "inspect": Entry("edgepress.cli.inspect:command", "Show what a bundle holds."),
     "verify": Entry("edgepress.cli.verify:command", "Check every byte and the golden outputs of a bundle."),

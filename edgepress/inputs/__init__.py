@@ -22,7 +22,16 @@ from edgepress.tensor import TensorSpec
 InputKind = ImageInput | AudioInput | ArrayInput | TextInput
 Value = str | Path | bytes | bytearray | memoryview | np.ndarray[Any, Any] | BinaryIO
 
-__all__ = ["ArrayInput", "AudioInput", "ImageInput", "InputKind", "TextInput", "Value", "prepare"]
+__all__ = [
+    "ArrayInput",
+    "AudioInput",
+    "ImageInput",
+    "InputKind",
+    "TextInput",
+    "Value",
+    "prepare",
+    "read_value",
+]
 
 _LARGEST_FILE = 1 << 30
 
@@ -50,14 +59,19 @@ def prepare(kind: InputKind, value: Value, tensor: TensorSpec) -> np.ndarray[Any
     elif isinstance(kind, TextInput) and isinstance(value, str):
         made = kind.from_bytes(value.encode(), "the text", tensor)
     else:
-        data, name = _read(value)
+        data, name = read_value(value)
         made = kind.from_bytes(data, name, tensor)
     if made.shape != tensor.shape:
         raise DataError(f"the input {tensor.name} has the shape {made.shape}; the model takes {tensor.shape}")
     return np.ascontiguousarray(made, dtype=tensor.dtype)
 
 
-def _read(value: str | Path | bytes | bytearray | memoryview | BinaryIO) -> tuple[bytes, str]:
+def read_value(value: str | Path | bytes | bytearray | memoryview | BinaryIO) -> tuple[bytes, str]:
+    """The bytes of a file or of what holds them already, at most 1 GiB, and what to call them in messages.
+
+    Raises:
+        DataError: there is no such file, it may not be read or is too large, or the value is of another type.
+    """
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value), "the data"
     if isinstance(value, (str, Path)):

@@ -66,9 +66,8 @@ class ImageInput:
             DataError: the bytes are no picture, one too large to be decoded safely, or one whose numbers
                 have no fixed range (32-bit and float TIFF).
         """
-        picture = open_picture(data, name, lambda file: _eight_bits(file, name))
-        picture = picture.convert("L" if self.colour == "L" else "RGB")
-        return self._fit(picture, tensor)
+        mode = "L" if self.colour == "L" else "RGB"
+        return self._fit(open_picture(data, name, lambda file: _eight_bits(file, name).convert(mode)), tensor)
 
     def from_array(self, array: np.ndarray[Any, Any], tensor: TensorSpec) -> np.ndarray[Any, Any]:
         """Prepare pixels: uint8, height × width (× 1 or 3 channels, RGB).
@@ -129,6 +128,22 @@ class ImageInput:
         canvas = Image.new(picture.mode, (width, height), fill[0] if picture.mode == "L" else fill)
         canvas.paste(picture.resize(inner, resample), ((width - inner[0]) // 2, (height - inner[1]) // 2))
         return np.asarray(canvas)
+
+
+def pixels(data: bytes, name: str) -> np.ndarray[Any, Any]:
+    """Decode a PNG, JPEG, WebP … file whole: upright, in RGB, 16 bits scaled to 8.
+
+    Args:
+        data: the file's bytes.
+        name: what to call it in messages.
+
+    Returns:
+        uint8 ``[rows, columns, 3]``.
+
+    Raises:
+        DataError: as for :meth:`ImageInput.from_bytes`.
+    """
+    return np.array(open_picture(data, name, lambda file: _eight_bits(file, name).convert("RGB")))
 
 
 def open_picture(data: bytes | BinaryIO, name: str, finish: Callable[[Any], Any]) -> Any:

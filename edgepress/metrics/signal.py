@@ -1,4 +1,4 @@
-"""How much noise a pressed network adds to its outputs."""
+"""How much noise pressing adds: to a network's outputs, to a decoded picture."""
 
 from __future__ import annotations
 
@@ -23,6 +23,25 @@ def sqnr_db(reference: np.ndarray[Any, Any], given: np.ndarray[Any, Any]) -> flo
     if noise == 0:
         return math.inf
     return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def psnr_db(reference: np.ndarray[Any, Any], given: np.ndarray[Any, Any], peak: float = 255.0) -> float:
+    """Peak signal-to-noise ratio, in dB: ``10 log10(peak² / mean (r - g)²)`` over every sample of every channel.
+
+    Args:
+        reference, given: arrays of one shape, not empty.
+        peak: the greatest value that a sample can have.
+
+    Returns:
+        The ratio; infinite where there is no difference.
+
+    Raises:
+        ValueError: the shapes differ, or there are no samples.
+    """
+    if reference.shape != given.shape or not reference.size:
+        raise ValueError(f"arrays of {reference.shape} and {given.shape} cannot be compared")
+    noise = float(np.mean((reference.astype(np.float64) - given.astype(np.float64)) ** 2))
+    return 10 * math.log10(peak * peak / noise) if noise else math.inf
 
 
 def max_abs_error(reference: np.ndarray[Any, Any], given: np.ndarray[Any, Any]) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgepress.metrics.accuracy import agreement, top_k, wilson_interval
-from edgepress.metrics.signal import cosine, max_abs_error, sqnr_db
+from edgepress.metrics.signal import cosine, max_abs_error, psnr_db, sqnr_db
 
 
 def test_wilson_agrees_with_published_values() -> None:
@@ -65,3 +65,15 @@ def test_signal_figures() -> None:
 def test_unsigned_integers_do_not_wrap() -> None:
     assert max_abs_error(np.array([1], np.uint8), np.array([2], np.uint8)) == 1.0
     assert math.isfinite(cosine(np.array([1e300, 1.0]), np.array([1e300, -1.0])))
+
+
+def test_psnr_by_hand() -> None:
+    picture = np.zeros((2, 3, 3), np.uint8)
+    other = picture.copy()
+    other[0, 0] = 255, 0, 0  # one sample of eighteen as wrong as can be
+    assert psnr_db(picture, other) == pytest.approx(10 * math.log10(18))
+    assert psnr_db(picture, other, peak=510) == pytest.approx(10 * math.log10(18 * 4))
+    assert psnr_db(other, other) == math.inf
+    for wrong in (picture[:1], picture[:0]):
+        with pytest.raises(ValueError, match="cannot be compared"):
+            psnr_db(wrong, picture[:0])

@@ -16,6 +16,7 @@ import pytest
 
 from edgepress import errors
 from edgepress.bundle import Manifest
+from edgepress.cli.lazy import LazyGroup
 from edgepress.cli.main import COMMANDS
 from edgepress.methods.int8 import Int8Config
 from edgepress.methods.ternary import TernaryConfig
@@ -59,7 +60,13 @@ def test_a_command_that_is_shown_exists_with_its_options(line: str) -> None:
     if words[0] in ("--version", "--help"):
         return
     command = load(words[0])
-    if isinstance(command, click.Group) and len(words) > 1 and words[1] in command.commands:
+    if isinstance(command, LazyGroup):
+        context = click.Context(command)
+        name = words[1] if words[1] in command.entries else command.default
+        inner = command.get_command(context, name)
+        assert inner is not None
+        command = inner
+    elif isinstance(command, click.Group) and len(words) > 1 and words[1] in command.commands:
         command = command.commands[words[1]]
     known = {
         option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)

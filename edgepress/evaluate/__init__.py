@@ -1,0 +1,1 @@
+"""How good it is: a bundle on a folder of examples, a picture codec beside others."""
