@@ -58,7 +58,8 @@ def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "", 
     """Find the model that a text means.
 
     Args:
-        model: a name of the zoo, ``path.onnx``, ``package.module:callable`` or ``file.py:callable``.
+        model: a name of the zoo, ``path.onnx``, ``package.module:callable`` or ``file.py:callable``; or the
+            ``path.safetensors`` of a codec, as ``edgepress train`` writes it.
             The callable is a ``torch.nn.Module`` object, or a function or class that gives one when called; for a
             codec it is, or gives, an :class:`edgepress.nn.codec.FrozenCodec`.
         inputs: the tensors that the model takes, where it cannot say so itself.
@@ -77,6 +78,8 @@ def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "", 
         return _from_zoo(model, tile)
     if model.endswith(".onnx"):
         return _from_onnx(Path(model), inputs)
+    if model.endswith(".safetensors") and Path(model).is_file():
+        return _from_codec_file(Path(model), tile)
     if ":" in model:
         return _from_callable(model, inputs, weights, tile)
     if Path(model).is_dir():
@@ -148,6 +151,20 @@ def _from_codec(name: str, frozen: Any, origin: dict[str, str], tile: int) -> So
 
     parts = {which: part(which) for which in modules}
     return Source(name, "torch", frozen.identity, origin, lambda: frozen.module, parts=parts, codec=codec)
+
+
+def _from_codec_file(path: Path, tile: int) -> Source:
+    """What ``edgepress train`` wrote."""
+    try:
+        from edgepress.nn.codec.codec_file import is_codec_file, read_codec_file
+    except ImportError:
+        raise MissingExtraError("pressing a codec", "torch", "build") from None
+    if not is_codec_file(path):
+        raise SourceError(
+            f"{path} holds weights and no network; give the network's code beside it, as file.py:callable --weights {path}"
+        )
+    origin = {"kind": "codec", "name": path.name}
+    return _from_codec(path.stem.lower().replace("_", "-"), read_codec_file(path), origin, tile)
 
 
 def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str, tile: int) -> Source:

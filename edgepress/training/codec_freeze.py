@@ -24,6 +24,7 @@ from edgepress.training.sets import Sets
 
 _MOST_POSITIONS = 12_000_000  # samples of the material that probabilities are taken from
 _FEW = 8  # the share, as one in so many, by which steps are found
+_FINER = 3.0  # than the finest step trained for: the network hardly sees such small changes any more
 _NEAR = 0.03  # of the bits asked for
 _TRIES = 4
 Array = np.ndarray[Any, Any]
@@ -40,7 +41,7 @@ def freeze_trained(
 ) -> FrozenCodec:
     """Freeze a codec at the rates asked for, coarsest first.
 
-    Steps stay within those it was trained for, so that the finest rate may have fewer bits than asked.
+    Steps stay near those it was trained for, so that the finest rate may have fewer bits than asked.
 
     Args:
         codec: trained; its weights are rounded to half precision here.
@@ -60,7 +61,7 @@ def freeze_trained(
         coding, found = _fitted(codes, step, share)
         progress(number + 1, len(wanted), f"{found:.3f} bits a position at the step {step:.2f}")
         if steps and step >= steps[-1] * 0.98:
-            continue  # finer than trained for: it would be the rate before again
+            continue  # as fine as may be: it would be the rate before again
         steps.append(step)
         models.append(write_codings((coding,)))
         bits.append(found)
@@ -103,7 +104,7 @@ def _step(codes: Sequence[Array], target: float, balance: Balance, share: float)
         _, bits = _fitted(codes, step, share)
         tried.append((abs(bits - target), step))
         # At high rates, a doubled step saves one bit of each integer.
-        after = float(np.clip(step * 2 ** ((bits - target) / share), balance.finest, balance.coarsest))
+        after = float(np.clip(step * 2 ** ((bits - target) / share), balance.finest / _FINER, balance.coarsest))
         if abs(bits - target) <= _NEAR * target or after == step:
             break
         step = after

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,17 @@ def _efficientnet_lite0() -> ZooEntry:
     )
 
 
-_ENTRIES: dict[str, Callable[[], ZooEntry]] = {DEFAULT: _efficientnet_lite0}
+def _codec(name: str) -> ZooEntry:
+    from edgepress.zoo.codecs import ABOUT, CodecFile
+
+    file = CodecFile(name)
+    return ZooEntry(name, lambda: file.load().module, file.digest, (), {}, (), None, ABOUT[name], file.load)
+
+
+_ENTRIES: dict[str, Callable[[], ZooEntry]] = {
+    DEFAULT: _efficientnet_lite0,
+    **{name: functools.partial(_codec, name) for name in ("liveaction-f16c48", "walloc-f8c12")},
+}
 
 
 def names() -> list[str]:

@@ -41,6 +41,7 @@ def measure(data: Path, options: dict[str, Any], activations: str, samples: int)
     start, processor = time.perf_counter(), time.process_time()
     pressed = method.press(exported.model, calibration, configure(method, options), activations, silent)
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    assert entry.labels is not None
     files = find_labelled(data, "image", entry.labels.read_text("utf-8").splitlines(), 1000)
     sessions = [ort.InferenceSession(m.SerializeToString()) for m in (exported.model, pressed.graph)]
     rows: list[list[np.ndarray[Any, Any]]] = [[], []]

@@ -96,7 +96,7 @@ def prepared(name: str, part: str, tile: int) -> tuple[float, dict[str, Callable
     def by_torch() -> Array:
         return finished(network(torch.from_numpy(values)).numpy())
 
-    engines: dict[str, Callable[[], Array]] = {"aot": by_aot}
+    engines: dict[str, Callable[[], Any]] = {"aot": by_aot}
     for engine, session in sessions.items():
         engines[engine] = lambda session=session: finished(session.run(None, {spec.name: values})[0])  # type: ignore[misc]
     expected = by_torch()

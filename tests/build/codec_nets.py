@@ -17,7 +17,7 @@ def _frozen(config: CodecConfig) -> FrozenCodec:
             torch.nn.init.normal_(weight, std=0.05)
     with torch.no_grad():
         linear = module.encoder.linear.weight
-        linear.mul_(100.0)  # type: ignore[operator]
+        linear.mul_(100.0)
     models = [f"model of step {step}".encode() for step in STEPS]
     return freeze_codec(module, STEPS, models)
 

@@ -214,7 +214,7 @@ def test_weights_and_inputs_are_the_codecs_own() -> None:
 def test_other_networks_have_neither_tiles_nor_boards_by_part(cnn_onnx: Path, tmp_path: Path) -> None:
     for more, message in (({"tile": 32}, "leave --tile out"), ({"target": "a=rpi4,b=rpi5"}, "without parts")):
         with pytest.raises(UsageError, match=message):
-            build(Recipe(model=str(cnn_onnx), output=str(tmp_path / "a.edge"), **more))  # type: ignore[arg-type]
+            build(Recipe(model=str(cnn_onnx), output=str(tmp_path / "a.edge"), **more))
 
 
 def test_boards_of_parts_in_a_recipe_count_from_its_folder(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_training_makes_a_codec_better(tmp_path: Path) -> None:
     for step in range(150):
         value, _ = training.loss(codec.train(), sets.train.batch(step, 4, 0), balance)
         optimiser.zero_grad()
-        value.backward()
+        value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     assert held_out() > before + 0.02
 
