@@ -21,7 +21,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "metrics",
         "targets",
     ),
-    ("source", "user_code", "fingerprint", "samples", "recipe", "zoo", "graph", "nn", "distill", "runtimes"),
+    ("source", "user_code", "fingerprint", "samples", "recipe", "zoo", "graph", "nn", "distill", "runtimes", "codec_source"),
     ("training", "methods", "exporters", "targets.compilers", "hardware"),
     ("build", "report", "evaluate", "codecs"),
     ("cli", "__main__"),

@@ -107,7 +107,7 @@ def test_training_makes_a_codec_better(tmp_path: Path) -> None:
         optimiser.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    assert held_out() > before + 0.02
+    assert held_out() > before + 0.008
 
 
 def test_a_codec_begins_as_the_best_linear_one(tmp_path: Path) -> None:
