@@ -9,6 +9,7 @@ import numpy as np
 
 from edgepress.runtimes.codec_form import CodecForm
 from edgepress.runtimes.codec_run import TileRun
+from edgepress.runtimes.codec_samples import Storage
 from edgepress.runtimes.codec_tiles import CodeAxis, Tiling
 
 Array = np.ndarray[Any, Any]
@@ -28,17 +29,19 @@ def sample_bands(
     cut: Tiling,
     extents: tuple[int, ...],
     rate: int,
+    storage: Storage,
 ) -> Iterator[tuple[int, Array]]:
-    """Samples of a stream's integers, band by band: the first one's place, and ``[channels, n, *other extents]``.
+    """Samples of a stream's integers, band by band: the first one's place, and what the storage keeps.
 
     Args:
         read: gives int16 ``[latents, n, *other extents]`` from a first to an end along the first axis.
         cut: the tiling of these samples.
         extents: of the samples.
+        storage: how they are kept.
     """
     codec = form.codec
-    tile, decode = run.at(cut.tile)
-    tile[codec.latents :] = np.float32(codec.rates[rate].plane)
+    with run.lock:
+        tile, decode = run.at(cut.tile)
 
     def write(integers: Array, out: Array) -> None:
         form.restore(rate, integers, out)
@@ -46,9 +49,11 @@ def sample_bands(
     for first, count, start, end in cut.bands():
         codes = read(start, end)
         height = min(codec.factor * count, extents[0] - codec.factor * first)
-        band = np.empty((codec.channels, height, *extents[1:]), np.float32)
+        band, view = storage.empty((height, *extents[1:]))
         for corner in cut.tiles(first):
-            cut.fill(tile[: codec.latents], codes, start, corner, write)
             place, kept = cut.kept(corner, codec.factor, (codec.factor * first + height, *extents[1:]))
-            band[(slice(None), *place)] = decode()[(slice(None), *kept)]
+            with run.lock:
+                cut.fill(tile[: codec.latents], codes, start, corner, write)
+                tile[codec.latents :] = np.float32(codec.rates[rate].plane)
+                storage.put(decode()[(slice(None), *kept)], view[(slice(None), *place)])
         yield codec.factor * first, band

@@ -18,7 +18,7 @@ from edgepress.errors import DataError
 from edgepress.runtimes.codec_decode import sample_bands, tiling
 from edgepress.runtimes.codec_form import CodecForm, form_of
 from edgepress.runtimes.codec_run import TileRun
-from edgepress.runtimes.codec_samples import Array, decoded_type, stored
+from edgepress.runtimes.codec_samples import Array, Storage
 from edgepress.runtimes.codec_stream import Window
 
 Stream = bytes | bytearray | memoryview | str | Path
@@ -100,21 +100,20 @@ def decoding(
         blocks: the stream's chunks, decoded, in their order; None for those that are lost.
     """
     extents, channels = form_of(header, form.codec.axes)
-    last = header.kind == "picture"
+    storage = Storage(header.kind, channels)
     cut = tiling(form, run, extents)
     window = Window(header, blocks, form.codes(extents))
     lost: list[tuple[int, int]] = []
 
     def pieces() -> Iterator[tuple[int, Array]]:
-        for first, band in sample_bands(form, run, window.read, cut, extents, header.rate):
-            yield first, stored(band, header.kind, channels)
+        yield from sample_bands(form, run, window.read, cut, extents, header.rate, storage)
         factor = form.codec.factor
         lost.extend((factor * low, min(factor * high, extents[0])) for low, high in window.lost)
         if window.chunks_lost == header.chunks:
             raise DataError("nothing of the stream can be decoded, every chunk is damaged; get it again")
 
-    along = 0 if last or not channels else 1
-    return Decoding(header, decoded_type(header.kind), along, cut.count, pieces(), lost)
+    along = 0 if header.kind == "picture" or not channels else 1
+    return Decoding(header, storage.dtype, along, cut.count, pieces(), lost)
 
 
 def is_stream(value: Stream) -> bool:

@@ -124,36 +124,44 @@ def _beyond(name: str, low: float, high: float) -> str:
     )
 
 
-def stored(block: Array, kind: Kind, channels: int) -> Array:
-    """Decoded samples as they are given back.
+@dataclass(frozen=True)
+class Storage:
+    """How decoded samples are kept: uint8 with channels last for a picture, int16 for a recording, float32 else.
 
-    Args:
-        block: float32 ``[channels, *extents]``; its content is lost.
+    Attributes:
         kind: of the stream.
-        channels: that are wanted, 0 for one without an axis; one is the mean of those there are.
-
-    Returns:
-        uint8 with channels last for a picture, int16 for a recording, float32 else.
+        channels: that are wanted, 0 for one without an axis; one is the mean of those that were decoded.
     """
-    if len(block) > max(1, channels):
-        block = block.mean(axis=0, keepdims=True)
-    if kind == "picture":
-        block += np.float32(1)
-        block *= np.float32(127.5)
-        block = np.moveaxis(_whole(block, 0, 255, np.dtype(np.uint8)), 0, -1)
-        return block if channels else block[..., 0]
-    if kind == "recording":
-        block *= np.float32(32768)
-        block = _whole(block, -32768, 32767, np.dtype(np.int16))
-    return block if channels else block[0]
 
+    kind: Kind
+    channels: int
 
-def _whole(block: Array, low: int, high: int, dtype: np.dtype[Any]) -> Array:
-    np.rint(block, out=block)
-    np.clip(block, low, high, out=block)
-    return block.astype(dtype)
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what is kept."""
+        return np.dtype({"picture": "uint8", "recording": "int16", "array": "float32"}[self.kind])
 
+    def empty(self, extents: tuple[int, ...]) -> tuple[Array, Array]:
+        """An array for samples of these extents, and a view of it with the channels first, in an axis of their own."""
+        if not self.channels:
+            made = np.empty(extents, self.dtype)
+            return made, made[None]
+        if self.kind == "picture":
+            made = np.empty((*extents, self.channels), self.dtype)
+            return made, np.moveaxis(made, -1, 0)
+        made = np.empty((self.channels, *extents), self.dtype)
+        return made, made
 
-def decoded_type(kind: Kind) -> np.dtype[Any]:
-    """Of what a stream of that kind is decoded to."""
-    return np.dtype({"picture": "uint8", "recording": "int16", "array": "float32"}[kind])
+    def put(self, block: Array, place: Array) -> None:
+        """Write decoded samples, float32 ``[channels, *extents]``, whose content is lost, to a part of such a view."""
+        if len(block) > len(place):
+            block = block.mean(axis=0, keepdims=True)
+        if self.kind != "array":
+            low, high = (0, 255) if self.kind == "picture" else (-32768, 32767)
+            if self.kind == "picture":
+                block += np.float32(1)
+            block *= np.float32(127.5 if self.kind == "picture" else 32768)
+            np.rint(block, out=block)
+            np.clip(block, low, high, out=block)
+        for given, kept in zip(block, place, strict=True):
+            kept[...] = given

@@ -17,6 +17,7 @@ from edgepress.coding.frozen import read_codings
 from edgepress.coding.stream import MOST_HEADER, Header, read_header
 from edgepress.errors import BundleError, DataError, UsageError
 from edgepress.runtimes.choose import PORTABLE, choose
+from edgepress.runtimes.codec_coders import KeptCoders
 from edgepress.runtimes.codec_decoding import (
     Decoding,
     Recovered,
@@ -39,7 +40,7 @@ Value = Array | str | Path | bytes | bytearray | memoryview
 
 
 class CodecSession(Session):
-    """A loaded codec.
+    """A loaded codec; several threads may use it, and their tiles take turns.
 
     Its :meth:`run` runs the graph of one part on one tile: the encoder's, where the bundle has one.
 
@@ -61,7 +62,7 @@ class CodecSession(Session):
         self.name, self.codec = bundle.manifest.name, codec
         self._form, self._tables = CodecForm(self.name, codec, levels), tables
         self._asked, self._trust, self._threads = engine, trust, threads
-        self._openers: dict[int, OpenCoder] = {}
+        self._coders: dict[int, KeptCoders] = {}
 
     def encode(self, value: Value, rate: int | float | None = None) -> bytes:
         """The stream of a picture, a recording or an array.
@@ -108,7 +109,9 @@ class CodecSession(Session):
         codes = self._form.codes(samples.extents)
         rows, columns = layout(codes)
         unit = codes[1] if len(codes) == 3 else 1
-        step = max(1, whole.step_of(self.codec.latents, rows, columns) // unit) * unit  # whole frames of a volume
+        step = (
+            max(1, whole.step_of(self.codec.latents, rows, columns) // unit) * unit
+        )  # whole frames of a volume
         try:
             header = Header(
                 self.codec.identity_bytes, samples.kind, index, self.codec.latents, rows, columns, samples.shape,
@@ -234,12 +237,12 @@ class CodecSession(Session):
             BundleError: its tables are damaged, or are for other channels.
         """
         self._check_open()
-        if rate not in self._openers:
+        if rate not in self._coders:
             (coding,) = read_codings(bytes(self.bundle.member(self._tables[model_name(rate)])))
             if channels_of(coding) != self.codec.latents:
                 raise BundleError(
                     f"the tables of {self.bundle.path} are for {channels_of(coding)} channels and the codec has "
                     f"{self.codec.latents}; build the codec again"
                 )
-            self._openers[rate] = coder_opener(coding)
-        return self._openers[rate]
+            self._coders[rate] = KeptCoders(coder_opener(coding))
+        return self._coders[rate].opener()

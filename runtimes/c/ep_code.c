@@ -8,6 +8,20 @@ uint64_t ep_code_table_bytes(uint32_t symbols, uint32_t bits) {
   return (uint64_t)symbols * (sizeof(ep_code_symbol) + sizeof(uint32_t)) + ((uint64_t)1 << bits);
 }
 
+/* n / d bit by bit, for d < 2^31: small processors have no such instruction, and no library is here. */
+static uint32_t divided(uint64_t n, uint32_t d) {
+  uint32_t quotient = 0, rest = 0;
+  for (int bit = 63; bit >= 0; --bit) {
+    rest = rest << 1 | (uint32_t)(n >> bit & 1u);
+    quotient <<= 1;
+    if (rest >= d) {
+      rest -= d;
+      quotient |= 1u;
+    }
+  }
+  return quotient;
+}
+
 int32_t ep_code_table(ep_code_table_t *table, int32_t low, uint32_t bits, const uint16_t *frequencies,
                       uint32_t symbols, void *memory, uint64_t bytes) {
   const uint64_t needed = ep_code_table_bytes(symbols, bits);
@@ -35,7 +49,7 @@ int32_t ep_code_table(ep_code_table_t *table, int32_t low, uint32_t bits, const 
       write[s].shift = 0;
       write[s].bias = start + (1u << bits) - 1u;
     } else {
-      write[s].reciprocal = (uint32_t)((((uint64_t)1 << (shift + 31u)) + f - 1u) / f);
+      write[s].reciprocal = divided(((uint64_t)1 << (shift + 31u)) + f - 1u, f);
       write[s].shift = (uint16_t)(shift - 1u);
       write[s].bias = start;
     }

@@ -31,6 +31,12 @@ _POOL = ("ep_pool.c",)
 _SUPPORT = ("ep_mem.c", "ep_math.c", "ep_math_round.c")
 _THREADS = ("ep_threads.c",)
 _HEADERS = ("ep.h", "ep_os.h", "ep_pool.h", "ep_threads.h", "ep_math.h")
+CODER = ("ep_code.c", "ep_context.c", "ep_coding.c")
+CODER_HEADERS = ("ep_coding.h", "ep_code.h", "ep_context.h", "ep_rans.h")
+_EXPORTS = ("ep_run", "ep_get_model", "ep_status_text", "__heap_base")
+_CODER_EXPORTS = tuple(
+    f"ep_coding_{name}" for name in ("bytes", "open", "channels", "scratch", "most_bytes", "encode", "decode")
+)
 
 _FREESTANDING = ("-ffreestanding", "-fno-builtin", "-ffp-contract=off")
 _PAGE = 16384
@@ -69,6 +75,7 @@ class _Job:
     work: Path
     out: Path
     name: str
+    coder: bool
 
     @property
     def wasm(self) -> bool:
@@ -92,7 +99,13 @@ def runtime_folder() -> Path:
 
 
 def link(
-    files: Sequence[Path], target: Target, out: Path, name: str = "model", *, executable: bool = True
+    files: Sequence[Path],
+    target: Target,
+    out: Path,
+    name: str = "model",
+    *,
+    executable: bool = True,
+    coder: bool = False,
 ) -> Linked:
     """Link kernels and a model description with the C runtime.
 
@@ -103,6 +116,7 @@ def link(
         name: names the results: ``lib<name>.so`` and so on.
         executable: also link the static executable, whose first one for a target compiles a libc; for a
             microcontroller the image.
+        coder: also the entropy coder of ``ep_coding.h``, for parts of codecs.
 
     Raises:
         CompileError: a file does not compile, a symbol is missing, or the linker failed.
@@ -110,15 +124,17 @@ def link(
     """
     compiler = c_compiler(target)
     out.mkdir(parents=True, exist_ok=True)
-    headers = _copy_headers(files, out)
+    headers = _copy_headers(files, out, _coder_headers(target) if coder else ())
     with tempfile.TemporaryDirectory(prefix="edgepress-link-") as folder:
-        job = _Job(target, compiler, Path(folder), out, name)
+        job = _Job(target, compiler, Path(folder), out, name, coder)
         units = _gather(files, job)
         if target.kind == "microcontroller":
             archive, sources, image = _microcontroller(units, job, executable)
             return Linked(None, archive, None, sources, headers, compiler.name, image)
         objects = _compile(units, _kernel_flags(), job)
         runtime = _compile_runtime((*_CORE, *(() if job.wasm else _POOL)), job)
+        if coder:
+            runtime += _compile_runtime(CODER, job)
         support = _compile_runtime(_SUPPORT, job)
         shared = _shared([*objects, *runtime, *support], job)
         # Not on Android, whose libc headers no compiler here has, nor where there are no threads.
@@ -147,8 +163,13 @@ def _gather(files: Sequence[Path], job: _Job) -> list[str]:
     return [path.name for path in files]
 
 
-def _copy_headers(files: Sequence[Path], out: Path) -> tuple[Path, ...]:
-    headers = [runtime_folder() / name for name in ("ep.h", "ep_pool.h", "ep_threads.h")]
+def _coder_headers(target: Target) -> tuple[str, ...]:
+    """The one that an application includes, and where the sources ship, those that they include."""
+    return CODER_HEADERS if target.kind == "microcontroller" else CODER_HEADERS[:1]
+
+
+def _copy_headers(files: Sequence[Path], out: Path, more: Sequence[str]) -> tuple[Path, ...]:
+    headers = [runtime_folder() / name for name in ("ep.h", "ep_pool.h", "ep_threads.h", *more)]
     headers += sorted({header for path in files for header in path.parent.glob("*.h")})
     for header in headers:
         if header.resolve() != (out / header.name).resolve():
@@ -173,7 +194,7 @@ def _compile(units: Sequence[str], flags: tuple[str, ...], job: _Job) -> list[st
 
 
 def _compile_runtime(names: Sequence[str], job: _Job) -> list[str]:
-    for name in (*names, *_HEADERS):
+    for name in (*names, *(CODER_HEADERS if names == CODER else _HEADERS)):
         shutil.copyfile(runtime_folder() / name, job.work / name)
     flags = (*OPTIONS, "-I.", *(() if names == _THREADS else _FREESTANDING))
     if names == START:
@@ -186,9 +207,7 @@ def _shared(objects: Sequence[str], job: _Job) -> Path:
     if job.wasm:
         result = f"lib{job.name}.wasm"
         command += ["-nostdlib", "-s", "-Wl,--no-entry"]
-        command += [
-            f"-Wl,--export={name}" for name in ("ep_run", "ep_get_model", "ep_status_text", "__heap_base")
-        ]
+        command += [f"-Wl,--export={name}" for name in (*_EXPORTS, *(_CODER_EXPORTS if job.coder else ()))]
     elif job.macos:
         result = f"lib{job.name}.dylib"
         command += ["-dynamiclib", f"-Wl,-install_name,@rpath/{result}"]
@@ -227,9 +246,12 @@ def _microcontroller(
     units: Sequence[str], job: _Job, image: bool
 ) -> tuple[Path, tuple[Path, ...], Path | None]:
     """Compile for the processor, hand over the C sources, and link the image that emulators run."""
+    own = (*_CORE, *(CODER if job.coder else ()))
     objects = [*_compile(units, _kernel_flags(), job), *_compile_runtime(_CORE, job)]
+    if job.coder:
+        objects += _compile_runtime(CODER, job)
     archive = _archive(objects, job)
-    sources = tuple(job.deliver(unit) for unit in (*units, *_CORE) if unit.endswith(".c"))
+    sources = tuple(job.deliver(unit) for unit in (*units, *own) if unit.endswith(".c"))
     if not image:
         return archive, sources, None
     objects += [*_compile_runtime(_SUPPORT, job), *_compile_runtime(START, job)]

@@ -60,7 +60,9 @@ def test_a_name_is_built_once_and_its_streams_are_known(
     assert sorted(os.listdir(pictures)) == ["a.epc", "a.png", "b.png"]
 
 
-def test_without_torch_a_name_must_have_been_built(builds: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_a_name_must_have_been_built(
+    builds: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=f"edgepress build {NAME} on another computer"):
         find_codec(NAME)

@@ -19,7 +19,7 @@ from edgepress.runtimes.codec_decode import sample_bands, tiling
 from edgepress.runtimes.codec_encode import code_bands
 from edgepress.runtimes.codec_form import CodecForm
 from edgepress.runtimes.codec_run import TileRun
-from edgepress.runtimes.codec_samples import samples_of
+from edgepress.runtimes.codec_samples import Storage, samples_of
 from edgepress.tensor import TensorSpec
 from tests.codecs.made import smooth
 
@@ -56,8 +56,9 @@ def lively(config: CodecConfig) -> FrozenCodec:
         module.encoder.linear.weight.mul_(30)
         for weight in (module.decoder.linear.weight, module.decoder.last.weight):
             weight.normal_(0, 0.02)
-        if module.encoder.residual is not None:
-            module.encoder.residual[-1].second.weight.normal_(0, 0.2)
+        residual: Any = module.encoder.residual
+        if residual is not None:
+            residual[-1].second.weight.normal_(0, 0.2)
     return freeze_codec(module, (1.0, 3.0), (b"", b""))
 
 
@@ -103,8 +104,8 @@ def test_tiles_give_what_torch_gives_on_the_whole(
         assert np.abs(found - expected).max() <= 1
 
         integers = expected.astype(np.int16)
-        cut = tiling(form, decoder, extents)
-        bands = sample_bands(form, decoder, lambda a, b, q=integers: q[:, a:b], cut, extents, rate)  # type: ignore[misc]
+        cut, kept = tiling(form, decoder, extents), Storage("array", config.channels)
+        bands = sample_bands(form, decoder, lambda a, b, q=integers: q[:, a:b], cut, extents, rate, kept)  # type: ignore[misc]
         made = np.concatenate([band for _, band in bands], 1)
         whole = restored[(slice(None), *(slice(0, extent) for extent in extents))]
         assert made.std() > 0.05

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +313,19 @@ def test_the_same_bytes_every_time(codec_file: Path) -> None:
         with session(codec_file, threads=threads) as one:
             checks.add(zlib.crc32(one.encode(picture)))
     assert len(checks) == 1
+
+
+def test_threads_may_share_a_session(codec: CodecSession) -> None:
+    """Pictures of other sizes and rates at the same time, and two decodings in turns."""
+    pictures = [photograph(20 + 13 * number, 50) for number in range(6)]
+    expected = [codec.encode(picture, number % 4) for number, picture in enumerate(pictures)]
+    decoded = [codec.decode(stream) for stream in expected]
+    with ThreadPoolExecutor(4) as pool:
+        streams = list(pool.map(codec.encode, pictures, [number % 4 for number in range(6)]))
+        assert streams == expected
+        arrays = list(pool.map(codec.decode, streams * 2))
+    assert all(np.array_equal(one, other) for one, other in zip(arrays, decoded * 2, strict=True))
+    first, second = codec.decoding(expected[4]), codec.decoding(expected[5])
+    turns = [piece for pair in zip(first.pieces, second.pieces, strict=True) for piece in pair]
+    assert np.array_equal(np.concatenate([piece for _, piece in turns[::2]]), decoded[4])
+    assert np.array_equal(np.concatenate([piece for _, piece in turns[1::2]]), decoded[5])

@@ -102,3 +102,61 @@ def test_powers(board: str, tmp_path: Path) -> None:
             near = normal & (x > 0.01) & (x < 100)
             np.testing.assert_allclose(found[f"y{i}"][near], exact[near], rtol=1e-6)
             np.testing.assert_array_equal(found[f"y{i}"][-6:-1], expected[-6:-1])
+
+
+FILTERS = [  # channels first, the filtered axis, taps, stride
+    ((1, 3, 23, 17), 2, 9, 2),
+    ((1, 12, 9, 31), 3, 9, 2),
+    ((2, 5, 40, 8), 2, 4, 1),
+    ((1, 7, 8, 40), 3, 5, 3),
+    ((1, 6, 29), 2, 9, 2),
+]
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_pair_of_filters_is_one_kernel_of_whole_vectors(board: str, tmp_path: Path) -> None:
+    """Runs that are no multiple of a vector, tiles that do not come out even; also where a filter's tap is 0."""
+    rng = np.random.default_rng(0)
+    nodes, given, expected, constants, infos = [], {}, {}, [], []
+    for i, (shape, axis, length, stride) in enumerate(FILTERS):
+        taps = rng.standard_normal((2, length)).astype(np.float32)
+        taps[1, :2] = 0
+        window = [length if place == axis else 1 for place in range(2, len(shape))]
+        strides = [stride if place == axis else 1 for place in range(2, len(shape))]
+        weight = np.tile(taps.reshape(2, 1, *window), (shape[1], *(1,) * (len(shape) - 1)))
+        x = rng.standard_normal(shape).astype(np.float32)
+        slid = np.moveaxis(np.lib.stride_tricks.sliding_window_view(x, length, axis), axis, -2)[
+            ..., ::stride, :
+        ]
+        both = np.moveaxis(np.einsum("...t,bt->...b", slid.astype(np.float64), taps), -2, axis)  # bands last
+        wanted = np.moveaxis(both, -1, 2).reshape(shape[0], 2 * shape[1], *both.shape[2:-1])
+        given[f"x{i}"], expected[f"y{i}"] = x, wanted
+        constants.append(numpy_helper.from_array(weight, f"w{i}"))
+        nodes.append(helper.make_node("Conv", [f"x{i}", f"w{i}"], [f"y{i}"], group=shape[1], strides=strides))
+        infos.append((helper.make_tensor_value_info(f"x{i}", TensorProto.FLOAT, shape),
+                      helper.make_tensor_value_info(f"y{i}", TensorProto.FLOAT, wanted.shape)))  # fmt: skip
+    graph = helper.make_graph(nodes, "filters", [a for a, _ in infos], [b for _, b in infos], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    found, kernels = _run(model, given, board, tmp_path)
+    assert kernels.count("filter") == len(FILTERS)
+    for name, wanted in expected.items():
+        np.testing.assert_allclose(found[name], wanted, atol=2e-5, err_msg=name)
+
+
+def test_filters_that_differ_by_channel_are_left_to_depthwise_kernels(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weight, x = (
+        rng.standard_normal((12, 1, 3, 1)).astype(np.float32),
+        rng.standard_normal((1, 6, 9, 8)).astype(np.float32),
+    )
+    node = helper.make_node("Conv", ["x", "w"], ["y"], group=6)
+    ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape),
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, (1, 12, 7, 8))]  # fmt: skip
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], [numpy_helper.from_array(weight, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    found, kernels = _run(model, {"x": x}, "host", tmp_path)
+    expected = sum(
+        np.repeat(x, 2, 1)[:, :, t : t + 7] * weight[:, 0, t, 0].reshape(1, 12, 1, 1) for t in range(3)
+    )
+    np.testing.assert_allclose(found["y"], expected, atol=1e-5)
+    assert "filter" not in kernels

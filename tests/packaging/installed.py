@@ -12,7 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHIPPED = (
-    "pyproject.toml", "MANIFEST.in", "Makefile", "LICENSE", "README.md", "CHANGELOG.md", "conftest.py",
+    "pyproject.toml", "setup.py", "MANIFEST.in", "Makefile", "LICENSE", "README.md", "CHANGELOG.md", "conftest.py",
     "requirements", "docs", "examples", "tests", "edgepress", "exporters", "hardware", "runtimes", "targets",
 )  # fmt: skip
 

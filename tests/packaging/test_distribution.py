@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from edgepress.runtimes.coder_build import PLATFORMS, file_name
 from edgepress.version import __version__
 from tests.packaging.installed import ROOT, Built, Environment, build, install
 from tests.structure.house import modules, packages
@@ -42,7 +43,7 @@ def _expected_in_the_wheel() -> set[str]:
                 "/".join((*name.split("."), *found.relative_to(homes[name]).parts))
                 for found in homes[name].glob(pattern)
             }
-    return files
+    return files | {f"edgepress/runtimes/prebuilt/{file_name(name)}" for name in PLATFORMS}
 
 
 def test_the_wheel_holds_every_module_and_data_file_and_nothing_else(built: Built) -> None:
@@ -96,6 +97,14 @@ def test_its_files_come_from_the_wheel(device: Environment) -> None:
     assert boards == len(list((ROOT / "targets" / "boards").glob("*.toml")))
     assert header
     assert labels == 1000
+
+
+def test_streams_are_coded_by_the_library_that_comes_with_it(device: Environment) -> None:
+    code = "import numpy as np; from edgepress.coding.table import fit_table\n"
+    code += "from edgepress.runtimes.coders import coder_library, coder_opener\n"
+    code += "v = np.arange(-30, 30, dtype=np.int16).reshape(1, 6, 10); c = coder_opener((fit_table(v),))()\n"
+    code += "print(coder_library().parent.name, (c.decode(c.encode(v), 6, 10) == v).all(), type(c).__name__)"
+    assert device.run("python", "-c", code).stdout.split() == ["prebuilt", "True", "NativeCoder"]
 
 
 def test_a_command_that_needs_an_extra_says_which(device: Environment) -> None:

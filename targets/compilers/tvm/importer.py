@@ -18,6 +18,7 @@ from edgepress.targets.compilers.tvm import compute
 from edgepress.targets.compilers.tvm.attention_form import ATTENTION
 from edgepress.targets.compilers.tvm.deals import DEALT
 from edgepress.targets.compilers.tvm.dynamic_dense import DYNAMIC
+from edgepress.targets.compilers.tvm.filters import FILTER
 from edgepress.targets.compilers.tvm.norms import LAYER_NORM
 from edgepress.targets.compilers.tvm.origin import variable
 from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE, padded, static_shape
@@ -238,6 +239,7 @@ CONVERTERS: dict[str, Converter] = {
     "Clip": _clip,
     "Pow": _pow,
     "EpAttention": _whole(ATTENTION, "attention"),
+    "EpFilter": _whole(FILTER, "filter"),
     "EpLayerNorm": _whole(LAYER_NORM, "layer_norm"),
     **QUANTISED,
     **DYNAMIC,

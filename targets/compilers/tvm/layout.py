@@ -13,9 +13,11 @@ import onnx
 
 from edgepress.targets.compilers.tvm import packing8, winograd
 from edgepress.targets.compilers.tvm.deals import DEALT
+from edgepress.targets.compilers.tvm.filters import read_filter
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
 from edgepress.targets.compilers.tvm.groups import in_one_vector, merged
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.panels import outputs_last, pack
 from edgepress.targets.compilers.tvm.position_norms import OP as POSITION_NORM
 from edgepress.targets.compilers.tvm.weights8 import packed_weights, why_apart
 from edgepress.targets.compilers.tvm.windows import window_of
@@ -30,24 +32,10 @@ BINARY = frozenset((
     "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Equal", "Less", "Greater", "And", "Or",
     "Where", "EpQAdd", "EpQMul",
 ))  # fmt: skip
+Settings = dict[str, list[int]]
 _SHARE = 16  # of main memory: what transformed weights may take more than the graph's
 _NO_LIMIT = 1 << 62
 _KEPT = ("zero_in", "zero_out", "low", "high", "to", "bounded")  # what a quantised operator takes along
-
-
-def pack(weight: np.ndarray, panel: int) -> np.ndarray:
-    """``[outputs, inputs, *window]`` as ``[panels, *window, inputs, panel]``, zeros after the last output."""
-    outputs = weight.shape[0]
-    panels = -(-outputs // panel)
-    padded = np.zeros((panels * panel, *weight.shape[1:]), weight.dtype)
-    padded[:outputs] = weight
-    split = padded.reshape(panels, panel, *weight.shape[1:])
-    return np.ascontiguousarray(split.transpose(0, *range(3, split.ndim), 2, 1))
-
-
-def _outputs_last(weight: np.ndarray) -> np.ndarray:
-    """``[outputs, inputs, *window]`` as ``[*window, inputs, outputs]``."""
-    return np.ascontiguousarray(weight.transpose(*range(2, weight.ndim), 1, 0))
 
 
 class ChannelsLast(GraphEditor):
@@ -129,6 +117,8 @@ class ChannelsLast(GraphEditor):
         rest = [name for name in node.input[2:] if name]
         extra = {key: attrs[key] for key in _KEPT if key in attrs}
         apart = 1 < group == len(weight) == shape[1]
+        if group == shape[1] and not quantised and not rest and self._filter(node, weight, settings, shape):
+            return True
         if quantised and not apart:
             whole, group = merged(weight, group, packing8.INPUTS, self.machine.lanes)
             op, (packed, rest) = "Conv", self._weights8(whole, rest, attrs, extra, group)
@@ -140,7 +130,7 @@ class ChannelsLast(GraphEditor):
         elif group == 1:
             op, packed = "Conv", pack(weight, self.panel)
         elif apart:
-            op, packed = "Depthwise", _outputs_last(weight)
+            op, packed = "Depthwise", outputs_last(weight)
             if quantised:
                 packed = packed[..., 0, :]
                 extra |= {"taps": int(weight.shape[-1]), "offset": 0, **why_apart(weight)}
@@ -154,7 +144,7 @@ class ChannelsLast(GraphEditor):
                         packed = packing8.with_blank_row(packed, shape[1])
                         rest = [self._in_order(name) for name in rest]
         elif not quantised and in_one_vector(weight.shape, group, self.machine.lanes):
-            op, packed = "Depthwise", _outputs_last(weight)
+            op, packed = "Depthwise", outputs_last(weight)
         elif not quantised and weight.shape[0] > group:
             each = weight.reshape(group, -1, *weight.shape[1:])
             panel = min(self.panel, each.shape[1])
@@ -172,7 +162,21 @@ class ChannelsLast(GraphEditor):
         )  # fmt: skip
         return True
 
-    def _image(self, name: str, settings: dict[str, list[int]], extra: dict[str, Any]) -> str:
+    def _filter(
+        self, node: onnx.NodeProto, weight: np.ndarray, settings: Settings, shape: tuple[int, ...]
+    ) -> bool:
+        """Two filters along one axis, the same for every channel."""
+        form = read_filter(weight, shape[1], settings, shape, self.machine)
+        made = self.shapes.get(node.output[0])
+        if form is None or made is None:
+            return False
+        self.node(
+            "EpFilter", [self.need_last(node.input[0])], self.give_last(node.output[0]), DOMAIN,
+            form=form.text(), shape=[made[0], *made[2:], made[1]], kind="float32",
+        )  # fmt: skip
+        return True
+
+    def _image(self, name: str, settings: Settings, extra: dict[str, Any]) -> str:
         """An image quantised, padded and put channels last in one step; its name, or empty.
 
         What it has done is taken out of the convolution's settings.
@@ -197,7 +201,7 @@ class ChannelsLast(GraphEditor):
         return made
 
     def _winograd(
-        self, weight: np.ndarray, settings: dict[str, list[int]], shape: tuple[int, ...], out: tuple[int, ...]
+        self, weight: np.ndarray, settings: Settings, shape: tuple[int, ...], out: tuple[int, ...]
     ) -> int:
         """The tile of Winograd's convolution where that is cheaper and its larger weights find room, or 0."""
         if weight.shape[2:] != (winograd.TAPS,) * 2 or not self.machine.winograd:

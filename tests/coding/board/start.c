@@ -1,0 +1,20 @@
+/* A Linux program without a libc: it runs the trial and ends with its result. */
+int ep_trial(void);
+void _start(void);
+
+void _start(void) {
+#if defined(__aarch64__)
+  register long code __asm__("x0") = ep_trial();
+  register long call __asm__("x8") = 93;
+  __asm__ volatile("svc 0" ::"r"(code), "r"(call));
+#elif defined(__riscv)
+  register long code __asm__("a0") = ep_trial();
+  register long call __asm__("a7") = 93;
+  __asm__ volatile("ecall" ::"r"(code), "r"(call));
+#elif defined(__arm__)
+  const int result = ep_trial();
+  __asm__ volatile("mov r0, %0\n mov r7, #1\n svc 0" ::"r"(result) : "r0");
+#endif
+  for (;;) {
+  }
+}
