@@ -126,4 +126,4 @@ def _percent(figure: Measurement, over: Reach | None) -> str:
     """A BD-rate and the qualities that it is of."""
     if figure.value is None or over is None:
         return "-"
-    return f"{figure.value:+.1f} %  ({over.low:.3g} to {over.high:.3g})"
+    return f"{figure.value:+.1f} %  ({over.low:.4g} to {over.high:.4g})"

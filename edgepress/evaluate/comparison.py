@@ -165,7 +165,7 @@ def _crossing(name: str, mean: float, reach: Reach) -> str:
     unit = " dB" if name == METRICS["psnr"] else ""
     ends = ((reach.low, reach.at_low), (reach.high, reach.at_high))
     turned = [
-        f"{_bits(share)} at {quality:.3g}{unit}"
+        f"{_bits(share)} at {quality:.4g}{unit}"
         for quality, share in ends
         if abs(share) >= _EVEN and share * mean <= 0
     ]
