@@ -15,6 +15,7 @@ import edgepress
 from edgepress.coding import whole
 from edgepress.coding.stream import Header, find_chunks, read_header
 from edgepress.errors import BundleError, DataError, UsageError
+from edgepress.runtimes import codec_networks
 from edgepress.runtimes.codec_session import CodecSession
 from tests.codecs.made import described, session, smooth, write_codec
 
@@ -329,3 +330,15 @@ def test_threads_may_share_a_session(codec: CodecSession) -> None:
     turns = [piece for pair in zip(first.pieces, second.pieces, strict=True) for piece in pair]
     assert np.array_equal(np.concatenate([piece for _, piece in turns[::2]]), decoded[4])
     assert np.array_equal(np.concatenate([piece for _, piece in turns[1::2]]), decoded[5])
+
+
+def test_small_pictures_take_the_portable_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an engine takes whole tiles alone, as compiled code does; unless it was asked for by name."""
+    monkeypatch.setattr(codec_networks, "_FREE", ("portable",))
+    path = write_codec(tmp_path / "a.edge", described(any_size=True))
+    for asked, engines in ((None, {"ort", "portable"}), ("ort", {"ort"})):
+        with session(path, engine=asked) as codec:
+            for side in (2, 60):
+                picture = np.full((side, side, 3), 90, np.uint8)
+                assert near(codec.decode(codec.encode(picture)), picture, 12)
+            assert {engine for part, engine in codec._networks._runs if part == "encoder"} == engines
