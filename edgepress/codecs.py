@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from edgepress import zoo
 from edgepress.bundle import open_bundle
-from edgepress.coding.description import codec_of
 from edgepress.errors import BundleError, EdgepressError, MissingExtraError, UsageError
 from edgepress.paths import cache_dir
 from edgepress.records import near
@@ -61,8 +60,7 @@ def _identity(path: Path) -> bytes | None:
     """A codec's identity by its bundle; None where there is none, or a damaged one."""
     try:
         with open_bundle(path) as bundle:
-            tables = next(iter(bundle.manifest.parts.values())).tables
-            codec = codec_of(tables, bundle.member, str(path))
+            codec = bundle.codec(next(iter(bundle.manifest.parts)))
     except BundleError:
         return None
     return codec.identity_bytes if codec is not None else None

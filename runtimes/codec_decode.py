@@ -40,8 +40,8 @@ def sample_bands(
         storage: how they are kept.
     """
     codec = form.codec
-    tile, decode = run.at(cut.tile)
-    tile[codec.latents :] = np.float32(codec.rates[rate].plane)
+    with run.lock:
+        tile, decode = run.at(cut.tile)
 
     def write(integers: Array, out: Array) -> None:
         form.restore(rate, integers, out)
@@ -51,7 +51,9 @@ def sample_bands(
         height = min(codec.factor * count, extents[0] - codec.factor * first)
         band, view = storage.empty((height, *extents[1:]))
         for corner in cut.tiles(first):
-            cut.fill(tile[: codec.latents], codes, start, corner, write)
             place, kept = cut.kept(corner, codec.factor, (codec.factor * first + height, *extents[1:]))
-            storage.put(decode()[(slice(None), *kept)], view[(slice(None), *place)])
+            with run.lock:
+                cut.fill(tile[: codec.latents], codes, start, corner, write)
+                tile[codec.latents :] = np.float32(codec.rates[rate].plane)
+                storage.put(decode()[(slice(None), *kept)], view[(slice(None), *place)])
         yield codec.factor * first, band

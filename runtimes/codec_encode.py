@@ -29,18 +29,20 @@ def code_bands(form: CodecForm, run: TileRun, samples: Samples, rate: int) -> It
         DataError: the samples cannot be read, or hold what is no sample.
     """
     cut = tiling(form, run, samples.extents)
-    tile, encode = run.at(cut.tile)
+    with run.lock:
+        tile, encode = run.at(cut.tile)
     write, step = convert(samples.name), np.float32(form.codec.rates[rate].step)
     highest = form.highest(rate)
     for first, count, start, end in cut.bands():
         block = samples.read(start, end)
         band = np.empty((form.codec.latents, count, *cut.results[1:]), np.int16)
         for corner in cut.tiles(first):
-            cut.fill(tile, block, start, corner, write)
             place, kept = cut.kept(corner)
-            codes = encode()[(slice(None), *kept)]
-            np.divide(codes, step, out=codes)
-            np.rint(codes, out=codes)
-            np.clip(codes, -highest, highest, out=codes)
-            band[(slice(None), *place)] = codes
+            with run.lock:
+                cut.fill(tile, block, start, corner, write)
+                codes = encode()[(slice(None), *kept)]
+                np.divide(codes, step, out=codes)
+                np.rint(codes, out=codes)
+                np.clip(codes, -highest, highest, out=codes)
+                band[(slice(None), *place)] = codes
         yield band

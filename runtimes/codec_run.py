@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,9 @@ class TileRun:
         made: what a tile gives along each axis for each result: the codec's factor in the decoder.
         free: whether the engine takes smaller tiles than the one that the part lists.
 
+    Attributes:
+        lock: to be held from filling a tile until its results are copied.
+
     Raises:
         BundleError: the part is no such graph.
     """
@@ -49,6 +53,7 @@ class TileRun:
         self._engine, self._reach, self._channels, self._made = engine, reach, channels, made
         self._names = (part.inputs[0].name, part.outputs[0].name)
         self._tile, self._free = tile, free
+        self.lock = threading.Lock()
         self._bound: tuple[tuple[int, ...], Array, Callable[[], Array]] | None = None
 
     def tile(self, results: tuple[int, ...]) -> tuple[int, ...]:

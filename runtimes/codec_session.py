@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,12 @@ import numpy as np
 from edgepress.bundle import Bundle
 from edgepress.coding import whole
 from edgepress.coding.coder import OpenCoder, channels_of
-from edgepress.coding.description import DECODER, ENCODER, LEVELS, codec_of, model_name, read_levels
+from edgepress.coding.description import DECODER, ENCODER, LEVELS, model_name, read_levels
 from edgepress.coding.frozen import read_codings
 from edgepress.coding.stream import MOST_HEADER, Header, read_header
-from edgepress.errors import BundleError, DataError, UsageError
-from edgepress.runtimes.choose import PORTABLE, choose
+from edgepress.errors import BundleError, DataError
+from edgepress.runtimes.choose import choose
+from edgepress.runtimes.codec_coders import KeptCoders
 from edgepress.runtimes.codec_decoding import (
     Decoding,
     Recovered,
@@ -28,10 +28,10 @@ from edgepress.runtimes.codec_decoding import (
 from edgepress.runtimes.codec_encode import code_bands
 from edgepress.runtimes.codec_files import opened
 from edgepress.runtimes.codec_form import CodecForm, form_of
+from edgepress.runtimes.codec_networks import Networks
 from edgepress.runtimes.codec_run import TileRun
 from edgepress.runtimes.codec_samples import Array, Samples, samples_of
 from edgepress.runtimes.codec_stream import as_rows, layout
-from edgepress.runtimes.codec_tiles import Reach
 from edgepress.runtimes.coders import coder_opener
 from edgepress.runtimes.session import Session
 
@@ -39,7 +39,7 @@ Value = Array | str | Path | bytes | bytearray | memoryview
 
 
 class CodecSession(Session):
-    """A loaded codec.
+    """A loaded codec; several threads may use it, and their tiles take turns.
 
     Its :meth:`run` runs the graph of one part on one tile: the encoder's, where the bundle has one.
 
@@ -53,15 +53,16 @@ class CodecSession(Session):
         part = ENCODER if ENCODER in parts else DECODER
         choice = choose(bundle, part, engine, trust)
         super().__init__(bundle, part, choice, choice.start(bundle, part, threads))
-        self._choice = choice
         where, tables = str(bundle.path), parts[part].tables
-        codec = codec_of(tables, bundle.member, where)
+        codec = bundle.codec(part)
         assert codec is not None
         levels = read_levels(bundle.member(tables[LEVELS]), codec, where)
         self.name, self.codec = bundle.manifest.name, codec
         self._form, self._tables = CodecForm(self.name, codec, levels), tables
-        self._asked, self._trust, self._threads = engine, trust, threads
-        self._openers: dict[int, OpenCoder] = {}
+        self._threads = threads
+        self._networks = Networks(bundle, self._form, engine, trust, threads)
+        self._networks.add(part, choice, self._check_open())
+        self._coders: dict[int, KeptCoders] = {}
 
     def encode(self, value: Value, rate: int | float | None = None) -> bytes:
         """The stream of a picture, a recording or an array.
@@ -118,7 +119,7 @@ class CodecSession(Session):
             )  # fmt: skip
         except ValueError as error:
             raise DataError(f"{samples.name} is too large for one stream ({error}); cut it up") from None
-        bands = map(as_rows, code_bands(self._form, self._encoder, samples, index))
+        bands = map(as_rows, code_bands(self._form, self._network(ENCODER, samples.extents), samples, index))
         return whole.encode_blocks(header, bands, self._coder(index), self._threads or 1)
 
     def latents(self, value: Value, rate: int | float | None = None, *, integers: bool = False) -> Array:
@@ -173,7 +174,8 @@ class CodecSession(Session):
         """A stream to be decoded piece by piece; errors as for :meth:`recover`, some of them with the pieces."""
         header = self.header(data)
         blocks = whole.decode_blocks(data, header, self._coder(header.rate), self._threads or 1)
-        return decoding(self._form, self._decoder, header, blocks)
+        extents, _ = form_of(header, self.codec.axes)
+        return decoding(self._form, self._network(DECODER, extents), header, blocks)
 
     def header(self, data: bytes) -> Header:
         """The header of one of this codec's streams.
@@ -185,35 +187,9 @@ class CodecSession(Session):
         self._form.check(header)
         return header
 
-    def close(self) -> None:
-        """Let the engines and the file go; closing twice does nothing more."""
-        for name in ("_encoder", "_decoder"):
-            self.__dict__.pop(name, None)
-        super().close()
-
-    @cached_property
-    def _encoder(self) -> TileRun:
-        codec = self.codec
-        return self._run(ENCODER, self._form.encoder_reach, (codec.channels, codec.latents), 1)
-
-    @cached_property
-    def _decoder(self) -> TileRun:
-        codec = self.codec
-        return self._run(DECODER, self._form.decoder_reach, (codec.latents + 1, codec.channels), codec.factor)
-
-    def _run(self, part: str, reach: Reach, channels: tuple[int, int], made: int) -> TileRun:
-        engine = self._check_open()
-        if part not in self.bundle.manifest.parts:
-            word = "encode" if part == ENCODER else "decode"
-            raise UsageError(
-                f"{self.bundle.path} holds no {part}, so it cannot {word}; take the whole codec's bundle"
-            )
-        choice = self._choice
-        if part != self.part_name:
-            choice = choose(self.bundle, part, self._asked, self._trust)
-            engine = choice.start(self.bundle, part, self._threads)
-        free = self.codec.any_size and choice.engine in ("ort", PORTABLE)
-        return TileRun(engine, self.bundle.manifest.parts[part], reach, channels, made, free)
+    def _network(self, part: str, extents: tuple[int, ...]) -> TileRun:
+        self._check_open()
+        return self._networks.run(part, extents)
 
     def _integers(self, value: Value, rate: int | float | None) -> tuple[Array, int]:
         if not isinstance(value, np.ndarray) and is_stream(value):
@@ -227,7 +203,9 @@ class CodecSession(Session):
         index = self._form.rate(rate)
         with self.samples(value) as samples:
             self._form.check_channels(samples.channels, samples.name)
-            return np.concatenate(list(code_bands(self._form, self._encoder, samples, index)), 1), index
+            return np.concatenate(
+                list(code_bands(self._form, self._network(ENCODER, samples.extents), samples, index)), 1
+            ), index
 
     def _coder(self, rate: int) -> OpenCoder:
         """What makes coders for a rate.
@@ -236,12 +214,12 @@ class CodecSession(Session):
             BundleError: its tables are damaged, or are for other channels.
         """
         self._check_open()
-        if rate not in self._openers:
+        if rate not in self._coders:
             (coding,) = read_codings(bytes(self.bundle.member(self._tables[model_name(rate)])))
             if channels_of(coding) != self.codec.latents:
                 raise BundleError(
                     f"the tables of {self.bundle.path} are for {channels_of(coding)} channels and the codec has "
                     f"{self.codec.latents}; build the codec again"
                 )
-            self._openers[rate] = coder_opener(coding)
-        return self._openers[rate]
+            self._coders[rate] = KeptCoders(coder_opener(coding))
+        return self._coders[rate].opener()

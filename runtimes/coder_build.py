@@ -25,7 +25,7 @@ PLATFORMS = {
 }
 """Name to zig's target and processor; a host's name is its system's and its machine's."""
 
-SOURCES = ("ep_code.c", "ep_context.c", "ep_coding.c", "ep_mem.c")
+SOURCES = ("ep_code.c", "ep_context.c", "ep_context_sound.c", "ep_coding.c", "ep_mem.c")
 HEADERS = ("ep_coding.h", "ep_code.h", "ep_context.h", "ep_rans.h", "ep_os.h")
 _FLAGS = (
     "-O3", "-std=c11", "-g0", "-ffreestanding", "-fno-builtin", "-fvisibility=hidden", "-ffunction-sections",

@@ -45,9 +45,11 @@ _PACKAGES = {
         "matplotlib": "plots of the comparison",
         "ncnn": "comparing with ncnn",
         "openvino": "comparing with OpenVINO",
+        "pillow-jpls": "comparing the entropy coder with JPEG-LS",
         "pnnx": "comparing with ncnn",
     },
     "dev": {
+        "constriction": "the tests of the entropy coder",
         "pytest": "the tests",
         "hypothesis": "the tests",
         "jsonschema": "the tests",

@@ -16,7 +16,7 @@ from edgepress.records import encode
 
 if TYPE_CHECKING:
     from edgepress.evaluate.codec import CodecEvaluation
-    from edgepress.evaluate.comparison import Curve
+    from edgepress.evaluate.comparison import Curve, Reach
     from edgepress.measurement import Measurement
 
 _MOST_NAMED = 10
@@ -122,8 +122,8 @@ def _cell(figure: Measurement, form: str) -> str:
     return "-" if figure.value is None else format(figure.value, form).replace("%", " %")
 
 
-def _percent(figure: Measurement, over: tuple[float, float] | None) -> str:
+def _percent(figure: Measurement, over: Reach | None) -> str:
     """A BD-rate and the qualities that it is of."""
     if figure.value is None or over is None:
         return "-"
-    return f"{figure.value:+.1f} %  ({over[0]:.3g} to {over[1]:.3g})"
+    return f"{figure.value:+.1f} %  ({over.low:.4g} to {over.high:.4g})"

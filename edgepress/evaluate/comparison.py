@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from edgepress.evaluate.trial import Point
 from edgepress.measurement import Measurement
-from edgepress.metrics.bd_rate import bd_rate, overlap
+from edgepress.metrics.bd_rate import bd_rate, overlap, rate_at
 
 METRICS = {"psnr": "PSNR", "ssim": "SSIM", "ms_ssim": "MS-SSIM"}
 """The measures of quality that curves are compared in: attribute of a point to its name."""
 
-_EVEN = 0.005  # as good as equal: half a percent
+_EVEN = 0.5  # percent: as good as equal
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,35 @@ class Curve:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """Where two curves can be compared.
+
+    Attributes:
+        low, high: the least and the greatest quality that both reach.
+        at_low, at_high: the bits that the codec needs more or less there, in percent: a mean may hide a crossing.
+    """
+
+    low: float
+    high: float
+    at_low: float
+    at_high: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """A codec beside another.
 
     Attributes:
         other: the other's name.
         rates: the BD-rate in each of :data:`METRICS`, in percent: below 0 the codec needs fewer bits.
-        over: for each of them, the least and the greatest quality that both reach; None where there is no rate.
+        over: for each of them, what it is the mean of; None where there is none.
         speeds: of encoding and of decoding, times the other's.
         verdict: where it wins and where it loses, in one sentence.
     """
 
     other: str
     rates: tuple[Measurement, ...]
-    over: tuple[tuple[float, float] | None, ...]
+    over: tuple[Reach | None, ...]
     speeds: tuple[Measurement, ...]
     verdict: str
 
@@ -54,23 +69,25 @@ class Comparison:
 def beside(curve: Curve, other: Curve) -> Comparison:
     """Compare two curves measured on the same pictures."""
     found = [_rate(curve, other, metric) for metric in METRICS]
-    rates, over = tuple(rate for rate, _ in found), tuple(shared for _, shared in found)
+    rates, over = tuple(rate for rate, _ in found), tuple(reach for _, reach in found)
     speeds = tuple(_speed(curve, other, work) for work in ("encode", "decode"))
-    return Comparison(other.codec, rates, over, speeds, _verdict(curve.codec, other.codec, rates, speeds))
+    return Comparison(
+        other.codec, rates, over, speeds, _verdict(curve.codec, other.codec, rates, over, speeds)
+    )
 
 
-def _rate(curve: Curve, other: Curve, metric: str) -> tuple[Measurement, tuple[float, float] | None]:
+def _rate(curve: Curve, other: Curve, metric: str) -> tuple[Measurement, Reach | None]:
     name = f"BD-rate against {other.codec} in {METRICS[metric]}"
     test, anchor = _line(curve.points, metric), _line(other.points, metric)
     try:
-        share, shared = bd_rate(anchor, test), overlap(anchor, test)
+        share, (low, high) = bd_rate(anchor, test), overlap(anchor, test)
     except ValueError as error:
         text = str(error).replace("the anchor's", f"{other.codec}'s")
         text = text.replace("the test's", f"{curve.codec}'s")
         return Measurement(name, None, "%", "unavailable", text), None
     how = (
         f"logarithm of bits per pixel over {METRICS[metric]}, means over the pictures, monotone cubic through "
-        f"{len(test)} and {len(anchor)} points, from {shared[0]:.4g} to {shared[1]:.4g}"
+        f"{len(test)} and {len(anchor)} points, from {low:.4g} to {high:.4g}"
     )
     left = [
         f"{len(one.points) - len(line)} of {one.codec}"
@@ -81,7 +98,8 @@ def _rate(curve: Curve, other: Curve, metric: str) -> tuple[Measurement, tuple[f
         how += (
             f"; points without loss, and points that cost more and are no better, left out: {', '.join(left)}"
         )
-    return Measurement(name, 100 * share, "%", "measured", how), shared
+    ends = (100 * rate_at(anchor, test, quality) for quality in (low, high))
+    return Measurement(name, 100 * share, "%", "measured", how), Reach(low, high, *ends)
 
 
 def _line(points: Sequence[Point], metric: str) -> list[tuple[float, float]]:
@@ -109,29 +127,49 @@ def _speed(curve: Curve, other: Curve, work: str) -> Measurement:
     return Measurement(name, here / there, "", "measured", how)
 
 
-def _verdict(codec: str, other: str, rates: Sequence[Measurement], speeds: Sequence[Measurement]) -> str:
-    known = {
-        name: rate.value / 100
-        for name, rate in zip(METRICS.values(), rates, strict=True)
-        if rate.value is not None
-    }
-    if not known:
-        return f"{codec} cannot be held against {other}: {rates[0].how}"
-    wins = {name: share for name, share in known.items() if share <= -_EVEN}
-    losses = {name: share for name, share in known.items() if share >= _EVEN}
-    even = [name for name in known if name not in wins and name not in losses]
+def _verdict(
+    codec: str,
+    other: str,
+    rates: Sequence[Measurement],
+    over: Sequence[Reach | None],
+    speeds: Sequence[Measurement],
+) -> str:
+    wins: list[str] = []
+    losses: list[str] = []
+    even: list[str] = []
+    for name, rate, reach in zip(METRICS.values(), rates, over, strict=True):
+        if rate.value is None or reach is None:
+            continue
+        if abs(rate.value) < _EVEN:
+            even.append(name + _crossing(name, 0, reach))
+        else:
+            words = f"{_bits(rate.value)} at the same {name}{_crossing(name, rate.value, reach)}"
+            (wins if rate.value < 0 else losses).append(words)
     parts = [
-        *([f"wins against {other}: it needs {_bits(wins, 'fewer')}"] if wins else []),
-        *([f"loses to {other}: it needs {_bits(losses, 'more')}"] if losses else []),
+        *([f"wins against {other}: it needs {_listed(wins)}"] if wins else []),
+        *([f"loses to {other}: it needs {_listed(losses)}"] if losses else []),
         *([f"needs as many bits as {other} at the same {_listed(even)}"] if even else []),
     ]
+    if not parts:
+        return f"{codec} cannot be held against {other}: {rates[0].how}"
     encode, decode = (f"{speed.value:.2g}" for speed in speeds)
     return f"{codec} {'; it '.join(parts)}; it encodes {encode} times as fast, and decodes {decode} times"
 
 
-def _bits(shares: dict[str, float], word: str) -> str:
-    words = [f"{100 * abs(share):.0f} % at the same {name}" for name, share in shares.items()]
-    return _listed([words[0].replace(" % ", f" % {word} bits ", 1), *words[1:]])
+def _bits(percent: float) -> str:
+    return f"{abs(percent):.0f} % {'fewer' if percent < 0 else 'more'} bits"
+
+
+def _crossing(name: str, mean: float, reach: Reach) -> str:
+    """What the mean does not say: that it is the other way round at one end."""
+    unit = " dB" if name == METRICS["psnr"] else ""
+    ends = ((reach.low, reach.at_low), (reach.high, reach.at_high))
+    turned = [
+        f"{_bits(share)} at {quality:.4g}{unit}"
+        for quality, share in ends
+        if abs(share) >= _EVEN and share * mean <= 0
+    ]
+    return f" (but {' and '.join(turned)})" if turned else ""
 
 
 def _listed(words: Sequence[str]) -> str:

@@ -41,6 +41,24 @@ def bd_rate(anchor: Curve, test: Curve) -> float:
     return float(np.expm1(means[1] - means[0]))
 
 
+def rate_at(anchor: Curve, test: Curve, quality: float) -> float:
+    """How much more rate ``test`` needs than ``anchor`` at one quality, by the same curves as :func:`bd_rate`.
+
+    The mean hides where curves cross; this tells.
+
+    Raises:
+        ValueError: as for :func:`bd_rate`, or not both curves reach that quality.
+    """
+    low, high = overlap(anchor, test)
+    if not low <= quality <= high:
+        raise ValueError(f"both curves reach qualities from {low:.4g} to {high:.4g}, not {quality:.4g}")
+    logs = []
+    for curve, name in ((anchor, "anchor"), (test, "test")):
+        x, y = _ordered(curve, name)
+        logs.append(_at(x, y, _slopes(x, y), quality))
+    return float(np.expm1(logs[1] - logs[0]))
+
+
 def overlap(anchor: Curve, test: Curve) -> tuple[float, float]:
     """The least and the greatest quality that both curves reach; errors as for :func:`bd_rate`."""
     a, b = _ordered(anchor, "anchor")[0], _ordered(test, "test")[0]

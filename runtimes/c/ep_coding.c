@@ -5,7 +5,6 @@
 #include "ep_context.h"
 
 #define EP_MOST_RATES 16u
-#define EP_MOST_CHANNELS (1u << 12)
 #define EP_MOST_DATA (1u << 22)
 #define EP_CODING_HEAD 6u
 
@@ -122,7 +121,7 @@ static void walk_table(ep_numbers *from, ep_shape *shape, ep_place *place) {
 
 /* One model: its shape, and where there is a place, the model. */
 static ep_shape walk(ep_numbers *from, ep_place *place) {
-  ep_shape shape = {number(from, 0, 1), number(from, 1, EP_MOST_CHANNELS), 0, 0, 0, 0};
+  ep_shape shape = {number(from, 0, 1), number(from, 1, EP_CONTEXT_MOST_CHANNELS), 0, 0, 0, 0};
   uint32_t tables = shape.channels;
   if (shape.by_neighbours != 0u) {
     walk_sums(from, &shape, place);

@@ -4,6 +4,7 @@
 
 #include "ep_code.h"
 
+#define EP_CONTEXT_MOST_CHANNELS (1u << 12)
 #define EP_CONTEXT_MOST_TABLES 64u
 #define EP_CONTEXT_MOST_LEVEL 1023
 #define EP_CONTEXT_MOST_TAPS 256u

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import edgepress
 from edgepress.coding import whole
 from edgepress.coding.stream import Header, find_chunks, read_header
 from edgepress.errors import BundleError, DataError, UsageError
+from edgepress.runtimes import codec_networks
 from edgepress.runtimes.codec_session import CodecSession
 from tests.codecs.made import described, session, smooth, write_codec
 
@@ -312,3 +314,31 @@ def test_the_same_bytes_every_time(codec_file: Path) -> None:
         with session(codec_file, threads=threads) as one:
             checks.add(zlib.crc32(one.encode(picture)))
     assert len(checks) == 1
+
+
+def test_threads_may_share_a_session(codec: CodecSession) -> None:
+    """Pictures of other sizes and rates at the same time, and two decodings in turns."""
+    pictures = [photograph(20 + 13 * number, 50) for number in range(6)]
+    expected = [codec.encode(picture, number % 4) for number, picture in enumerate(pictures)]
+    decoded = [codec.decode(stream) for stream in expected]
+    with ThreadPoolExecutor(4) as pool:
+        streams = list(pool.map(codec.encode, pictures, [number % 4 for number in range(6)]))
+        assert streams == expected
+        arrays = list(pool.map(codec.decode, streams * 2))
+    assert all(np.array_equal(one, other) for one, other in zip(arrays, decoded * 2, strict=True))
+    first, second = codec.decoding(expected[4]), codec.decoding(expected[5])
+    turns = [piece for pair in zip(first.pieces, second.pieces, strict=True) for piece in pair]
+    assert np.array_equal(np.concatenate([piece for _, piece in turns[::2]]), decoded[4])
+    assert np.array_equal(np.concatenate([piece for _, piece in turns[1::2]]), decoded[5])
+
+
+def test_small_pictures_take_the_portable_graph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an engine takes whole tiles alone, as compiled code does; unless it was asked for by name."""
+    monkeypatch.setattr(codec_networks, "_FREE", ("portable",))
+    path = write_codec(tmp_path / "a.edge", described(any_size=True))
+    for asked, engines in ((None, {"ort", "portable"}), ("ort", {"ort"})):
+        with session(path, engine=asked) as codec:
+            for side in (2, 60):
+                picture = np.full((side, side, 3), 90, np.uint8)
+                assert near(codec.decode(codec.encode(picture)), picture, 12)
+            assert {engine for part, engine in codec._networks._runs if part == "encoder"} == engines

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepress.coding.coder import Coding
+from edgepress.coding.coder import Coding, PortableCoder
 from edgepress.coding.context import Context, Sums, Tap
 from edgepress.coding.table import Table
 
@@ -57,3 +57,12 @@ def values(rows: int, columns: int) -> Array:
     found = np.cumsum(np.cumsum(found, 1), 2) // 3
     found[1, rows // 2, columns // 2], found[4, -1, -1] = 16383, -16383
     return found.astype(np.int16)
+
+
+def bodies() -> list[tuple[int, tuple[int, int], bytes]]:
+    """Rate, shape and body by the definition."""
+    return [
+        (rate, shape, PortableCoder(coding).encode(values(*shape)))
+        for rate, coding in enumerate(models())
+        for shape in SHAPES
+    ]

@@ -8,53 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from edgepress.coding.coder import PortableCoder
 from edgepress.coding.frozen import write_codings
 from edgepress.runtimes.native_coder import NativeCoder
 from edgepress.targets.compilers.link import CODER, CODER_HEADERS, Linked, link
 from edgepress.targets.compilers.zig import OPTIONS, c_compiler, invoke
 from edgepress.targets.load import load_target
 from tests.coding import golden
-from tests.native.tiny_model import FILES, RUNTIME
+from tests.native.tiny_model import FILES
 from tests.required_tools import tool
 
-BOARD = Path(__file__).parent / "board"
 GOLDEN = "122fd0ab6bc5075b3f325697645e95922767b0e7fa1f54de5ca9ad0114470167"
-
-
-def bodies() -> list[tuple[int, tuple[int, int], bytes]]:
-    """Rate, shape and body by the definition."""
-    return [
-        (rate, shape, PortableCoder(coding).encode(golden.values(*shape)))
-        for rate, coding in enumerate(golden.models())
-        for shape in golden.SHAPES
-    ]
-
-
-@pytest.fixture(scope="module")
-def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the trial and its case as C."""
-    folder = tmp_path_factory.mktemp("case")
-
-    def array(kind: str, name: str, numbers: list[int]) -> str:
-        return f"static const {kind} {name}[] = {{{','.join(map(str, numbers))}}};\n"
-
-    text = "#include <stdint.h>\n" + array("uint8_t", "ep_trial_models", list(write_codings(golden.models())))
-    rows = []
-    for number, (rate, shape, body) in enumerate(bodies()):
-        text += array("uint8_t", f"body{number}", list(body))
-        text += array("int16_t", f"values{number}", golden.values(*shape).ravel().tolist())
-        rows.append(f"{{{rate}, {shape[0]}, {shape[1]}, {len(body)}, body{number}, values{number}}}")
-    text += "typedef struct ep_trial_stream { uint32_t rate, rows, columns, length; const uint8_t *body; "
-    text += "const int16_t *values; } ep_trial_stream;\n"
-    text += f"#define EP_TRIAL_STREAMS {len(rows)}\n#define EP_TRIAL_MOST {5 * 16 * 37}\n"
-    text += f"static const ep_trial_stream ep_trial_streams[] = {{{', '.join(rows)}}};\n"
-    (folder / "case.h").write_text(text)
-    for path in BOARD.glob("*.c"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    for name in (*CODER, *CODER_HEADERS, "ep_mem.c", "ep_os.h"):
-        (folder / name).write_bytes((RUNTIME / name).read_bytes())
-    return folder
 
 
 def linked(board: str, folder: Path, more: tuple[Path, ...] = ()) -> Linked:
@@ -69,14 +32,14 @@ def run_bare(cc: tuple[str, ...], units: list[str], case: Path, *emulator: str) 
 
 
 def test_the_golden_streams_are_what_they_were() -> None:
-    whole = write_codings(golden.models()) + b"".join(body for _, _, body in bodies())
+    whole = write_codings(golden.models()) + b"".join(body for _, _, body in golden.bodies())
     assert hashlib.sha256(whole).hexdigest() == GOLDEN
 
 
 def test_this_machines_library_makes_them(tmp_path: Path) -> None:
     shared = linked("host", tmp_path).shared
     assert shared is not None
-    for rate, shape, body in bodies():
+    for rate, shape, body in golden.bodies():
         coder = NativeCoder(shared, golden.models()[rate])
         assert coder.encode(golden.values(*shape)) == body
         assert (coder.decode(body, *shape) == golden.values(*shape)).all()
@@ -103,7 +66,7 @@ def test_other_x86_makes_them(cpu: str, case: Path, tmp_path: Path) -> None:
         case,
     )
     assert library.is_file()
-    for rate, shape, body in bodies() if wide or cpu == "x86_64_v2" else []:
+    for rate, shape, body in golden.bodies() if wide or cpu == "x86_64_v2" else []:
         coder = NativeCoder(library, golden.models()[rate])
         assert coder.encode(golden.values(*shape)) == body
         assert (coder.decode(body, *shape) == golden.values(*shape)).all()

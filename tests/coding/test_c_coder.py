@@ -26,7 +26,9 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The coder as a library that stops at an index out of bounds or a number out of range."""
     out = tmp_path_factory.mktemp("coder") / "coder.so"
     flags = ("-O2", "-std=c11", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-fsanitize=undefined")
-    files = [str(RUNTIME / name) for name in ("ep_code.c", "ep_coding.c", "ep_context.c")]
+    files = [
+        str(RUNTIME / name) for name in ("ep_code.c", "ep_coding.c", "ep_context.c", "ep_context_sound.c")
+    ]
     stop = ("-fsanitize-trap=undefined", f"-I{RUNTIME}")
     invoke(
         (*c_compiler(load_target("host")).cc, *flags, *stop, *files, "-o", str(out)), "building", out.parent

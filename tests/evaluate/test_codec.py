@@ -79,7 +79,7 @@ def test_what_differs_by_size_alone_differs_by_that(pictures: Path) -> None:
     values = [rate.value for rate in beside.rates]
     assert all(value is not None and value < 0 for value in values)
     assert beside.verdict.startswith("coarse wins against padded: it needs ")
-    assert beside.verdict.count("fewer bits") == 1 and beside.verdict.count(" % ") == 3
+    assert beside.verdict.count("fewer bits at the same") == 3 and "but" not in beside.verdict
     back = measure(pictures, CoarseCodec(), codec=CoarseCodec("padded", extra=4000)).comparisons[0]
     assert back.verdict.startswith("padded loses to coarse: it needs ") and "more bits" in back.verdict
     for there, here in zip(beside.rates, back.rates, strict=True):
@@ -105,6 +105,21 @@ def test_curves_without_a_common_quality_are_said_not_to_have_one(pictures: Path
 def test_one_rate_is_no_curve(pictures: Path) -> None:
     beside = measure(pictures, CoarseCodec("other"), codec=CoarseCodec(rates=(3,))).comparisons[0]
     assert "coarse's curve has 1 points; two are the least" in beside.verdict
+
+
+def test_curves_that_cross_are_said_to_cross(pictures: Path) -> None:
+    class Padded(CoarseCodec):
+        """Dear where it is fine."""
+
+        def encode(self, picture: Picture, rate: float) -> bytes:
+            return super().encode(picture, rate) + bytes(int(12000 * (rate - 2)))
+
+    dear_when_coarse = CoarseCodec("coarse", extra=15000)
+    (beside,) = measure(pictures, Padded("padded"), codec=dear_when_coarse).comparisons
+    reach = beside.over[0]
+    assert reach is not None and reach.at_low > 0 > reach.at_high
+    assert " % more bits at " in beside.verdict.partition("(but ")[2]
+    assert " dB)" in beside.verdict
 
 
 def test_what_loses_nothing_has_no_finite_psnr_and_leaves_the_curve(pictures: Path) -> None:

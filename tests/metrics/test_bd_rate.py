@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgepress.metrics.bd_rate import bd_rate, overlap
+from edgepress.metrics.bd_rate import bd_rate, overlap, rate_at
 
 JPEG = [(0.327, 26.67), (0.508, 29.15), (0.660, 30.49), (0.906, 32.17), (1.368, 34.52), (2.346, 38.03)]
 WEBP = [(0.234, 28.33), (0.513, 31.44), (0.824, 33.97), (1.520, 37.78)]
@@ -91,6 +91,31 @@ def test_only_the_qualities_that_both_reach_count() -> None:
     assert overlap(JPEG, WEBP) == (28.33, 37.78)
     dearer = [*((rate, quality) for rate, quality in WEBP), (9.0, 60.0)]
     assert overlap(JPEG, dearer) == (28.33, 38.03)
+
+
+def test_at_one_quality() -> None:
+    anchor, test = [(2, 30), (8, 40)], [(1, 30), (2, 40)]
+    assert rate_at(anchor, test, 30) == pytest.approx(-0.5)
+    assert rate_at(anchor, test, 40) == pytest.approx(-0.75)
+    assert rate_at(anchor, test, 35) == pytest.approx(math.sqrt(2) / 4 - 1)  # midway between logarithms
+    assert rate_at(JPEG, [(0.7 * rate, quality) for rate, quality in JPEG], 33.3) == pytest.approx(-0.3)
+    for quality in (29.9, 40.1):
+        with pytest.raises(ValueError, match="from 30 to 40, not"):
+            rate_at(anchor, test, quality)
+
+
+@settings(max_examples=25)
+@given(steps, steps)
+def test_the_rate_is_the_mean_of_what_it_is_at_each_quality(
+    one: list[tuple[float, float]], other: list[tuple[float, float]]
+) -> None:
+    """Logarithms of them, in 50 steps."""
+    a, b = rising(one), rising(other)
+    if max(a[0][1], b[0][1]) < min(a[-1][1], b[-1][1]):
+        low, high = overlap(a, b)
+        found = [rate_at(a, b, low + (high - low) * (index + 0.5) / 50) for index in range(50)]
+        mean = sum(math.log1p(share) for share in found) / 50
+        assert math.log1p(bd_rate(a, b)) == pytest.approx(mean, abs=0.1 * (1 + abs(mean)))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 
 from tvm import te, tirx
 
-from edgepress.targets.compilers.tvm.stages import GROUPS, KERNEL, MACS, WINDOW, WINOGRAD
+from edgepress.targets.compilers.tvm.stages import DEALT, GROUPS, KERNEL, MACS, WINDOW, WINOGRAD
 from edgepress.targets.compilers.tvm.winograd import TAPS, tiles_of
 
 
@@ -46,7 +46,9 @@ def conv(
         value = _wide(x(n, *source, channel), dtype) * _wide(weight(*column), dtype)
         return te.sum(value, axis=[*taps, inputs])
 
-    notes = {KERNEL: "contraction", **({GROUPS: [int(weight.shape[-2]), own]} if grouped else {})}
+    notes: dict[str, Any] = {KERNEL: "contraction"}
+    if grouped:
+        notes |= {GROUPS: [int(weight.shape[-2]), own]} | ({DEALT: 1} if dealt else {})
     return te.compute(shape, element, name="conv", attrs=notes)
 
 
