@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
+from edgepress import zoo
 from edgepress.build import build, plan
 from edgepress.build.cache import StepCache
 from edgepress.bundle import Bundle, open_bundle
@@ -204,6 +205,18 @@ def test_what_does_not_fit_a_codec_is_refused(more: dict[str, object], message: 
         more = {"labels": str(labels)}
     with pytest.raises(UsageError, match=message):
         build(recipe("walloc", tmp_path / "a.edge", **more), cache=StepCache(tmp_path / "cache"))
+
+
+def test_a_codec_of_the_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = zoo.ZooEntry(
+        "tiny", lambda: None, str, (), {}, (), None, "a codec for tests", codec=codec_nets.walloc
+    )
+    monkeypatch.setitem(zoo._ENTRIES, "tiny", lambda: entry)
+    source = resolve("tiny", tile=16)
+    assert list(source.parts) == ["encoder", "decoder"]
+    assert source.digest == codec_nets.walloc().identity
+    assert source.parts["decoder"].load() is source.load().decoder
+    assert source.parts["encoder"].inputs[0].shape == (1, 3, 37, 37)
 
 
 def test_weights_and_inputs_are_the_codecs_own() -> None:
