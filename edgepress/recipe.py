@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from edgepress.zoo import DEFAULT
 _LARGEST_RECIPE = 1 << 20
 _MOST_SAMPLES = 65_536
 _MOST_GOLDEN = 64
+_PARTS = re.compile(r"\s*[A-Za-z_]\w*\s*=")
 _NAME = re.compile(r"\w[\w. -]{0,99}\Z")
 
 
@@ -57,7 +59,8 @@ class Recipe:
     Attributes:
         model: see :func:`edgepress.source.resolve`.
         weights: a checkpoint for a model that is torch code; empty takes the weights that it has.
-        target: a board's name, or a path to its TOML file.
+        target: a board's name, or a path to its TOML file; of a model of several parts also ``PART=BOARD`` with
+            commas, a board for each part.
         method: ``auto``, or the name of a compression method.
         options: the method's own configuration.
         name: what the model is called; empty takes the source's name.
@@ -65,6 +68,7 @@ class Recipe:
         inputs: by tensor name.
         outputs: what the outputs mean, by tensor name.
         labels: a file with one class name a line, for the first output.
+        tile: samples of an axis that a codec's networks are compiled for; 0 takes a size that serves most boards.
         data: a folder of examples to calibrate and to check with; empty takes pictures that come along. A method that
             trains takes ``file.py:callable``, ``package.module:callable`` and ``digits`` too.
         samples: how many examples are used for calibration, at most.
@@ -84,6 +88,7 @@ class Recipe:
     inputs: dict[str, InputRecipe] = field(default_factory=dict)
     outputs: dict[str, OutputKind] = field(default_factory=dict)
     labels: str = ""
+    tile: int = 0
     data: str = ""
     samples: int = 64
     golden: int = 2
@@ -94,6 +99,8 @@ class Recipe:
     def __post_init__(self) -> None:
         if not (1 <= self.samples <= _MOST_SAMPLES and 1 <= self.golden <= _MOST_GOLDEN):
             raise ValueError(f"samples is 1 to {_MOST_SAMPLES} and golden 1 to {_MOST_GOLDEN}")
+        if self.tile < 0:
+            raise ValueError(f"a tile of {self.tile} samples; give a multiple of the codec's factor")
         if self.name and not _NAME.match(self.name):
             raise ValueError(
                 f"the name {self.name[:40]!r} does not serve for a file; use letters, digits, '.', '_' and '-'"
@@ -135,7 +142,7 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     changes = {
         "model": root(recipe.model, recipe.model.endswith(".onnx") or code),
         "weights": root(recipe.weights, True),
-        "target": root(recipe.target, recipe.target.endswith(".toml")),
+        "target": _rooted_target(recipe.target, root),
         "output": root(recipe.output, True),
         "labels": root(recipe.labels, True),
         "data": _rooted_data(recipe.data, folder),
@@ -145,6 +152,30 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
         },
     }
     return Recipe(**{**{name: getattr(recipe, name) for name in recipe.__dataclass_fields__}, **changes})
+
+
+def part_targets(text: str) -> dict[str, str]:
+    """``PART=BOARD`` with commas as a table; one board for all of them stands under an empty name.
+
+    Raises:
+        UsageError: a part is named twice, or has no board.
+    """
+    if not _PARTS.match(text):
+        return {"": text}
+    found: dict[str, str] = {}
+    for piece in text.split(","):
+        part, _, board = (word.strip() for word in piece.partition("="))
+        if not board or part in found:
+            raise UsageError(
+                f"the target {text!r} does not give each part one board; write PART=BOARD,PART=BOARD"
+            )
+        found[part] = board
+    return found
+
+
+def _rooted_target(text: str, root: Callable[[str, bool], str]) -> str:
+    rooted = {part: root(board, board.endswith(".toml")) for part, board in part_targets(text).items()}
+    return ",".join(f"{part}={board}" if part else board for part, board in rooted.items())
 
 
 def _is_code(text: str) -> bool:

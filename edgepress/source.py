@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgepress import zoo
+from edgepress.codec_source import CodecSource, codec_source
+from edgepress.coding.description import DECODER, ENCODER
 from edgepress.errors import MissingExtraError, SourceError
 from edgepress.fingerprint import fingerprint
 from edgepress.inputs import InputKind
@@ -35,6 +37,8 @@ class Source:
         outputs: names for its outputs, in order; empty leaves them to the exporter.
         prepare: how each input is made, by tensor name.
         labels: class names for the first output; empty where it gives no class scores.
+        parts: the networks that it is made of, by name; empty where it is one network, which ``load`` gives.
+        codec: what is known of the codec whose networks the parts are; None for any other model.
     """
 
     name: str
@@ -46,16 +50,20 @@ class Source:
     outputs: tuple[str, ...] = ()
     prepare: dict[str, InputKind] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
+    parts: dict[str, Source] = field(default_factory=dict)
+    codec: CodecSource | None = None
 
 
-def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "") -> Source:
+def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "", tile: int = 0) -> Source:
     """Find the model that a text means.
 
     Args:
         model: a name of the zoo, ``path.onnx``, ``package.module:callable`` or ``file.py:callable``.
-            The callable is a ``torch.nn.Module`` object, or a function or class that gives one when called.
+            The callable is a ``torch.nn.Module`` object, or a function or class that gives one when called; for a
+            codec it is, or gives, an :class:`edgepress.nn.codec.FrozenCodec`.
         inputs: the tensors that the model takes, where it cannot say so itself.
         weights: a checkpoint for torch code: a safetensors file, or a folder as Hugging Face's libraries write it.
+        tile: samples of an axis that a codec's networks are compiled for; 0 takes a size that serves most boards.
 
     Raises:
         SourceError: there is no such model; the message says what was tried. Or the checkpoint does not fit it.
@@ -66,11 +74,11 @@ def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "") 
             f"{model} has its weights with it; a checkpoint goes with torch code, file.py:callable"
         )
     if model in zoo.names():
-        return _from_zoo(model)
+        return _from_zoo(model, tile)
     if model.endswith(".onnx"):
         return _from_onnx(Path(model), inputs)
     if ":" in model:
-        return _from_callable(model, inputs, weights)
+        return _from_callable(model, inputs, weights, tile)
     if Path(model).is_dir():
         raise SourceError(
             f"{model} is a folder: a checkpoint holds weights and no network; give the network's code beside it, as "
@@ -86,10 +94,12 @@ def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "") 
     )
 
 
-def _from_zoo(name: str) -> Source:
+def _from_zoo(name: str, tile: int) -> Source:
     entry = zoo.entry(name)
-    labels = tuple(entry.labels.read_text(encoding="utf-8").splitlines())
     origin = {"kind": "zoo", "name": name, "about": entry.about}
+    if entry.codec is not None:
+        return _from_codec(name, entry.codec(), origin, tile)
+    labels = tuple(entry.labels.read_text(encoding="utf-8").splitlines()) if entry.labels else ()
     return Source(
         name,
         "torch",
@@ -125,17 +135,41 @@ def _from_onnx(path: Path, inputs: tuple[TensorSpec, ...]) -> Source:
     )
 
 
-def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str) -> Source:
+def _from_codec(name: str, frozen: Any, origin: dict[str, str], tile: int) -> Source:
+    """A frozen codec: a source of two networks."""
+    codec = codec_source(frozen, tile)
+    modules = {ENCODER: frozen.module.encoder, DECODER: frozen.module.decoder}
+
+    def part(which: str) -> Source:
+        return Source(
+            name, "torch", f"{frozen.identity} {which}", origin, lambda: modules[which], codec.inputs(which),
+            codec.outputs(which), codec.prepare(which), codec=codec,
+        )  # fmt: skip
+
+    parts = {which: part(which) for which in modules}
+    return Source(name, "torch", frozen.identity, origin, lambda: frozen.module, parts=parts, codec=codec)
+
+
+def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str, tile: int) -> Source:
     place, _, attribute = model.rpartition(":")
+    stem = Path(place).stem if place.endswith(".py") else attribute.split(".")[-1]
+    name = stem.lower().replace("_", "-")
     with beside(place):
         found, home = look_up(model, "name a module or a function that gives one")
-        network = _module(found, model)
+        network = _network(found, model)
+    origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
+    if _is_codec(network):
+        if weights or inputs:
+            raise SourceError(
+                f"{model} is a codec, which has its weights with it and says what it takes; leave "
+                f"{'--weights' if weights else '--input'} out"
+            )
+        return _from_codec(name, network, origin, tile)
     if not inputs:
         raise SourceError(
             f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224, "
             "or the table [inputs.name] to the recipe"
         )
-    origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
     if weights:
         from edgepress.nn.bitnet_checkpoint import load_checkpoint
 
@@ -145,16 +179,22 @@ def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str) -> 
         origin["weights"] = Path(weights).resolve().name
     with user_code(f"the weights of {model} cannot be read", "give a module whose weights are set"):
         digest = fingerprint(network, home.__name__)
-    stem = Path(place).stem if place.endswith(".py") else attribute.split(".")[-1]
-    return Source(stem.lower().replace("_", "-"), "torch", digest, origin, lambda: network, inputs)
+    return Source(name, "torch", digest, origin, lambda: network, inputs)
 
 
-def _module(found: Any, model: str) -> Any:
+def _is_codec(network: Any) -> bool:
+    from edgepress.nn.codec.frozen import FrozenCodec
+
+    return isinstance(network, FrozenCodec)
+
+
+def _network(found: Any, model: str) -> Any:
+    """A torch module in evaluation mode, or a frozen codec, that the user's code is or gives."""
     try:
         import torch
     except ImportError:
         raise MissingExtraError("pressing a torch module", "torch", "build") from None
-    if not isinstance(found, torch.nn.Module):
+    if not isinstance(found, torch.nn.Module) and not _is_codec(found):
         if not callable(found):
             raise SourceError(
                 f"{model} is {type(found).__name__}; name a torch module or a function that gives one"
@@ -162,6 +202,8 @@ def _module(found: Any, model: str) -> Any:
         torch.manual_seed(0)  # a network with random weights is the same one in every build
         with user_code(f"{model}() failed", CALLED):
             found = found()
+    if _is_codec(found):
+        return found
     if not isinstance(found, torch.nn.Module):
         raise SourceError(f"{model} gave {type(found).__name__}; it must give a torch.nn.Module")
     with user_code(f"{model} cannot be put into evaluation mode"):

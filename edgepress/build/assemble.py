@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgepress.build import steps
 from edgepress.build.engines import LAYERS, Compiled, tolerances
-from edgepress.build.job import PART, Done, Job
+from edgepress.build.job import Done, Job
 from edgepress.build.press import PressedNetwork
 from edgepress.build.versions import tool_versions
 from edgepress.bundle import EngineFiles, Golden, Graph, Manifest, Part, StoredTensor
@@ -20,10 +22,31 @@ from edgepress.records import encode
 from edgepress.tensor import TensorSpec
 
 _ROOM = {"header": "include", "source": "src"}
+_SHARED = "codec"  # the folder of tables, which parts share
+
+
+@dataclass(frozen=True)
+class Finished:
+    """One network as the bundle will hold it.
+
+    Attributes:
+        part: its record.
+        members: what it adds to the archive.
+        exported: the float graph it comes from.
+        network: what ships.
+        compiled: what the compilers made of it.
+    """
+
+    part: Part
+    members: dict[str, Content]
+    exported: Done
+    network: PressedNetwork
+    compiled: list[Compiled]
 
 
 def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
     """Put the weights of all graphs into one file, each tensor once and ternary ones at two bits."""
+    codec = job.source.codec is not None
     graphs = {"portable": network.step.folder / steps.GRAPH}
     graphs |= {made.engine: made.step.folder / steps.GRAPH for made in compiled if made.engine == "ort"}
 
@@ -32,7 +55,10 @@ def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
         from edgepress.graph.ternary_storage import pack_ternary
         from edgepress.graph.weights import externalise
 
-        models = {name: pack_ternary(steps.read_graph(path)) for name, path in graphs.items()}
+        models = {
+            name: pack_ternary(steps.shipped_graph(path, codec and name == "portable"))
+            for name, path in graphs.items()
+        }
         slim, weights, index = externalise(models)
         (folder / "weights.bin").write_bytes(weights)
         facts: dict[str, Any] = {}
@@ -46,13 +72,13 @@ def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
     return job.step(
         "pool",
         "storing each weight once",
-        {"graphs": keys},
+        {"graphs": keys, "codec": codec},
         work,
         lambda folder: f"{(folder / 'weights.bin').stat().st_size / 1e6:.1f} MB of weights",
     )
 
 
-def assemble(
+def finish(
     job: Job,
     exported: Done,
     network: PressedNetwork,
@@ -62,34 +88,32 @@ def assemble(
     kinds: dict[str, InputKind],
     meaning: dict[str, OutputKind],
     chosen: tuple[str, str],
-    name: str,
-) -> tuple[Manifest, dict[str, Content]]:
-    """The manifest and the members of the bundle."""
+) -> Finished:
+    """The record and the members of the part that the job is about."""
     members: dict[str, Content] = {}
     facts = steps.read_facts(pooled.folder)
-    weights = f"{PART}/weights.bin"
+    weights = f"{job.part}/weights.bin"
     if (pooled.folder / "weights.bin").stat().st_size:
         members[weights] = pooled.folder / "weights.bin"
-    members[f"{PART}/graph.onnx"] = pooled.folder / "portable.onnx"
-    portable = _graph(facts["portable"], f"{PART}/graph.onnx", weights)
+    members[f"{job.part}/graph.onnx"] = pooled.folder / "portable.onnx"
+    portable = _graph(facts["portable"], f"{job.part}/graph.onnx", weights)
     engines = {}
     for made in compiled:
         if made.engine == "ort":
             # Beside the portable graph, because ONNX external data must lie in the graph's own folder.
-            member = f"{PART}/ort.onnx"
+            member = f"{job.part}/ort.onnx"
             members[member] = pooled.folder / "ort.onnx"
-            layers = f"{PART}/ort.{LAYERS}"
+            layers = f"{job.part}/ort.{LAYERS}"
             members[layers] = made.step.folder / LAYERS
             engines["ort"] = EngineFiles(graph=_graph(facts["ort"], member, weights), files={ROLE: layers})
         else:
-            engines["aot"] = _native(made, members)
+            engines["aot"] = _native(job, made, members)
     if job.source.labels:
-        members[f"{PART}/labels.txt"] = ("\n".join(job.source.labels) + "\n").encode()
-    target = job.target.name
+        members[f"{job.part}/labels.txt"] = ("\n".join(job.source.labels) + "\n").encode()
     examples = steps.read_golden(golden.folder, network.inputs, network.outputs)
     ranges = steps.read_facts(golden.folder)["ranges"]
     part = Part(
-        target=target,
+        target=job.target.name,
         graph=portable,
         inputs=_with_ranges(network.inputs, ranges),
         outputs=_with_ranges(network.outputs, ranges),
@@ -98,20 +122,57 @@ def assemble(
         engines=engines,
         engine=chosen[0],
         why=chosen[1],
-        golden=_golden(golden, network, members),
+        golden=_golden(job, golden, network, members),
         tolerance=tolerances([outputs for _, outputs in examples], network),
     )
+    return Finished(part, members, exported, network, compiled)
+
+
+def assemble(
+    job: Job, finished: Mapping[str, Finished], tables: Mapping[str, bytes] | None = None
+) -> tuple[Manifest, dict[str, Content]]:
+    """The manifest and the members of the bundle.
+
+    Args:
+        finished: its networks, by part.
+        tables: what is no graph and belongs to all of them, by name; the extension of a member is its name's.
+    """
+    members: dict[str, Content] = {}
+    for each in finished.values():
+        members |= each.members
+    places = {
+        name: f"{_SHARED}/{name}.{'json' if data[:1] == b'{' else 'bin'}"
+        for name, data in (tables or {}).items()
+    }
+    members |= {places[name]: data for name, data in (tables or {}).items()}
+    keys: Any = {part: each.exported.key for part, each in finished.items()}
+    methods = {part: each.network.facts for part, each in finished.items()}
+    first = next(iter(finished))
     manifest = Manifest(
-        name=name,
-        source={**job.source.origin, "digest": job.source.digest, "float_graph_key": exported.key},
-        method=network.facts,
-        targets={target: encode(job.target)},
-        parts={PART: part},
+        name=job.recipe.name or job.source.name,
+        source={
+            **job.source.origin,
+            "digest": job.source.digest,
+            "float_graph_key": keys if job.source.parts else keys[first],
+        },
+        method=methods[first] if not job.source.parts else _joined(methods),
+        targets={target.name: encode(target) for target in job.targets.values()},
+        parts={name: dataclasses.replace(each.part, tables=places) for name, each in finished.items()},
         checks=tuple(job.checks),
         tools=tool_versions(),
         members={},
     )
     return manifest, members
+
+
+def _joined(methods: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """What the parts' methods say, as one record: what they have in common once, and the rest by part."""
+    records = list(methods.values())
+    same = {key: value for key, value in records[0].items() if all(one.get(key) == value for one in records)}
+    own = {
+        part: {key: value for key, value in one.items() if key not in same} for part, one in methods.items()
+    }
+    return same | {part: facts for part, facts in own.items() if facts}
 
 
 def _with_ranges(tensors: tuple[TensorSpec, ...], ranges: dict[str, list[float]]) -> tuple[TensorSpec, ...]:
@@ -129,36 +190,39 @@ def _graph(facts: dict[str, Any], member: str, weights: str) -> Graph:
     return Graph(member, facts["ir"], facts["opset"], weights if tensors else "", tensors)
 
 
-def _native(made: Compiled, members: dict[str, Content]) -> EngineFiles:
+def _native(job: Job, made: Compiled, members: dict[str, Content]) -> EngineFiles:
     files = {}
     for role, name in made.facts["files"].items():
         room = _ROOM.get(role.partition(":")[0], "")
-        member = "/".join(part for part in (PART, "aot", room, name) if part)
+        member = "/".join(part for part in (job.part, "aot", room, name) if part)
         members[member] = made.step.folder / name
         files[role] = member
-    members[f"{PART}/aot/weights.bin"] = made.step.folder / "weights.bin"
-    files["weights"] = f"{PART}/aot/weights.bin"
+    members[f"{job.part}/aot/weights.bin"] = made.step.folder / "weights.bin"
+    files["weights"] = f"{job.part}/aot/weights.bin"
     layers = layers_from_bytes((made.step.folder / LAYERS).read_bytes(), "this build")
     counts = made.facts.get("layers", [None] * len(layers))
     counted = [
         dataclasses.replace(layer, instructions=count) for layer, count in zip(layers, counts, strict=True)
     ]
-    members[f"{PART}/aot/{LAYERS}"] = layers_to_bytes(counted)
-    files[ROLE] = f"{PART}/aot/{LAYERS}"
+    members[f"{job.part}/aot/{LAYERS}"] = layers_to_bytes(counted)
+    files[ROLE] = f"{job.part}/aot/{LAYERS}"
     kept = ("weights_bytes", "kernels", "ops", "macs", "instructions", "bytes", "linker")
     facts = {key: made.facts[key] for key in kept if key in made.facts}
     return EngineFiles(files=files, arena_bytes=made.facts["arena_bytes"], facts=facts)
 
 
-def _golden(golden: Done, network: PressedNetwork, members: dict[str, Content]) -> tuple[Golden, ...]:
+def _golden(
+    job: Job, golden: Done, network: PressedNetwork, members: dict[str, Content]
+) -> tuple[Golden, ...]:
     examples = []
+    room = "golden" if job.alone else f"{job.part}/golden"
     count = len(steps.read_golden(golden.folder, network.inputs, network.outputs))
     for index in range(count):
         named: dict[str, dict[str, str]] = {"in": {}, "out": {}}
         for kind, tensors in (("in", network.inputs), ("out", network.outputs)):
             for position, tensor in enumerate(tensors):
                 path = steps.golden_file(golden.folder, index, kind, position)
-                member = f"golden/{index}/{path.name.split('.', 1)[1]}"
+                member = f"{room}/{index}/{path.name.split('.', 1)[1]}"
                 members[member] = path
                 named[kind][tensor.name] = member
         examples.append(Golden(named["in"], named["out"]))

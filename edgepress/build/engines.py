@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgepress.build import steps
 from edgepress.build.job import Done, Job
 from edgepress.build.press import PressedNetwork
@@ -14,6 +16,8 @@ from edgepress.build.reference import TOLERANCE
 from edgepress.build.tuning import tiles_for
 from edgepress.bundle import Check
 from edgepress.bundle.layers import layers_to_bytes
+from edgepress.codec_source import CODES
+from edgepress.coding.description import ENCODER
 from edgepress.errors import CheckError, CompileError, MissingExtraError, SourceError, UsageError
 from edgepress.metrics.difference import magnitude, worst_difference
 from edgepress.records import encode, near
@@ -24,6 +28,7 @@ KNOWN = ("aot", "ort")
 LAYERS = "layers.json"  # beside the kernels
 MOST_STEPS = 2.0  # of a quantised output
 ROUNDED, TWO_BIT = 0.02, 0.1  # of the largest value of a float output
+AGREEMENT = 0.999  # of a codec's symbols that must be the same
 
 
 @dataclass(frozen=True)
@@ -95,12 +100,14 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
             f"exact products are kept: ONNX Runtime has none of two-bit weights for {job.target.name}"
         )
 
+    codec = job.source.codec is not None
+
     def work(folder: Path, progress: Any) -> None:
         from edgepress.graph.cost import node_layers
         from edgepress.graph.two_bit_products import use_two_bit_products
         from edgepress.targets.compilers.ort import compile_graph
 
-        graph = steps.read_graph(network.step.folder / steps.GRAPH)
+        graph = steps.shipped_graph(network.step.folder / steps.GRAPH, codec)
         graph = compile_graph(use_two_bit_products(graph) if two_bit else graph, job.target)
         steps.write_graph(folder / steps.GRAPH, graph)
         (folder / LAYERS).write_bytes(
@@ -110,7 +117,7 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
     done = job.step(
         "compile-ort",
         f"optimising the graph for ONNX Runtime {job.target.runtime.onnxruntime}",
-        {"graph": network.step.key, "target": encode(job.target), "two_bit": two_bit},
+        {"graph": network.step.key, "target": encode(job.target), "two_bit": two_bit, "codec": codec},
         work,
         lambda folder: f"{(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
     )
@@ -205,6 +212,7 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
                     network.steps,
                     allowed,
                 ),
+                **_symbols(job, [outputs for _, outputs in examples], trial.outputs),
             }
             for trial in trials
         ]
@@ -241,7 +249,9 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
             trial["origin"],
             detail,
         )
-        job.checks.append(check)
+        job.check(check)
+        if "symbols" in trial:
+            job.check(_symbol_check(made.engine, trial))
         if not passed:
             raise CheckError(
                 f"the engine {made.engine} ({trial['how']}) differs from ONNX Runtime by "
@@ -251,6 +261,34 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
     counted: dict[str, Any] = next((trial for trial in trials if trial["instructions"]), {})
     facts = made.facts | {key: counted[key] for key in ("instructions", "layers") if counted.get(key)}
     return Compiled(made.engine, made.step, facts)
+
+
+def _symbols(job: Job, expected: list[Feed], given: list[Feed]) -> dict[str, Any]:
+    """For a codec's encoder, the share of symbols that are the same at the finest rate."""
+    if job.source.codec is None or job.part != ENCODER:
+        return {}
+    step = np.float32(job.source.codec.finest)
+    same = [
+        np.mean(np.rint(a[CODES] / step) == np.rint(b[CODES] / step))
+        for a, b in zip(expected, given, strict=False)
+    ]
+    return {"symbols": float(np.mean(same))}
+
+
+def _symbol_check(engine: str, trial: dict[str, Any]) -> Check:
+    """What :func:`_symbols` found, as a check.
+
+    Raises:
+        CheckError: too few are the same.
+    """
+    share = trial["symbols"]
+    if share < AGREEMENT:
+        raise CheckError(
+            f"of the engine {engine} ({trial['how']}) only {share:.4%} of symbols are ONNX Runtime's, and "
+            f"{AGREEMENT:.1%} must be; leave it out with --engines, and report it with the codec"
+        )
+    against = "ONNX Runtime on the portable graph"
+    return Check(engine, against, share, AGREEMENT, "share of symbols", True, trial["origin"], trial["how"])
 
 
 def tolerances(expected: list[Feed], network: PressedNetwork) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,8 @@ class Job:
         measured: what this build's choices rest on, by step key.
         left_out: engines that do not take the network, with the reason.
         sets: examples to train on, once they are loaded (:class:`edgepress.training.sets.Sets`).
+        part: which part of the model is being built; with :data:`PART` it is the only one.
+        targets: the board of each part.
     """
 
     recipe: Recipe
@@ -67,6 +69,26 @@ class Job:
     measured: dict[str, dict[str, Any]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     sets: Any = None
+    part: str = PART
+    targets: dict[str, Target] = field(default_factory=dict)
+
+    @property
+    def alone(self) -> bool:
+        """Whether the model is one network."""
+        return self.part == PART
+
+    def of(self, part: str) -> Job:
+        """The same build, seen from one of its parts: what is found there joins what is known of the whole."""
+        source, target = self.source.parts[part], self.targets[part]
+        return replace(self, part=part, source=source, target=target, left_out={}, sets=None)
+
+    def beside(self, part: str) -> Job:
+        """A part's job as that of another part, where only what they share is asked."""
+        return replace(self, part=part)
+
+    def check(self, check: Check) -> None:
+        """Note a check, of the part that is being built."""
+        self.checks.append(check if self.alone else replace(check, part=self.part))
 
     def step(
         self,
@@ -88,20 +110,24 @@ class Job:
         Raises:
             Planned: in a dry run, when the step is not in the cache.
         """
-        name_key = self.key(name, inputs)
+        name_key, shown = self.key(name, inputs), self.shown(name)
         folder = self.cache.find(name, name_key)
         cached = folder is not None
         start = time.perf_counter()
         if folder is None:
             if self.dry:
                 raise Planned(name)
-            self.listener.started(name, about)
+            self.listener.started(shown, about)
             folder = self.cache.make(name, name_key, lambda partial: work(partial, self.listener.progress))
-            self.ran.append(name)
+            self.ran.append(shown)
         else:
-            self.reused.append(name)
-        self.listener.finished(name, time.perf_counter() - start, cached, figure(folder))
+            self.reused.append(shown)
+        self.listener.finished(shown, time.perf_counter() - start, cached, figure(folder))
         return Done(name_key, folder, cached)
+
+    def shown(self, name: str) -> str:
+        """A step's name as people see it: with its part, where there are several."""
+        return name if self.alone else f"{self.part}: {name}"
 
     def measure(
         self,

@@ -11,31 +11,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgepress.build import steps
-from edgepress.build.assemble import assemble, pool
+from edgepress.build.assemble import Finished, assemble
 from edgepress.build.cache import StepCache
-from edgepress.build.choice import choose_engine
-from edgepress.build.data import check_data, folder_labels, training_method
-from edgepress.build.engines import compile_all, wanted_engines
-from edgepress.build.job import PART, Done, Job, Planned
+from edgepress.build.codec import codec_tables
+from edgepress.build.data import check_data, training_method
+from edgepress.build.engines import wanted_engines
+from edgepress.build.job import PART, Job, Planned
 from edgepress.build.listener import Listener, Silent
 from edgepress.build.lock import lock_path, read_lock, write_lock
-from edgepress.build.press import calibration_samples, choose_network, specs
-from edgepress.build.train import check_training, trained_network
-from edgepress.bundle import Check, Manifest, verified
+from edgepress.build.network import build_network
+from edgepress.build.train import check_training
+from edgepress.bundle import Manifest, verified
 from edgepress.bundle.writer import remove_partials, write_bundle
 from edgepress.errors import MissingExtraError, TargetError, UsageError
-from edgepress.inputs import ArrayInput, ImageInput, InputKind
 from edgepress.methods import configure, find_method, method_names
-from edgepress.outputs import ArrayOutput, OutputKind, ScoresOutput
-from edgepress.recipe import Recipe
+from edgepress.recipe import Recipe, part_targets
 from edgepress.records import encode, near
 from edgepress.runtimes.choose import why_not_target
-from edgepress.samples import Samples
 from edgepress.source import Source, resolve
-from edgepress.targets import load_target
+from edgepress.targets import Target, load_target
 from edgepress.tensor import TensorSpec
 
+_CODEC_SAMPLES = 8  # tiles, which are large
 _ABOUT = {
     "export": "export the model to ONNX",
     "data": "decode the examples",
@@ -51,6 +48,7 @@ _ABOUT = {
     "check": "run what was compiled on the golden examples",
     "time": "time the engines on this machine",
     "pool": "store each weight once",
+    "symbols": "hold what is sent and decoded against torch",
 }
 
 
@@ -105,9 +103,29 @@ def plan(recipe: Recipe, cache: StepCache | None = None) -> tuple[Path, list[Pla
     """
     job, output = _prepare(recipe, Silent(), cache or StepCache.default())
     job.dry = True
-    wanted = wanted_engines(job)
     with contextlib.suppress(Planned):
         _run(job)
+    planned, left = [], list(job.reused)
+    for name, shown in _names(job):
+        cached = shown in left
+        if cached:
+            left.remove(shown)
+        planned.append(PlannedStep(shown, _ABOUT[name], cached))
+    return output, planned
+
+
+def _names(job: Job) -> list[tuple[str, str]]:
+    """The steps of a build and how they are shown."""
+    if not job.source.parts:
+        return [(name, name) for name in _network_steps(job)]
+    parts = [job.of(part) for part in job.targets]
+    return [(name, part.shown(name)) for part in parts for name in _network_steps(part)] + [
+        ("symbols", "symbols")
+    ]
+
+
+def _network_steps(job: Job) -> list[str]:
+    recipe, wanted = job.recipe, wanted_engines(job)
     names = ["export"]
     if training_method(recipe.method) is not None:
         names += [*(["data"] if Path(recipe.data).is_dir() and recipe.data else []), "train"]
@@ -121,14 +139,7 @@ def plan(recipe: Recipe, cache: StepCache | None = None) -> tuple[Path, list[Pla
     for engine in wanted:
         names += ["compile-aot", "link", "check"] if engine == "aot" else ["compile-ort", "check"]
     names += ["time"] if recipe.on and len(wanted) > 1 else []
-    names += ["pool"]
-    planned, left = [], list(job.reused)
-    for name in names:
-        cached = name in left
-        if cached:
-            left.remove(name)
-        planned.append(PlannedStep(name, _ABOUT[name], cached))
-    return output, planned
+    return [*names, "pool"]
 
 
 def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job, Path]:
@@ -145,26 +156,71 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
         configure(find_method(recipe.method), recipe.options)
     method = training_method(recipe.method)
     check_data(recipe.data, method, recipe.method)
-    target = load_target(recipe.target)
     given = tuple(
         TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape
     )
-    source = _described(resolve(recipe.model, given, recipe.weights), recipe)
+    source = _described(resolve(recipe.model, given, recipe.weights, recipe.tile), recipe)
+    targets = _targets(recipe.target, source)
+    recipe = _fitting(recipe, source)
     name = recipe.name or source.name
-    output = Path(recipe.output or f"{name}-{target.name}.edge")
+    boards = "-".join(dict.fromkeys(target.name for target in targets.values()))
+    output = Path(recipe.output or f"{name}-{boards}.edge")
     if output.exists() and not output.is_file():
         raise UsageError(f"{output} is no file that a bundle could replace; choose another name with -o")
-    if recipe.on == "local" and (mismatch := why_not_target(encode(target))):
-        raise TargetError(
-            f"this machine cannot measure for {target.name} ({mismatch}); leave --on out, or build for the host"
-        )
-    job = Job(
-        recipe, source, target, cache, listener, locked=read_lock(lock_path(output)) if recipe.on else {}
-    )
+    for target in targets.values():
+        if recipe.on == "local" and (mismatch := why_not_target(encode(target))):
+            raise TargetError(
+                f"this machine cannot measure for {target.name} ({mismatch}); leave --on out, or build for the host"
+            )
+    locked = read_lock(lock_path(output)) if recipe.on else {}
+    first = next(iter(targets.values()))
+    job = Job(recipe, source, first, cache, listener, locked=locked, targets=targets)
     if method is not None:
         check_training(job, method)
-    wanted_engines(job)  # a wrong name is said before an hour's work, not after
+    for part in (job.of(part) for part in targets) if source.parts else [job]:
+        wanted_engines(part)  # a wrong name is said before an hour's work, not after
     return job, output
+
+
+def _targets(text: str, source: Source) -> dict[str, Target]:
+    """The board of each part."""
+    named, parts = part_targets(text), list(source.parts) or [PART]
+    if "" in named:
+        return dict.fromkeys(parts, load_target(named[""]))
+    if not source.parts:
+        raise UsageError(f"{source.name} is one network, without parts; give --target the name of one board")
+    for part in named:
+        if part not in parts:
+            raise UsageError(
+                f"{source.name} has no part {part!r}{near(part, parts)}; it has {', '.join(parts)}"
+            )
+    missing = next((part for part in parts if part not in named), "")
+    if missing:
+        raise UsageError(f"--target names no board for the part {missing}; add {missing}=BOARD")
+    return {part: load_target(named[part]) for part in parts}
+
+
+def _fitting(recipe: Recipe, source: Source) -> Recipe:
+    """The recipe as the source takes it.
+
+    Raises:
+        UsageError: it asks for what is not done to a codec, or to anything else.
+    """
+    if source.codec is None:
+        if recipe.tile:
+            raise UsageError(f"{source.name} is no codec, and only codecs have tiles; leave --tile out")
+        return recipe
+    if recipe.method not in ("auto", "none"):
+        raise UsageError(
+            f"the networks of a codec stay in float32, because streams depend on them; leave --method "
+            f"{recipe.method} out"
+        )
+    for what, given in (("--input", recipe.inputs), ("outputs", recipe.outputs), ("--labels", recipe.labels)):
+        if given:
+            raise UsageError(
+                f"{source.name} is a codec, which says itself what it takes and gives; leave {what} out"
+            )
+    return dataclasses.replace(recipe, method="none", samples=min(recipe.samples, _CODEC_SAMPLES))
 
 
 def _described(source: Source, recipe: Recipe) -> Source:
@@ -187,124 +243,15 @@ def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
     for package in ("onnx", "onnxruntime"):
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("building a bundle", package, "build")
-    exported, inputs, outputs = _export(job)
-    job.source = dataclasses.replace(job.source, labels=folder_labels(job, outputs))
-    kinds, meaning = _meaning(job, inputs, outputs)
-    scores = next((name for name, kind in meaning.items() if isinstance(kind, ScoresOutput)), "")
-    method = training_method(job.recipe.method)
-    if method is None:
-        network = choose_network(job, exported, kinds, scores)
-    else:
-        exported, network = trained_network(job, exported, method, kinds, scores)
-    samples = calibration_samples(job, network.inputs, kinds, half=1)
-    graph = network.step.folder / steps.GRAPH
-    golden = job.step(
-        "golden",
-        "making the golden examples",
-        {"graph": network.step.key, "samples": samples.digest, "count": job.recipe.golden},
-        lambda folder, progress: steps.golden(
-            graph, (network.inputs, network.outputs), samples.load(), job.recipe.golden, folder
-        ),
-    )
-    compiled = compile_all(job, network, golden)
-    chosen = choose_engine(job, network, compiled, golden)
-    pooled = pool(job, network, compiled)
-    name = job.recipe.name or job.source.name
-    return assemble(job, exported, network, compiled, pooled, golden, kinds, meaning, chosen, name)
-
-
-def _export(job: Job) -> tuple[Done, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
-    source = job.source
-    samples: Samples | None = None
-    if source.inputs and source.kind == "torch":
-        kinds = {
-            spec.name: _kind(source.prepare.get(spec.name, ArrayInput()), spec) for spec in source.inputs
-        }
-        samples = calibration_samples(job, source.inputs, kinds, half=0)
-    limits = {"ir": job.target.runtime.max_ir, "opset": job.target.runtime.max_opset}
-    exported = job.step(
-        "export",
-        "exporting the model to ONNX",
-        {
-            "source": source.digest,
-            "inputs": encode(source.inputs),
-            "outputs": list(source.outputs),
-            "example": samples.digest if samples else "",
-            **limits,
-        },
-        lambda folder, progress: steps.export(
-            source, job.target, samples.load()[0] if samples else None, folder, progress
-        ),
-        _export_figure,
-    )
-    facts = steps.read_facts(exported.folder)
-    comparison = facts["comparison"]
-    limit = comparison["tolerance"] * max(1.0, comparison["scale"])
-    detail = f"{comparison['cases']} sets of inputs"
-    job.checks.append(
-        Check("export", facts["against"], comparison["max_abs_error"], limit, "absolute", True, detail=detail)
-    )
-    return exported, specs(facts["inputs"]), specs(facts["outputs"])
-
-
-def _export_figure(folder: Path) -> str:
-    facts = steps.read_facts(folder)
-    size = (folder / steps.GRAPH).stat().st_size / 1e6
-    return f"{size:.1f} MB, within {facts['comparison']['max_abs_error']:.1g} of {facts['against']}"
-
-
-def _meaning(
-    job: Job, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]
-) -> tuple[dict[str, InputKind], dict[str, OutputKind]]:
-    """How each input is made and what each output means, by tensor name."""
-    known = [spec.name for spec in inputs]
-    for name in job.recipe.inputs:
-        if name not in known:
-            raise UsageError(f"the model has no input {name!r}{near(name, known)}; it has {', '.join(known)}")
-    names = [spec.name for spec in outputs]
-    for name in job.recipe.outputs:
-        if name not in names:
-            raise UsageError(
-                f"the model has no output {name!r}{near(name, names)}; it has {', '.join(names)}"
-            )
-    meaning: dict[str, OutputKind] = {name: job.recipe.outputs.get(name, ArrayOutput()) for name in names}
-    scored = [spec for spec in outputs if isinstance(meaning[spec.name], ScoresOutput)]
-    if job.source.labels and not scored:
-        scored = [
-            spec
-            for spec in outputs[:1]
-            if spec.dtype.startswith("float") and spec.shape and spec.shape[-1] > 1
-        ]
-        if not scored:
-            raise UsageError(
-                f"labels are for class scores, and the output {names[0]!r} holds none; "
-                "name the one that does under [outputs] in a recipe"
-            )
-    for spec in scored:
-        meaning[spec.name] = _scores(meaning[spec.name], spec, job.source.labels)
-    return {
-        spec.name: _kind(job.source.prepare.get(spec.name, ArrayInput()), spec) for spec in inputs
-    }, meaning
-
-
-def _scores(kind: OutputKind, spec: TensorSpec, labels: tuple[str, ...]) -> ScoresOutput:
-    """An output of class scores with the source's labels, one a class."""
-    known = kind if isinstance(kind, ScoresOutput) else ScoresOutput()
-    if known.labels:
-        raise UsageError(f"labels stand at the top of a recipe, not under [outputs.{spec.name}]")
-    classes = spec.shape[-1] if spec.shape else 0
-    if labels and len(labels) != classes:
-        raise UsageError(
-            f"there are {len(labels)} labels, and the output {spec.name!r} scores {classes} classes; "
-            "give one label a line"
-        )
-    return dataclasses.replace(known, labels=f"{PART}/labels.txt" if labels else "")
-
-
-def _kind(kind: InputKind, spec: TensorSpec) -> InputKind:
-    """A picture for a tensor with one channel is grey, whatever was said of its colour."""
-    if isinstance(kind, ImageInput) and len(spec.shape) == 4 and kind.colour != "L":
-        channels = spec.shape[1 if kind.layout == "NCHW" else 3]
-        if channels == 1:
-            return dataclasses.replace(kind, colour="L", mean=kind.mean[:1], std=kind.std[:1])
-    return kind
+    if not job.source.parts:
+        return assemble(job, {PART: build_network(job)})
+    finished: dict[str, Finished] = {}
+    stopped: Planned | None = None
+    for part in job.targets:
+        try:
+            finished[part] = build_network(job.of(part))
+        except Planned as planned:  # a dry run looks at the other parts too
+            stopped = planned
+    if stopped is not None:
+        raise stopped
+    return assemble(job, finished, codec_tables(job, finished))

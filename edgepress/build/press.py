@@ -11,6 +11,7 @@ from edgepress.build import steps
 from edgepress.build.data import samples_of, training_sets
 from edgepress.build.job import Done, Job
 from edgepress.bundle import Check
+from edgepress.coding.description import DECODER, ENCODER
 from edgepress.errors import CheckError, SourceError
 from edgepress.inputs import InputKind
 from edgepress.progress import Progress
@@ -55,7 +56,16 @@ def calibration_samples(
     half: int,
     scores: TensorSpec | None = None,
 ) -> Samples:
-    """Examples to calibrate with (half 0) or to check with (half 1), with their classes where ``scores`` is given."""
+    """Examples to calibrate with (half 0) or to check with (half 1), with their classes where ``scores`` is given.
+
+    A codec's decoder is given what its encoder makes of such examples.
+    """
+    codec = job.source.codec
+    if codec is not None and job.part == DECODER:
+        from edgepress.build.codec_samples import decoder_samples
+
+        taken = calibration_samples(job.beside(ENCODER), codec.inputs(ENCODER), codec.prepare(ENCODER), half)
+        return decoder_samples(codec, taken)
     if job.recipe.data and not Path(job.recipe.data).is_dir():
         sets = training_sets(job, inputs, kinds, scores)
         return samples_of((sets.train, sets.held_out)[half], inputs, job.recipe.samples)
@@ -208,7 +218,7 @@ def _gate(
     )
     facts = steps.read_facts(done.folder)
     for figure in facts["figures"]:
-        job.checks.append(
+        job.check(
             Check(
                 "gate",
                 "the float network",

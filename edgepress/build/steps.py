@@ -187,6 +187,21 @@ def read_graph(path: Path) -> onnx.ModelProto:
     return onnx.load(path)
 
 
+def shipped_graph(path: Path, codec: bool) -> onnx.ModelProto:
+    """A graph that a step wrote as the bundle holds it: a codec's takes any size, where that can be."""
+    graph = read_graph(path)
+    if codec:
+        from edgepress.graph.any_size import any_size
+
+        return any_size(graph) or graph
+    return graph
+
+
+def takes_any_size(graph: onnx.ModelProto) -> bool:
+    """Whether some extent of a graph's first input is left open."""
+    return any(dim.HasField("dim_param") for dim in graph.graph.input[0].type.tensor_type.shape.dim)
+
+
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     """Write what a step has to say, beside its files."""
     (folder / FACTS).write_text(json.dumps(facts, sort_keys=True, indent=1))

@@ -196,7 +196,7 @@ def _export_pressed(
         lambda folder: f"{method.name}, {(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
     )
     facts = steps.read_facts(pressed.folder)
-    job.checks.append(_check(facts["comparison"]))
+    job.check(_check(facts["comparison"]))
     rest = _press_rest(job, pressed, config, samples)
     told = {**facts["facts"], "training": steps.read_facts(done.folder)}
     facts = steps.read_facts(rest.folder)

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepress.build.steps import need
+from edgepress.build.steps import need, takes_any_size
 from edgepress.build.tuning import TunedTile, as_mapping, keep_tiles
 from edgepress.bundle import Bundle, Graph
 from edgepress.bundle.layers import KernelLayer
@@ -94,7 +94,13 @@ def tune(
         MissingExtraError: the extra ``build`` is not installed.
     """
     target = _target(bundle, part)
-    model = stored_model(bundle, bundle.manifest.parts[part].graph)
+    record = bundle.manifest.parts[part]
+    model = stored_model(bundle, record.graph)
+    if takes_any_size(model):
+        from edgepress.exporters.onnx_file import fix_shapes
+        from edgepress.graph.tidy import tidy
+
+        model = tidy(fix_shapes(model, record.inputs))
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         builds = stack.enter_context(_builder(model, target))

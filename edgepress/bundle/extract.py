@@ -38,7 +38,10 @@ def extract_part(bundle: Bundle, part: str, output: Path) -> Manifest:
         raise UsageError(f"{output} is the bundle itself; choose another name with -o")
     record = parts[part]
     manifest = dataclasses.replace(
-        bundle.manifest, parts={part: record}, targets={record.target: bundle.manifest.targets[record.target]}
+        bundle.manifest,
+        parts={part: record},
+        targets={record.target: bundle.manifest.targets[record.target]},
+        checks=tuple(check for check in bundle.manifest.checks if check.part in ("", part)),
     )
     written = write_bundle(output, manifest, {name: bundle.member(name) for name in members_of(record)})
     if verified.trusted(bundle.identity):

@@ -86,6 +86,7 @@ class Part:
         why: why it was chosen, in one sentence.
         golden: examples with their expected outputs.
         tolerance: by how much each output may differ from its golden one, absolute.
+        tables: what is no graph, such as integer probabilities: name to member; parts may share members.
     """
 
     target: str
@@ -114,6 +115,7 @@ class Check:
         passed: whether it held.
         origin: ``measured`` or ``emulated``.
         detail: anything more, in words.
+        part: the part that it is about; empty where there is only one, or it is about all of them.
     """
 
     step: str
@@ -124,6 +126,7 @@ class Check:
     passed: bool
     origin: Literal["measured", "emulated", "estimated"] = "measured"
     detail: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 from edgepress.bundle import verified
 from edgepress.bundle.manifest import Golden, Manifest
 from edgepress.bundle.writer import MANIFEST, safe_member_name
+from edgepress.coding.description import Codec, codec_of
 from edgepress.errors import BundleError, DataError
 from edgepress.inputs.array import ArrayInput
 from edgepress.tensor import TensorSpec
@@ -90,6 +91,14 @@ class Bundle:
             return inputs, outputs
 
         return [load(example) for example in record.golden]
+
+    def codec(self, part: str) -> Codec | None:
+        """The codec that a part belongs to; None where it is another network's.
+
+        Raises:
+            BundleError: its description is damaged.
+        """
+        return codec_of(self.manifest.parts[part].tables, self.member, str(self.path))
 
     def verify(self) -> None:
         """Compare every member with its SHA-256.

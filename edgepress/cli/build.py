@@ -25,7 +25,9 @@ _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
 @click.command(short_help="Press a model for a board and write one bundle.")
 @click.argument("model", required=False)
 @click.option(
-    "--target", help="A board (edgepress targets lists them) or a path to its .toml; host by default."
+    "--target",
+    help="A board (edgepress targets lists them) or a path to its .toml; host by default. For a model of several "
+    "parts also PART=BOARD with commas.",
 )
 @click.option(
     "--weights",
@@ -84,6 +86,11 @@ _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
     help="The input is a recording of this sampling rate.",
 )
 @click.option("--text", is_flag=True, help="The input is text, as UTF-8 bytes.")
+@click.option(
+    "--tile",
+    type=click.IntRange(min=1),
+    help="Samples of an axis that a codec's networks are compiled for; 512 of a picture's by default.",
+)
 @click.option("--labels", type=click.Path(), help="A file with one class name a line.")
 @click.option(
     "--engines", help="Compilers to use, with commas: aot,ort; all that the target takes by default."
@@ -140,7 +147,11 @@ def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
         raise SystemExit(INTERRUPTED) from None  # the parent says it
     finally:
         drawing.clear()
-    part = next(iter(built.manifest.parts.values()))
+    parts = built.manifest.parts
+    part = next(iter(parts.values()))
+    several = {
+        name: {"target": one.target, "engine": one.engine, "why": one.why} for name, one in parts.items()
+    }
     size = built.path.stat().st_size
     if as_json:
         echo_json(
@@ -148,10 +159,12 @@ def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
                 "bundle": str(built.path), "bytes": size, "seconds": built.seconds,
                 "engine": part.engine, "why": part.why,
                 "method": built.manifest.method, "ran": built.ran, "cached": built.reused,
+                **({"parts": several} if len(parts) > 1 else {}),
             }
         )  # fmt: skip
         return
-    click.echo(f"engine: {part.why}")
+    for name, one in parts.items():
+        click.echo(f"engine{f' of {name}' if len(parts) > 1 else ''}: {one.why}")
     click.echo(f"wrote {built.path} ({size / 1e6:.1f} MB) in {built.seconds:.1f} s")
 
 
@@ -171,7 +184,7 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
     changes: dict[str, Any] = {}
     if model and not model.endswith(".toml"):
         changes["model"] = model
-    for name in ("weights", "target", "output", "method", "data", "samples", "labels", "on"):
+    for name in ("weights", "target", "output", "method", "data", "samples", "labels", "tile", "on"):
         if given[name] is not None:
             changes[name] = given[name]
     if given["options"]:

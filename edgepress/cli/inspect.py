@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from edgepress.bundle import Bundle, Part, open_bundle
+from edgepress.cli.codec_page import codec_page
 from edgepress.cli.layers import kernel_lines, layer_data, layer_pages
 from edgepress.cli.precision import FACT, precision_table
 from edgepress.cli.table import columns, echo_json, printable, shape, size
@@ -59,6 +60,9 @@ def describe(bundle: Bundle) -> str:
         rows = [[printable(key), _flat(value)] for key, value in record.items()]
         sections.append(f"{title}\n{columns(rows, indent='  ')}")
     sections += pages
+    codec = next((found for name in manifest.parts if (found := bundle.codec(name)) is not None), None)
+    if codec is not None:
+        sections.append(codec_page(codec))
     sections += [_part(bundle, name, part) for name, part in manifest.parts.items()]
     rows = [["member", "size", "SHA-256"]]
     rows += [[name, size(member.bytes), member.sha256[:16]] for name, member in manifest.members.items()]

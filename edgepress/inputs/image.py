@@ -135,7 +135,9 @@ class ImageInput:
             scale = min(picture.width / width, picture.height / height) * self.crop
             left = (picture.width - width * scale) / 2
             top = (picture.height - height * scale) / 2
-            box = (left, top, left + width * scale, top + height * scale)
+            right, bottom = left + width * scale, top + height * scale
+            # Of the whole width or height, a last digit may lie outside.
+            box = (max(left, 0.0), max(top, 0.0), min(right, picture.width), min(bottom, picture.height))
             return np.asarray(picture.resize((width, height), resample, box=box))
         scale = min(width / picture.width, height / picture.height)
         inner = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))

@@ -25,6 +25,7 @@ class ZooEntry:
         digest: names weights and code without loading them.
         inputs, prepare, outputs, labels: see :class:`edgepress.source.Source`.
         about: one sentence, with its terms.
+        codec: gives a :class:`edgepress.nn.codec.FrozenCodec`, for codecs; what is said above of a network is empty.
     """
 
     name: str
@@ -33,8 +34,9 @@ class ZooEntry:
     inputs: tuple[TensorSpec, ...]
     prepare: dict[str, InputKind]
     outputs: tuple[str, ...]
-    labels: Path
+    labels: Path | None
     about: str
+    codec: Callable[[], Any] | None = None
 
 
 def _efficientnet_lite0() -> ZooEntry:

@@ -92,6 +92,15 @@ def test_crop_keeps_the_centre() -> None:
     assert made.min() == made.max() == 255
 
 
+def test_a_crop_of_the_whole_side_stays_inside() -> None:
+    """Whatever the sizes: the box is worked out in floating point."""
+    for height, width in ((400, 600), (17, 5), (333, 1000)):
+        picture = np.full((height, width, 3), 200, np.uint8)
+        for side in range(1, 70):
+            made = prepare(ImageInput(), picture, TensorSpec("image", (1, 3, side, side)))
+            assert made.min() == made.max() == 200
+
+
 def test_pad_keeps_proportions_and_fills_with_the_mean() -> None:
     made = prepare(ImageInput(fit="pad", mean=(10.0,)), np.full((8, 16, 3), 50, np.uint8), IMAGE)
     assert made[0, 0, 0].max() == 0 and made[0, 0, 4].min() == 40

@@ -2,7 +2,7 @@
 
 ::
 
-    ONNX ─ prepare ─ dynamic_rows ─ qdq ─ tables ─ attention ─ norms ─ layout ─ importer ─► Relax
+    ONNX ─ prepare ─ dynamic_rows ─ qdq ─ tables ─ attention ─ norms ─ deals ─ layout ─ importer ─► Relax
       └► program ─► nests ─ schedule ─ lower ─► kernels.o
             └─ plan ─ emit ─► model.c, model.h, weights.bin
 """
@@ -21,6 +21,7 @@ from edgepress.errors import SourceError, UnsupportedOpError
 from edgepress.progress import Progress, silent
 from edgepress.targets.compilers.tvm.attention import attentions
 from edgepress.targets.compilers.tvm.conv_integer import integer_convolutions
+from edgepress.targets.compilers.tvm.deals import deals
 from edgepress.targets.compilers.tvm.describe import describe
 from edgepress.targets.compilers.tvm.dynamic_rows import dynamic_rows
 from edgepress.targets.compilers.tvm.emit import emit_header, emit_model
@@ -31,6 +32,7 @@ from edgepress.targets.compilers.tvm.machine import machine_of, with_tiles
 from edgepress.targets.compilers.tvm.norms import layer_norms
 from edgepress.targets.compilers.tvm.origin import origins_of
 from edgepress.targets.compilers.tvm.plan import plan_memory
+from edgepress.targets.compilers.tvm.position_norms import position_norms
 from edgepress.targets.compilers.tvm.prepare import prepare
 from edgepress.targets.compilers.tvm.program import RuntimeCall, fuse, read_program
 from edgepress.targets.compilers.tvm.qdq import integer_regions
@@ -102,8 +104,8 @@ def compile_graph(
     ready = prepare(model)
     inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)
     integer = byte_tables(integer_regions(integer_convolutions(dynamic_rows(ready, machine))))
-    whole = layer_norms(attentions(integer, machine), machine)
-    laid = channels_last(whole, panel_width(machine), machine)
+    whole = position_norms(layer_norms(attentions(integer, machine), machine), machine)
+    laid = channels_last(deals(whole, machine), panel_width(machine), machine)
     progress(1, total, "import")
     module = import_graph(laid)
     progress(2, total, "fuse")

@@ -11,16 +11,23 @@ from typing import Any
 
 from tvm import te, tirx
 
-from edgepress.targets.compilers.tvm.stages import GROUPS, KERNEL, MACS, WINDOW, WINOGRAD
+from edgepress.targets.compilers.tvm.stages import DEALT, GROUPS, KERNEL, MACS, WINDOW, WINOGRAD
 from edgepress.targets.compilers.tvm.winograd import TAPS, tiles_of
 
 
 def conv(
-    x: Any, weight: Any, strides: Sequence[int], dilations: Sequence[int], channels: int, dtype: str
+    x: Any,
+    weight: Any,
+    strides: Sequence[int],
+    dilations: Sequence[int],
+    channels: int,
+    dtype: str,
+    dealt: bool = False,
 ) -> Any:
     """Convolution of padded ``x`` ``[n, *space, inputs]`` by ``[panels, *window, inputs, panel]``.
 
-    Weights with one axis more, in front, are those of groups, each of its own inputs and outputs.
+    Weights with one axis more, in front, are those of groups, each of its own inputs and outputs. The inputs of a group
+    are neighbours, or, where they are ``dealt``, as far apart as there are groups.
     """
     grouped = len(weight.shape) > len(strides) + 3
     window = [int(extent) for extent in weight.shape[1 + grouped : -2]]
@@ -34,11 +41,14 @@ def conv(
         n, *space, c = at
         source = [p * s + t * d for p, s, t, d in zip(space, strides, taps, dilations, strict=True)]
         channel = c // own * inputs.dom.extent + inputs if grouped else inputs
+        channel = inputs * int(weight.shape[0]) + c // own if grouped and dealt else channel
         column = [*([c // own] if grouped else []), c % own // panel, *taps, inputs, c % own % panel]
         value = _wide(x(n, *source, channel), dtype) * _wide(weight(*column), dtype)
         return te.sum(value, axis=[*taps, inputs])
 
-    notes = {KERNEL: "contraction", **({GROUPS: [int(weight.shape[-2]), own]} if grouped else {})}
+    notes: dict[str, Any] = {KERNEL: "contraction"}
+    if grouped:
+        notes |= {GROUPS: [int(weight.shape[-2]), own]} | ({DEALT: 1} if dealt else {})
     return te.compute(shape, element, name="conv", attrs=notes)
 
 

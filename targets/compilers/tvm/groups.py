@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +28,12 @@ def by_group(nest: Nest) -> Nest:
     own = Axis(tirx.Var("c", dtype), outputs, False)
     values = {last.var: group.var * tirx.IntImm(dtype, outputs) + own.var}
     return Nest(_split(nest.stage, last, (group, own), values), _split(anchor, last, (group, own), values))
+
+
+def in_one_vector(shape: Sequence[int], groups: int, lanes: int) -> bool:
+    """Whether groups of such weights ``[outputs, inputs of a group, …]`` are so small that several share one vector."""
+    inputs, outputs = int(shape[1]), int(shape[0]) // groups
+    return inputs <= outputs < lanes + (inputs == 1) and lanes % outputs == 0
 
 
 def merged(weight: np.ndarray, groups: int, inputs: int, outputs: int) -> tuple[np.ndarray, int]:

@@ -16,7 +16,9 @@ from tvm.relax.frontend.onnx import onnx_frontend
 from edgepress.errors import UnsupportedOpError
 from edgepress.targets.compilers.tvm import compute
 from edgepress.targets.compilers.tvm.attention_form import ATTENTION
+from edgepress.targets.compilers.tvm.deals import DEALT
 from edgepress.targets.compilers.tvm.dynamic_dense import DYNAMIC
+from edgepress.targets.compilers.tvm.filters import FILTER
 from edgepress.targets.compilers.tvm.norms import LAYER_NORM
 from edgepress.targets.compilers.tvm.origin import variable
 from edgepress.targets.compilers.tvm.padding import OPAQUE, OUT_EWISE_FUSABLE, padded, static_shape
@@ -98,7 +100,7 @@ def _conv(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     x = padded(bb, inputs[0], attrs["pads"], 0.0)
     y = bb.emit_te(
         compute.conv, x, inputs[1], list(attrs["strides"]), list(attrs["dilations"]), attrs["channels"],
-        "float32",
+        "float32", bool(attrs.get(DEALT, 0)),
         primfunc_attrs={"op_pattern": OUT_EWISE_FUSABLE}, primfunc_name_hint="conv",
     )  # fmt: skip
     return relax.op.add(y, inputs[2]) if len(inputs) > 2 else y
@@ -196,6 +198,18 @@ def _clip(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
     return bb.emit_te(clip, inputs[0], primfunc_name_hint="clip") if numbers != [None, None] else None
 
 
+def _pow(bb: Any, inputs: Sequence[Any], attrs: dict[str, Any]) -> Any:
+    """Squares and cubes are products."""
+    given = inputs[1].value.numpy() if isinstance(inputs[1], ir.expr.GenericConst) else None
+    if given is None or given.size != 1 or str(inputs[0].ty.dtype) != "float32":
+        return None
+    exponent = float(given.reshape(()))
+    if exponent not in (2.0, 3.0) or given.ndim > len(static_shape(inputs[0])):
+        return None
+    square = relax.op.multiply(inputs[0], inputs[0])
+    return square if exponent == 2.0 else relax.op.multiply(bb.emit(square), inputs[0])
+
+
 def _whole(mark: str, name: str) -> Converter:
     """A function that only stands for a kernel that is written as a whole; :mod:`schedule.whole` makes it."""
 
@@ -223,7 +237,9 @@ CONVERTERS: dict[str, Converter] = {
     "EpAveragePool": _average_pool,
     "EpMean": _mean,
     "Clip": _clip,
+    "Pow": _pow,
     "EpAttention": _whole(ATTENTION, "attention"),
+    "EpFilter": _whole(FILTER, "filter"),
     "EpLayerNorm": _whole(LAYER_NORM, "layer_norm"),
     **QUANTISED,
     **DYNAMIC,

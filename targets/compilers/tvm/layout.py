@@ -12,9 +12,13 @@ import numpy as np
 import onnx
 
 from edgepress.targets.compilers.tvm import packing8, winograd
+from edgepress.targets.compilers.tvm.deals import DEALT
+from edgepress.targets.compilers.tvm.filters import read_filter
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
-from edgepress.targets.compilers.tvm.groups import merged
+from edgepress.targets.compilers.tvm.groups import in_one_vector, merged
 from edgepress.targets.compilers.tvm.machine import Machine
+from edgepress.targets.compilers.tvm.panels import outputs_last, pack
+from edgepress.targets.compilers.tvm.position_norms import OP as POSITION_NORM
 from edgepress.targets.compilers.tvm.weights8 import packed_weights, why_apart
 from edgepress.targets.compilers.tvm.windows import window_of
 
@@ -28,24 +32,10 @@ BINARY = frozenset((
     "Add", "Sub", "Mul", "Div", "Pow", "Max", "Min", "PRelu", "Equal", "Less", "Greater", "And", "Or",
     "Where", "EpQAdd", "EpQMul",
 ))  # fmt: skip
+Settings = dict[str, list[int]]
 _SHARE = 16  # of main memory: what transformed weights may take more than the graph's
 _NO_LIMIT = 1 << 62
 _KEPT = ("zero_in", "zero_out", "low", "high", "to", "bounded")  # what a quantised operator takes along
-
-
-def pack(weight: np.ndarray, panel: int) -> np.ndarray:
-    """``[outputs, inputs, *window]`` as ``[panels, *window, inputs, panel]``, zeros after the last output."""
-    outputs = weight.shape[0]
-    panels = -(-outputs // panel)
-    padded = np.zeros((panels * panel, *weight.shape[1:]), weight.dtype)
-    padded[:outputs] = weight
-    split = padded.reshape(panels, panel, *weight.shape[1:])
-    return np.ascontiguousarray(split.transpose(0, *range(3, split.ndim), 2, 1))
-
-
-def _outputs_last(weight: np.ndarray) -> np.ndarray:
-    """``[outputs, inputs, *window]`` as ``[*window, inputs, outputs]``."""
-    return np.ascontiguousarray(weight.transpose(*range(2, weight.ndim), 1, 0))
 
 
 class ChannelsLast(GraphEditor):
@@ -64,7 +54,7 @@ class ChannelsLast(GraphEditor):
         """The model with its convolutional regions channels last."""
         for node in self.graph.node:
             self.origin = (node,)
-            if not self._windowed(node) and not self._dense(node) and not self._follow(node):
+            if not any(road(node) for road in (self._windowed, self._dense, self._norm, self._follow)):
                 for name in {*node.input, *_outer_names(node)}:
                     self.need_first(name)
                 self.nodes.append(node)
@@ -127,6 +117,8 @@ class ChannelsLast(GraphEditor):
         rest = [name for name in node.input[2:] if name]
         extra = {key: attrs[key] for key in _KEPT if key in attrs}
         apart = 1 < group == len(weight) == shape[1]
+        if group == shape[1] and not quantised and not rest and self._filter(node, weight, settings, shape):
+            return True
         if quantised and not apart:
             whole, group = merged(weight, group, packing8.INPUTS, self.machine.lanes)
             op, (packed, rest) = "Conv", self._weights8(whole, rest, attrs, extra, group)
@@ -138,7 +130,7 @@ class ChannelsLast(GraphEditor):
         elif group == 1:
             op, packed = "Conv", pack(weight, self.panel)
         elif apart:
-            op, packed = "Depthwise", _outputs_last(weight)
+            op, packed = "Depthwise", outputs_last(weight)
             if quantised:
                 packed = packed[..., 0, :]
                 extra |= {"taps": int(weight.shape[-1]), "offset": 0, **why_apart(weight)}
@@ -151,12 +143,13 @@ class ChannelsLast(GraphEditor):
                         extra["pad_inside"] = 1
                         packed = packing8.with_blank_row(packed, shape[1])
                         rest = [self._in_order(name) for name in rest]
-        elif not quantised and self._in_one_vector(weight, group):
-            op, packed = "Depthwise", _outputs_last(weight)
+        elif not quantised and in_one_vector(weight.shape, group, self.machine.lanes):
+            op, packed = "Depthwise", outputs_last(weight)
         elif not quantised and weight.shape[0] > group:
             each = weight.reshape(group, -1, *weight.shape[1:])
             panel = min(self.panel, each.shape[1])
             op, packed = "Conv", np.stack([pack(one, panel) for one in each])
+            extra |= {DEALT: 1} if DEALT in attrs else {}
         else:
             return False
         if op == "Depthwise" and not quantised and self.machine.lanes > 1:
@@ -169,7 +162,21 @@ class ChannelsLast(GraphEditor):
         )  # fmt: skip
         return True
 
-    def _image(self, name: str, settings: dict[str, list[int]], extra: dict[str, Any]) -> str:
+    def _filter(
+        self, node: onnx.NodeProto, weight: np.ndarray, settings: Settings, shape: tuple[int, ...]
+    ) -> bool:
+        """Two filters along one axis, the same for every channel."""
+        form = read_filter(weight, shape[1], settings, shape, self.machine)
+        made = self.shapes.get(node.output[0])
+        if form is None or made is None:
+            return False
+        self.node(
+            "EpFilter", [self.need_last(node.input[0])], self.give_last(node.output[0]), DOMAIN,
+            form=form.text(), shape=[made[0], *made[2:], made[1]], kind="float32",
+        )  # fmt: skip
+        return True
+
+    def _image(self, name: str, settings: Settings, extra: dict[str, Any]) -> str:
         """An image quantised, padded and put channels last in one step; its name, or empty.
 
         What it has done is taken out of the convolution's settings.
@@ -193,13 +200,8 @@ class ChannelsLast(GraphEditor):
         self.origin, settings["pads"] = reader, [0] * 4
         return made
 
-    def _in_one_vector(self, weight: np.ndarray, group: int) -> bool:
-        """Whether groups are so small that the outputs of several share one vector."""
-        inputs, outputs, lanes = int(weight.shape[1]), len(weight) // group, self.machine.lanes
-        return inputs <= outputs < lanes + (inputs == 1) and lanes % outputs == 0
-
     def _winograd(
-        self, weight: np.ndarray, settings: dict[str, list[int]], shape: tuple[int, ...], out: tuple[int, ...]
+        self, weight: np.ndarray, settings: Settings, shape: tuple[int, ...], out: tuple[int, ...]
     ) -> int:
         """The tile of Winograd's convolution where that is cheaper and its larger weights find room, or 0."""
         if weight.shape[2:] != (winograd.TAPS,) * 2 or not self.machine.winograd:
@@ -317,6 +319,17 @@ class ChannelsLast(GraphEditor):
                 self.node("Mul", [self.need_first(bias), factor], scaled)
                 bias = scaled
             self.node("Add", [product, self.need_first(bias)], out)
+        return True
+
+    def _norm(self, node: onnx.NodeProto) -> bool:
+        """Channels normalised by position: rows of channels, in the layout that has them beside one another."""
+        if node.op_type != POSITION_NORM:
+            return False
+        first, *space = self.shapes[node.output[0]][0], *self.shapes[node.output[0]][2:]
+        self.node(
+            "EpLayerNorm", [self.need_last(node.input[0]), *node.input[1:]], self.give_last(node.output[0]), DOMAIN,
+            form=attributes(node)["form"], shape=[first, *space, self.shapes[node.output[0]][1]], kind="float32",
+        )  # fmt: skip
         return True
 
     def _follow(self, node: onnx.NodeProto) -> bool:

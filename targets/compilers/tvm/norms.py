@@ -14,16 +14,23 @@ from edgepress.targets.compilers.tvm.grids import Grid
 from edgepress.targets.compilers.tvm.machine import Machine
 
 LAYER_NORM = "ep.layer_norm"  # the attribute of a PrimFunc that stands for a layer normalisation
+GELU_TANH = "gelu_tanh"
 
 
 @dataclass(frozen=True)
 class LayerNorm:
-    """``(x − mean) / sqrt(variance + epsilon) · scale + bias`` of each row; on a grid where it is quantised."""
+    """``(x − mean) / sqrt(variance + epsilon) · scale + bias`` of each row; on a grid where it is quantised.
+
+    Scale and bias are those of so many rows, in turn: ``groups``. What becomes of the result is the ``activation``:
+    :data:`GELU_TANH` or none.
+    """
 
     rows: int
     width: int
     epsilon: float
     grid: Grid | None
+    groups: int = 1
+    activation: str = ""
 
     def text(self) -> str:
         """The form as JSON."""

@@ -30,6 +30,7 @@ PLANES = "ep.planes"  # the kernel mark of an image quantised into pixels: chann
 DOT = "ep.dot"  # the instruction that sums an operator's products, which its weights are packed for
 BOUNDED = "ep.bounded"  # whether no sum, scaled to output steps, leaves 31 bits
 GROUPS = "ep.groups"  # inputs and outputs of one group of a grouped convolution
+DEALT = "ep.dealt"  # that a group's inputs lie as far apart as there are groups
 GAIN = "ep.gain"  # that weights are ternary at two bits, and what their sums are multiplied by
 EIGHT = "ep.eight"  # why ternary weights stay at eight bits
 INPUTS = "ep.inputs"  # how many inputs a sum has before they are padded

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from tvm import tirx
 
 from edgepress.targets.compilers.tvm.expressions import Expr, const
 from edgepress.targets.compilers.tvm.kernel import local, loop, sequence
 from edgepress.targets.compilers.tvm.machine import Machine
-from edgepress.targets.compilers.tvm.norms import layer_norm_of
+from edgepress.targets.compilers.tvm.norms import GELU_TANH, layer_norm_of
 from edgepress.targets.compilers.tvm.schedule.attention_rows import chunks
 from edgepress.targets.compilers.tvm.schedule.division import divided
 from edgepress.targets.compilers.tvm.schedule.raw import Made, RawFrame
@@ -31,7 +32,11 @@ def layer_norm_kernel(func: Any, text: str, machine: Machine) -> Made:
         machine: one with vector registers.
     """
     form = layer_norm_of(text)
-    together = next(count for count in (_ROWS, 2, 1) if form.rows % count == 0)
+    together = next(
+        count
+        for count in (_ROWS, 2, 1)
+        if form.rows % count == 0 and (form.groups == 1 or form.groups % count == 0)
+    )
     frame, block = RawFrame(func, form.rows // together, machine), Block()
     grid = Steps(frame, "y", form.grid) if form.grid is not None else None
     lanes = machine.lanes
@@ -49,12 +54,23 @@ def layer_norm_kernel(func: Any, text: str, machine: Machine) -> Made:
         for values, value in ((means, mean), (roots, root), (shares, share)):
             values.append(block.bound(spread(value, lanes)))
 
+    group = block.bound(tirx.floormod(frame.trip * const(together), const(form.groups)) * const(form.width))
+
     def stored(at: Expr, count: int) -> Any:
         inner = Block()
-        scale, bias = (inner.bound(_read(frame, number, at, count)) for number in (1, 2))
-        for start, mean, root, share in zip(starts, means, roots, shares, strict=True):
+
+        def terms(row: int) -> tuple[Expr, Expr]:
+            place = at if form.groups == 1 else group + const(row * form.width) + at
+            scale, bias = (inner.bound(_read(frame, number, place, count)) for number in (1, 2))
+            return scale, bias
+
+        common = terms(0) if form.groups == 1 else None
+        for row, (start, mean, root, share) in enumerate(zip(starts, means, roots, shares, strict=True)):
+            scale, bias = common or terms(row)
             away = _read(frame, 0, start + at, count) - mean
             value = (divided(away, root, share) if frame.fused else away / root) * scale + bias
+            if form.activation == GELU_TANH:
+                value = gelu_tanh(inner.bound(value))
             if grid is not None:
                 value = grid.as_bytes(grid.whole(grid.quotient(value)))
             inner.statements += frame.write_some(frame.result, start + at, value, count)
@@ -66,6 +82,14 @@ def layer_norm_kernel(func: Any, text: str, machine: Machine) -> Made:
     for at, count in chunks(form.width, lanes)[trips:]:
         block.add(stored(const(at), count))
     return frame.made(block.statements, "layer_norm")
+
+
+def gelu_tanh(x: Expr) -> Expr:
+    """``x / (1 + exp(−2u))`` with ``u = √(2/π)·(x + 0.044715·x³)``, which is ``x·(1 + tanh u) / 2``."""
+    lanes = int(x.ty.dtype.lanes)
+    root = float(np.sqrt(8 / np.pi))
+    power = all_of(-root, lanes) * x - all_of(0.044715 * root, lanes) * (x * x * x)
+    return x / (all_of(1.0, lanes) + tirx.exp(power))
 
 
 def _sums(frame: RawFrame, block: Block, width: int, starts: list[Expr]) -> list[tuple[Expr, Expr]]:

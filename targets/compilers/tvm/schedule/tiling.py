@@ -15,7 +15,7 @@ from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.schedule.columns8 import BYTES, Columns
 from edgepress.targets.compilers.tvm.schedule.contraction import Contraction, RowSpace, steps_by_one
 from edgepress.targets.compilers.tvm.schedule.unfold import Unfolded, unfolded
-from edgepress.targets.compilers.tvm.stages import Axis, Nest
+from edgepress.targets.compilers.tvm.stages import DEALT, Axis, Nest
 
 
 @dataclass(frozen=True)
@@ -115,6 +115,8 @@ def _tiled(plan: Plan, frame: Frame, columns: Axis, make_tile: Tile, stay: int) 
     bytes_of_columns = bytes_of(plan.contraction.column)
     full, left = divmod(columns.extent, plan.panel)
     tiles = -(-plan.space.rows // plan.rows)
+    if plan.space.batched(plan.contraction) and DEALT in plan.contraction.stage.notes:
+        return _groups_within(plan, frame, make_tile, tiles, (full, left))
     once = plan.unfolded
     rows_outside = plan.space.blocks * tiles >= 4 and bytes_of_columns <= stay
     if once.slots > 1 if once is not None else rows_outside:
@@ -238,6 +240,23 @@ def _batched(plan: Plan, frame: Frame, make_tile: Tile, tiles: int, panels: tupl
         body = tirx.IfThenElse(tirx.LT(panel, const(full)), body, all_rows(left))
     bound = tirx.Bind(panel, frame.simplify(tirx.floormod(part, const(outer))))
     return Body(frame.part_loop(part, sequence([bound, body])), plan.space.blocks * outer)
+
+
+def _groups_within(plan: Plan, frame: Frame, make_tile: Tile, tiles: int, panels: tuple[int, int]) -> Body:
+    """All groups of one tile of rows before the next tile: each reads a little of every line of the same rows."""
+    full, left = panels
+    tile, block, panel = (
+        frame.axis("r", tiles),
+        frame.axis("b", plan.space.blocks),
+        frame.axis("c", max(full, 1)),
+    )
+    statements = []
+    if full:
+        whole = _row_tile(make_tile, plan, frame, block, tile, tiles, panel, plan.panel)
+        statements.append(loop(panel, full, whole))
+    if left:
+        statements.append(_row_tile(make_tile, plan, frame, block, tile, tiles, const(full), left))
+    return Body(frame.part_loop(tile, loop(block, plan.space.blocks, sequence(statements))), tiles)
 
 
 def _row_tile(

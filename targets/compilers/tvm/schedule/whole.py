@@ -7,15 +7,18 @@ from typing import Any
 
 from edgepress.targets.compilers.tvm.attention_form import ATTENTION, attention_of
 from edgepress.targets.compilers.tvm.dynamic_form import ROW_CODES
+from edgepress.targets.compilers.tvm.filters import FILTER, filter_of
 from edgepress.targets.compilers.tvm.machine import Machine
 from edgepress.targets.compilers.tvm.norms import LAYER_NORM
 from edgepress.targets.compilers.tvm.schedule.attention import attention_kernel
+from edgepress.targets.compilers.tvm.schedule.filter import filter_kernel
 from edgepress.targets.compilers.tvm.schedule.layer_norm import layer_norm_kernel
 from edgepress.targets.compilers.tvm.schedule.raw import Made
 from edgepress.targets.compilers.tvm.schedule.row_codes import row_codes_kernel
 
 _MAKERS: dict[str, Callable[[Any, str, Machine], Made]] = {
     ATTENTION: attention_kernel,
+    FILTER: filter_kernel,
     LAYER_NORM: layer_norm_kernel,
     ROW_CODES: row_codes_kernel,
 }
@@ -34,6 +37,8 @@ def whole_kernel(func: Any, machine: Machine) -> Made:
 
 def macs_of(func: Any) -> int:
     """The multiply-accumulates of the kernel that a PrimFunc stands for."""
+    if FILTER in func.attrs:
+        return filter_of(str(func.attrs[FILTER])).macs
     return attention_of(str(func.attrs[ATTENTION])).macs if ATTENTION in func.attrs else 0
 
 

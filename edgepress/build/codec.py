@@ -1,0 +1,101 @@
+"""What a codec's build does beside its networks': the check of its symbols, and the tables that both parts name."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from edgepress.build import steps
+from edgepress.build.assemble import Finished
+from edgepress.build.engines import AGREEMENT
+from edgepress.build.job import Job
+from edgepress.build.press import calibration_samples
+from edgepress.bundle import Check
+from edgepress.coding.description import DECODER, DESCRIPTION, ENCODER, LEVELS, levels_to_bytes, model_name
+from edgepress.errors import CheckError
+
+LOSS = 0.01  # dB that the compiled networks may lose against torch
+
+
+def codec_tables(job: Job, finished: Mapping[str, Finished]) -> dict[str, bytes]:
+    """The tables of a codec's bundle, once its networks are known to give what torch gives.
+
+    Raises:
+        CheckError: fewer symbols are the same, or the pictures are worse, than is allowed.
+    """
+    codec = job.source.codec
+    assert codec is not None
+    any_size = _check_symbols(job, finished)
+    frozen, described = codec.frozen(), dataclasses.replace(codec.description, any_size=any_size)
+    tables = {DESCRIPTION: described.to_bytes(), LEVELS: levels_to_bytes(frozen.levels, described)}
+    return tables | {model_name(rate): model for rate, model in enumerate(frozen.models)}
+
+
+def _check_symbols(job: Job, finished: Mapping[str, Finished]) -> bool:
+    """Hold the networks that ship against the torch module: symbols at every rate, and what they decode to.
+
+    Returns:
+        Whether their portable graphs take any size.
+    """
+    codec = job.source.codec
+    assert codec is not None
+    encoder = finished[ENCODER]
+    samples = calibration_samples(job.of(ENCODER), encoder.network.inputs, encoder.part.prepare, half=1)
+    runs = {
+        part: {made.engine: made for made in each.compiled if _runs_here(job, part, made.engine)}
+        for part, each in finished.items()
+    }
+
+    def work(folder: Any, progress: Any) -> None:
+        from edgepress.build.codec_check import compare_codec
+
+        paths = {part: each.network.step.folder / steps.GRAPH for part, each in finished.items()}
+        graphs = {part: steps.shipped_graph(path, codec=True) for part, path in paths.items()}
+        engines = {
+            part: [(n, m.step.folder, m.facts) for n, m in made.items()] for part, made in runs.items()
+        }
+        found = compare_codec(codec.frozen(), codec.description, graphs, engines, samples, progress)
+        any_size = all(steps.takes_any_size(graph) for graph in graphs.values())
+        steps.write_facts(folder, {"figures": found, "any_size": any_size})
+
+    done = job.step(
+        "symbols",
+        "holding what is sent and what is decoded against torch",
+        {
+            "source": job.source.digest,
+            "networks": {part: each.network.step.key for part, each in finished.items()},
+            "engines": {part: {n: m.step.key for n, m in made.items()} for part, made in runs.items()},
+            "samples": samples.digest,
+            "tile": codec.description.encoder_tile + codec.description.decoder_tile,
+        },
+        work,
+        lambda folder: _told(steps.read_facts(folder)["figures"]),
+    )
+    facts = steps.read_facts(done.folder)
+    for figure in facts["figures"]:
+        symbols = figure["unit"] == "share"
+        limit = AGREEMENT if symbols else LOSS
+        passed = figure["worst"] >= limit if symbols else figure["worst"] <= limit
+        step, unit = ("symbols", "share of symbols") if symbols else ("quality", "dB")
+        detail = f"{figure['how']}; {figure['detail']}; {samples.origin}"
+        part = ENCODER if symbols else DECODER
+        job.checks.append(
+            Check(step, "torch", figure["worst"], limit, unit, passed, "measured", detail, part)
+        )
+        if not passed:
+            raise CheckError(
+                f"the codec does not give what torch gives ({figure['how']}): {figure['worst']:.4g} {unit}, and the "
+                f"limit is {limit:g}; report it with the codec"
+            )
+    return bool(facts["any_size"])
+
+
+def _runs_here(job: Job, part: str, engine: str) -> bool:
+    return engine == "ort" or job.targets[part].kind == "host"
+
+
+def _told(figures: list[dict[str, Any]]) -> str:
+    symbols = min(figure["worst"] for figure in figures if figure["unit"] == "share")
+    loss = max(figure["worst"] for figure in figures if figure["unit"] == "dB")
+    return f"{symbols:.4%} of symbols the same, at most {max(loss, 0.0):.4f} dB lost"
