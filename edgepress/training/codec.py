@@ -85,9 +85,7 @@ def passages(module: Codec, examples: Examples, steps: Sequence[float], size: in
 def score(passed: Sequence[Passage], module: Codec, balance: Balance) -> float:
     """Minus what :func:`loss` weighs, of passages with true rounding."""
     share = module.config.latents / module.config.factor**module.config.axes
-    each = [
-        math.log10(_PEAK) - one.psnr / 10 + balance.price * one.bits / share for one in passed
-    ]
+    each = [math.log10(_PEAK) - one.psnr / 10 + balance.price * one.bits / share for one in passed]
     return -sum(each) / len(each)
 
 
@@ -102,7 +100,9 @@ def begin(codec: Codec, samples: Tensor) -> None:
         mean = bands.mean(1)
         _, vectors = torch.linalg.eigh((bands - mean[:, None]) @ (bands - mean[:, None]).T / bands.shape[1])
         basis = vectors.flip(1)[:, : codec.config.latents].T
-        basis = basis * torch.where(basis.sum(1, keepdim=True) < 0, -1.0, 1.0)  # signs are arbitrary otherwise
+        basis = basis * torch.where(
+            basis.sum(1, keepdim=True) < 0, -1.0, 1.0
+        )  # signs are arbitrary otherwise
         ones = (1,) * codec.config.axes
         gain = _START / LATENT_UNIT
         into, out = codec.encoder.linear, codec.decoder.linear

@@ -85,9 +85,7 @@ def picture_sets(pictures: Pictures, size: int, held_out: int) -> Sets:
 
     digest = hashlib.sha256(f"{pictures.digest} {size} {len(apart)}".encode()).hexdigest()
     train = Examples(len(kept), lambda at: (at,), cut, pictures.origin, digest)
-    return Sets(
-        train, Examples(len(others), middles, None, pictures.origin, digest), pictures.origin, digest
-    )
+    return Sets(train, Examples(len(others), middles, None, pictures.origin, digest), pictures.origin, digest)
 
 
 def _crop(picture: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -96,7 +94,9 @@ def _crop(picture: Tensor, size: int, generator: torch.Generator) -> Tensor:
     smallest = max(_SMALLEST, size / min(picture.shape[1:]))
     scale = 1.0 if draw[0] < 0.5 else smallest + (1 - smallest) * draw[1]
     side = min(round(size / scale), *picture.shape[1:])
-    top, left = (int(share * (extent - side + 1)) for share, extent in zip(draw[2:4], picture.shape[1:], strict=True))
+    top, left = (
+        int(share * (extent - side + 1)) for share, extent in zip(draw[2:4], picture.shape[1:], strict=True)
+    )
     cut = picture[:, top : top + side, left : left + side]
     if side != size:
         smaller = functional.interpolate(cut[None].float(), (size, size), mode="bicubic", antialias=True)[0]

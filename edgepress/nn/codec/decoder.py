@@ -60,7 +60,9 @@ class Decoder(nn.Module):
                 direct = _cropped(direct, self.rings)
             bands = direct + self.last(y.float())
             if padded:
-                bands = functional.pad(bands, (synthesis_halo(self.config.levels),) * 2 * self.config.axes, "replicate")
+                bands = functional.pad(
+                    bands, (synthesis_halo(self.config.levels),) * 2 * self.config.axes, "replicate"
+                )
             samples: Tensor = self.synthesis(bands)
             return samples
 

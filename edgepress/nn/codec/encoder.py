@@ -41,7 +41,9 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
-        with torch.autocast(x.device.type, enabled=False):  # codes of ten bits need more than bfloat16's eight
+        with torch.autocast(
+            x.device.type, enabled=False
+        ):  # codes of ten bits need more than bfloat16's eight
             bands = self.analysis(x.float())
             latents = self.linear(bands)
             if self.residual is not None:

@@ -12,7 +12,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 # Low-pass filters from their centre outwards; the high-pass ones are these of the other side with signs in turn.
-_ANALYSIS = (0.8526986790094034, 0.3774028556126536, -0.1106244044184234, -0.0238494650193800, 0.0378284555069955)
+_ANALYSIS = (
+    0.8526986790094034,
+    0.3774028556126536,
+    -0.1106244044184234,
+    -0.0238494650193800,
+    0.0378284555069955,
+)
 _SYNTHESIS = (0.7884856164056645, 0.4180922732222122, -0.0406894176095584, -0.0645388826289385)
 _TAPS = 9  # of a row of filter values, low and high pass alike
 _PAIRS = 5  # pairs of band values that two samples are made of
