@@ -161,7 +161,8 @@ def _from_codec_file(path: Path, tile: int) -> Source:
         raise MissingExtraError("pressing a codec", "torch", "build") from None
     if not is_codec_file(path):
         raise SourceError(
-            f"{path} holds weights and no network; give the network's code beside it, as file.py:callable --weights {path}"
+            f"{path} holds weights and no network; give the network's code beside it, as file.py:callable --weights "
+            f"{path}"
         )
     origin = {"kind": "codec", "name": path.name}
     return _from_codec(path.stem.lower().replace("_", "-"), read_codec_file(path), origin, tile)

@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from edgepress.bundle import Bundle, Part, open_bundle
-from edgepress.coding.description import DESCRIPTION
+from edgepress.coding.description import DECODER, DESCRIPTION, ENCODER
 from edgepress.errors import BundleError, DataError, UsageError
 from edgepress.inputs import Value, prepare
 from edgepress.outputs import Label, ScoresOutput, top
@@ -215,4 +215,7 @@ def pick_part(bundle: Bundle, part: str | None) -> str:
 
 def is_codec(bundle: Bundle) -> bool:
     """Whether a bundle holds a codec, or one half of it."""
-    return all(DESCRIPTION in part.tables for part in bundle.manifest.parts.values())
+    parts = bundle.manifest.parts
+    return 0 < len(parts) <= 2 and all(
+        name in (ENCODER, DECODER) and DESCRIPTION in part.tables for name, part in parts.items()
+    )

@@ -104,7 +104,9 @@ def _step(codes: Sequence[Array], target: float, balance: Balance, share: float)
         _, bits = _fitted(codes, step, share)
         tried.append((abs(bits - target), step))
         # At high rates, a doubled step saves one bit of each integer.
-        after = float(np.clip(step * 2 ** ((bits - target) / share), balance.finest / _FINER, balance.coarsest))
+        after = float(
+            np.clip(step * 2 ** ((bits - target) / share), balance.finest / _FINER, balance.coarsest)
+        )
         if abs(bits - target) <= _NEAR * target or after == step:
             break
         step = after

@@ -81,7 +81,7 @@ def latents(pictures: list[np.ndarray], codec: edgepress.CodecSession, rate: flo
 
 def smaller(pictures: list[np.ndarray], like: Tensor) -> Tensor:
     """The pictures as so many numbers at the same positions: made smaller, then dealt to channels."""
-    n, numbers, rows, columns = like.shape
+    _, numbers, rows, columns = like.shape
     ratio = int((numbers / 3) ** 0.5)  # pixels of a position along each axis
     x = torch.from_numpy(np.stack(pictures)).movedim(3, 1).float() / 127.5 - 1
     x = functional.interpolate(x, (ratio * rows, ratio * columns), mode="bicubic", antialias=True)
@@ -96,7 +96,12 @@ def learn(
     network = Network(train.shape[1], int(classes.max()) + 1)
     batch = 128
     plan = Plan(
-        steps=max(1, rounds * len(train) // batch), batch=batch, rate=2e-3, decay=0.02, precision="bfloat16", seed=_SEED
+        steps=max(1, rounds * len(train) // batch),
+        batch=batch,
+        rate=2e-3,
+        decay=0.02,
+        precision="bfloat16",
+        seed=_SEED,
     )
     began = time.perf_counter()
 
@@ -121,7 +126,9 @@ def learn(
 
 def main() -> None:
     """Compare the two."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--train", type=Path, required=True)
     parser.add_argument("--test", type=Path, required=True)
     parser.add_argument("--codec", default="walloc-f8c12", help="a codec's bundle, or its name in the zoo")

@@ -2,7 +2,8 @@
 
 ::
 
-    ONNX ─ prepare ─ dynamic_rows ─ conv_integer ─ qdq ─ tables ─ attention ─ norms ─ deals ─ layout ─ importer ─► Relax
+    ONNX ─ prepare ─ dynamic_rows ─ conv_integer ─ qdq ─ tables ─ attention ─ norms ─ deals ─ filters ─ layout ─
+     importer ─► Relax
       └► program ─► nests ─ schedule ─ lower ─► kernels.o
             └─ plan ─ emit ─► model.c, model.h, weights.bin
 """
