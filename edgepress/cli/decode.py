@@ -75,7 +75,7 @@ def command(
             }  # fmt: skip
             text = f"{printable(str(place))}  {header.kind} {shape(header.shape)}"
             if damage:
-                return Outcome(data_, text, DataError(f"{file}: {damage}; {place} holds the others"))
+                return Outcome(data_, text, DataError(f"{damage}; {place} holds the others"))
             return Outcome(data_, text)
 
         code = each_file("decoding", files, work, {} if as_json else None)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from edgepress.cli.bar import bar
-from edgepress.cli.table import echo_json
+from edgepress.cli.table import echo_json, printable
 from edgepress.errors import EdgepressError, UsageError
 
 Piece = TypeVar("Piece")
@@ -105,16 +105,12 @@ def each_file(
                 outcome = work(number, file, share)
             except EdgepressError as error:
                 outcome = Outcome({}, "", error)
+        data = {"file": file, **outcome.data}
         if outcome.error is not None:
-            code = outcome.error.exit_code
-            click.echo(f"edgepress: error: {outcome.error}", err=True)
-        found.append(
-            {
-                "file": file,
-                **outcome.data,
-                **({"error": str(outcome.error)} if outcome.error is not None else {}),
-            }
-        )
+            code, said = outcome.error.exit_code, str(outcome.error)
+            data["error"] = said if file in said else f"{file}: {said}"
+            click.echo(f"edgepress: error: {printable(data['error'])}", err=True)
+        found.append(data)
         if report is None and outcome.text:
             click.echo(outcome.text)
     if report is not None:

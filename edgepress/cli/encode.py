@@ -70,6 +70,8 @@ def command(
                 session.samples(Path(file), background) as samples,
                 replacing(place, "choose another place with -o", folders=True) as stream,
             ):
+                if samples.note:
+                    click.echo(f"edgepress: note: {printable(samples.note)}", err=True)
                 pieces = session.pieces(samples, rate)
                 head = next(pieces)
                 header = read_header(head)

@@ -133,6 +133,18 @@ def test_a_damaged_stream(
     assert not same[low:high].any() and same[: low - 12].all() and same[high + 12 :].all()
 
 
+def test_sixteen_bits_are_noted(edgepress: Command, bundle: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "deep.png", photograph(9, 9)[:, :, 0].astype(np.uint16) * 257)
+    done = edgepress("encode", path, "--codec", bundle)
+    assert done.code == 0 and f"note: {path} has 16 bits a sample; decoded, it has 8" in done.err
+
+
+def test_a_file_that_is_no_stream_is_named(edgepress: Command, bundle: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", photograph(9, 9))
+    done = edgepress("decode", path, "-o", tmp_path / "b.png", "--codec", bundle)
+    assert done.code == 4 and f"{path}: this is no edgepress stream" in done.err
+
+
 def test_one_bad_file_among_several(edgepress: Command, bundle: Path, tmp_path: Path) -> None:
     good, text = save(tmp_path / "good.png", photograph(9, 9)), tmp_path / "text.png"
     text.write_text("no picture")
