@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import wave
 from collections.abc import Callable
@@ -178,6 +179,34 @@ def test_files_that_are_there_stay_without_force(edgepress: Command, bundle: Pat
     assert edgepress("encode", path, "--codec", bundle, "--rate", 3, "--force").code == 0
     assert edgepress("encode", path, "-o", path, "--codec", bundle, "--force").code == 2
     assert path.read_bytes() == before[1]
+
+
+def test_pipes(process: Process, bundle: Path, tmp_path: Path) -> None:
+    picture = save(tmp_path / "a.png", photograph(20, 30)).read_bytes()
+    words = ("-m", "edgepress", "encode", "-", "-o", "-", "--codec", bundle)
+    there = process(*words, input=picture)
+    assert (there.returncode, there.stderr) == (0, b"")
+    assert read_header(there.stdout).shape == (20, 30, 3)
+    back = process(*words[:2], "decode", *words[3:], input=there.stdout)
+    assert (back.returncode, back.stderr) == (0, b"")
+    with Image.open(io.BytesIO(back.stdout)) as decoded:
+        assert (decoded.format, decoded.size) == ("PNG", (30, 20))
+    text = process(*words, input=b"no picture")
+    assert text.returncode == 4 and text.stdout == b"" and b"no picture" in text.stderr
+    assert process(*words, "--json", input=picture).returncode == 2
+    assert process("-m", "edgepress", "encode", "-", "--codec", bundle, input=picture).returncode == 2
+
+
+def test_names_with_points_and_folders_that_are_new(edgepress: Command, bundle: Path, tmp_path: Path) -> None:
+    paths = [save(tmp_path / name, photograph(9, 9)) for name in ("a.b.png", "a.c.png")]
+    assert edgepress("encode", *paths, "--codec", bundle).code == 0
+    streams = [tmp_path / name for name in ("a.b.epc", "a.c.epc")]
+    assert edgepress("decode", *streams, "-o", tmp_path / "out", "--codec", bundle).code == 0
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.b.png", "a.c.png"]
+    assert edgepress("decode", streams[0], "-o", f"{tmp_path}/new/", "--codec", bundle).code == 0
+    assert os.listdir(tmp_path / "new") == ["a.b.png"]
+    for words in (("encode", ""), ("encode", paths[0], "-o", "")):
+        assert edgepress(*words, "--codec", bundle).code == 2
 
 
 def test_two_files_that_would_become_one(edgepress: Command, bundle: Path, tmp_path: Path) -> None:
