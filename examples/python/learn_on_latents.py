@@ -27,6 +27,7 @@ from torch.nn import functional
 
 import edgepress
 from edgepress.codecs import find_codec
+from edgepress.runtimes.codec_session import CodecSession
 from edgepress.training.examples import from_tensors
 from edgepress.training.loop import fit
 from edgepress.training.plan import Plan
@@ -74,7 +75,7 @@ def read(path: Path, most: int) -> tuple[list[np.ndarray], Tensor]:
     return pictures, torch.from_numpy(labels[: len(pictures)].astype(np.int64))
 
 
-def latents(pictures: list[np.ndarray], codec: edgepress.CodecSession, rate: float | int | None) -> Tensor:
+def latents(pictures: list[np.ndarray], codec: CodecSession, rate: float | int | None) -> Tensor:
     """What the codec's decoder would get."""
     return torch.from_numpy(np.stack([codec.latents(picture, rate) for picture in pictures]))
 
@@ -112,14 +113,11 @@ def learn(
     fit(network, from_tensors(train, classes), loss, plan)
     seconds = time.perf_counter() - began
     with torch.no_grad():
-        right = sum(
-            int((network(x).argmax(1) == y).sum())
-            for x, y in zip(test.split(512), answers.split(512), strict=True)
-        )
+        answered = torch.cat([network(test[at : at + 512]).argmax(1) for at in range(0, len(test), 512)])
     return {
         "input": name,
         "numbers": train[0].numel(),
-        "accuracy": right / len(test),
+        "accuracy": float((answered == answers).float().mean()),
         "training_s": round(seconds, 1),
     }
 
@@ -140,6 +138,8 @@ def main() -> None:
     pictures, classes = read(given.train, given.pictures)
     others, answers = read(given.test, 1 << 30)
     with edgepress.load(find_codec(given.codec)) as codec:
+        if not isinstance(codec, CodecSession):
+            parser.error(f"{given.codec} is no codec")
         began = time.perf_counter()
         train = latents(pictures, codec, given.rate)
         encoding = (time.perf_counter() - began) / len(pictures)
