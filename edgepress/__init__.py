@@ -16,12 +16,14 @@ from edgepress.version import __version__
 if TYPE_CHECKING:
     from edgepress.build import build
     from edgepress.recipe import Recipe
+    from edgepress.runtimes.codec_session import CodecSession
     from edgepress.runtimes.session import Result, Session, load
 
-__all__ = ["EdgepressError", "Recipe", "Result", "Session", "__version__", "build", "load"]
+__all__ = ["CodecSession", "EdgepressError", "Recipe", "Result", "Session", "__version__", "build", "load"]
 
 _HOMES = {
     "build": "edgepress.build",
+    "CodecSession": "edgepress.runtimes.codec_session",
     "Recipe": "edgepress.recipe",
     "Result": "edgepress.runtimes.session",
     "Session": "edgepress.runtimes.session",

@@ -15,7 +15,7 @@ from edgepress.errors import DataError
 from edgepress.inputs.audio import open_recording, read_frames
 from edgepress.inputs.image import check_range, has_sixteen_bits, open_picture
 from edgepress.inputs.npy import MAGIC, NpyFile
-from edgepress.runtimes.codec_samples import Array, Samples, form, samples_of
+from edgepress.runtimes.codec_samples import Array, Samples, in_pieces, samples_of
 
 _RIFF = b"RIFF"
 _SAMPLE = 2  # bytes of a recording's
@@ -60,7 +60,8 @@ def _samples(file: BinaryIO, name: str, axes: int, background: str) -> Samples:
     if not head:
         raise DataError(f"{name} is empty; give a picture, a recording or an array")
     if head.startswith(MAGIC):
-        return _array(NpyFile(file, name), axes)
+        array = NpyFile(file, name)
+        return in_pieces(array.dtype, array.shape, array.read, axes, name)
     if axes == 1:
         return _recording(file, name)
     if head.startswith(_RIFF) and head.endswith(b"WAVE"):
@@ -72,22 +73,6 @@ def _samples(file: BinaryIO, name: str, axes: int, background: str) -> Samples:
             f"{name} is no .npy array, of which alone volumes can be made; save one with numpy.save"
         )
     return samples_of(picture(file, name, background), axes, name)
-
-
-def _array(file: NpyFile, axes: int) -> Samples:
-    kind, last = form(file.dtype, file.shape, axes, file.name)
-    shape = file.shape
-    if len(shape) == axes:
-        return Samples(file.name, kind, shape, 1, shape, 0, lambda first, end: file.read(0, first, end)[None])
-    if last:
-        extents, channels = shape[:-1], shape[-1]
-        return Samples(
-            file.name, kind, shape, channels, extents, 0,
-            lambda first, end: np.moveaxis(file.read(0, first, end), -1, 0),
-        )  # fmt: skip
-    return Samples(
-        file.name, kind, shape, shape[0], shape[1:], 0, lambda first, end: file.read(1, first, end)
-    )
 
 
 def _recording(file: BinaryIO, name: str) -> Samples:

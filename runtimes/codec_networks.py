@@ -40,11 +40,13 @@ class Networks:
             trust,
             threads,
         )
+        self._choices: dict[str, Choice] = {}
         self._runs: dict[tuple[str, str], TileRun] = {}
         self._lock = threading.Lock()
 
     def add(self, part: str, choice: Choice, engine: Engine) -> None:
-        """An engine that runs already."""
+        """Take over an engine that runs already."""
+        self._choices.setdefault(part, choice)
         self._runs[part, choice.engine] = self._tile_run(part, choice, engine)
 
     def run(self, part: str, extents: tuple[int, ...]) -> TileRun:
@@ -58,7 +60,9 @@ class Networks:
                 f"{self._bundle.path} holds no {part}, so it cannot {_VERB[part]}; take the whole codec's bundle"
             )
         with self._lock:
-            chosen = self._started(part, choose(self._bundle, part, self._asked, self._trust))
+            if part not in self._choices:
+                self._choices[part] = choose(self._bundle, part, self._asked, self._trust)
+            chosen = self._started(part, self._choices[part])
             if self._asked is None and self._form.codec.any_size:
                 results = self._form.codes(extents)
                 if math.prod(chosen.tile(results)) > _WASTE * math.prod(results):

@@ -40,6 +40,7 @@ class Samples:
         extents: the codec's axes.
         sampling: Hz of a recording, or 0.
         read: gives ``[channels, n, *other extents]`` from a first to an end along the first axis, as a view or a copy.
+        note: what does not come back as it was given, in words.
     """
 
     name: str
@@ -49,24 +50,53 @@ class Samples:
     extents: tuple[int, ...]
     sampling: int
     read: Callable[[int, int], Array]
+    note: str = ""
 
 
 def samples_of(array: Array, axes: int, name: str = "the array", sampling: int = 0) -> Samples:
-    """An array as something to encode; it is not copied.
+    """An array as something to encode; it is not copied. Arguments and errors as for :func:`in_pieces`."""
+
+    def read(axis: int, first: int, end: int) -> Array:
+        return array[(slice(None),) * axis + (slice(first, end),)]
+
+    return in_pieces(array.dtype, array.shape, read, axes, name, sampling)
+
+
+def in_pieces(
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    read: Callable[[int, int, int], Array],
+    axes: int,
+    name: str,
+    sampling: int = 0,
+) -> Samples:
+    """An array that is read in pieces, as something to encode.
 
     Args:
-        array: of a form that the module's table lists.
+        dtype, shape: of the whole; of a form that the module's table lists.
+        read: gives the elements from a first to an end along an axis: axis, first, end.
         axes: of the codec.
+        name: for messages.
         sampling: of a recording, in Hz.
 
     Raises:
         DataError: it has another type, other axes, or no element.
     """
-    kind, last = form(array.dtype, array.shape, axes, name)
-    channel = (-1 if last else 0) if array.ndim > axes else None
-    view = array[None] if channel is None else np.moveaxis(array, channel, 0)
+    kind, last = form(dtype, shape, axes, name)
+    note = f"{name} has 16 bits a sample; decoded, it has 8" if dtype.name == "uint16" else ""
+    if len(shape) == axes:
+        return Samples(
+            name, kind, shape, 1, shape, sampling, lambda first, end: read(0, first, end)[None], note
+        )
+    if last:
+        channels, extents = shape[-1], shape[:-1]
+
+        def turned(first: int, end: int) -> Array:
+            return np.moveaxis(read(0, first, end), -1, 0)
+
+        return Samples(name, kind, shape, channels, extents, sampling, turned, note)
     return Samples(
-        name, kind, array.shape, len(view), view.shape[1:], sampling, lambda first, end: view[:, first:end]
+        name, kind, shape, shape[0], shape[1:], sampling, lambda first, end: read(1, first, end), note
     )
 
 

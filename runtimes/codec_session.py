@@ -64,7 +64,7 @@ class CodecSession(Session):
         self._networks.add(part, choice, self._check_open())
         self._coders: dict[int, KeptCoders] = {}
 
-    def encode(self, value: Value, rate: int | float | None = None) -> bytes:
+    def encode(self, value: Value, rate: int | float | None = None, *, sampling: int = 0) -> bytes:
         """The stream of a picture, a recording or an array.
 
         Args:
@@ -73,27 +73,28 @@ class CodecSession(Session):
                 serves a codec of several: it is repeated, and decoded to one again.
             rate: an index into ``codec.rates``, or as a float bits for each pixel, to the nearest rate; None takes the
                 rate whose step is nearest to 1.
+            sampling: of a recording that is an array, in Hz; files tell their own.
 
         Raises:
             DataError: the value cannot be read, or does not fit the codec.
             UsageError: no such rate, no encoder in this bundle, or the session is closed.
         """
-        with self.samples(value) as samples:
+        with self.samples(value, sampling=sampling) as samples:
             return b"".join(self.pieces(samples, rate))
 
     @contextlib.contextmanager
-    def samples(self, value: Value, background: str = "") -> Iterator[Samples]:
+    def samples(self, value: Value, background: str = "", *, sampling: int = 0) -> Iterator[Samples]:
         """A value as something to encode; files are read in pieces while they are open here.
 
         Args:
-            value: as for :meth:`encode`.
+            value, sampling: as for :meth:`encode`.
             background: the colour that a transparent picture is laid on; none refuses it.
 
         Raises:
             DataError: as for :meth:`encode`.
         """
         if isinstance(value, np.ndarray):
-            yield samples_of(value, self.codec.axes)
+            yield samples_of(value, self.codec.axes, sampling=sampling)
         elif isinstance(value, (str, Path, bytes, bytearray, memoryview)):
             with opened(value, self.codec.axes, background) as samples:
                 yield samples

@@ -147,7 +147,11 @@ def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
         raise SystemExit(INTERRUPTED) from None  # the parent says it
     finally:
         drawing.clear()
-    part = next(iter(built.manifest.parts.values()))
+    parts = built.manifest.parts
+    part = next(iter(parts.values()))
+    several = {
+        name: {"target": one.target, "engine": one.engine, "why": one.why} for name, one in parts.items()
+    }
     size = built.path.stat().st_size
     if as_json:
         echo_json(
@@ -155,10 +159,12 @@ def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
                 "bundle": str(built.path), "bytes": size, "seconds": built.seconds,
                 "engine": part.engine, "why": part.why,
                 "method": built.manifest.method, "ran": built.ran, "cached": built.reused,
+                **({"parts": several} if len(parts) > 1 else {}),
             }
         )  # fmt: skip
         return
-    click.echo(f"engine: {part.why}")
+    for name, one in parts.items():
+        click.echo(f"engine{f' of {name}' if len(parts) > 1 else ''}: {one.why}")
     click.echo(f"wrote {built.path} ({size / 1e6:.1f} MB) in {built.seconds:.1f} s")
 
 

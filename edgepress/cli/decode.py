@@ -9,12 +9,11 @@ from pathlib import Path
 import click
 
 from edgepress.cli.codec_choice import codec_bundle, codec_options, codec_session
-from edgepress.cli.each_file import Outcome, Share, check_free, each_file, outputs, watched
+from edgepress.cli.each_file import STREAM, Outcome, Places, Share, each_file, made_file, source_of, watched
 from edgepress.cli.table import printable, shape
 from edgepress.codecs import codec_of_stream
 from edgepress.coding.stream import MOST_HEADER, read_header
 from edgepress.errors import DataError, UsageError
-from edgepress.replacing import replacing
 from edgepress.runtimes.codec_decoding import stream_bytes
 from edgepress.runtimes.codec_output import suffix_for, write_decoded
 from edgepress.runtimes.codec_session import CodecSession
@@ -23,7 +22,7 @@ from edgepress.runtimes.codec_session import CodecSession
 @click.command(short_help="Give back what edgepress encode pressed.")
 @click.argument("files", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path),
+    "-o", "--output", type=click.Path(),
     help="The file to write (.png, .jpg, .webp, .wav, .npy …), or a folder for those of several streams.",
 )  # fmt: skip
 @click.option(
@@ -33,15 +32,15 @@ from edgepress.runtimes.codec_session import CodecSession
 @codec_options
 @click.pass_context
 def command(
-    ctx: click.Context, files: tuple[str, ...], output: Path | None, codec: str | None, force: bool,
+    ctx: click.Context, files: tuple[str, ...], output: str | None, codec: str | None, force: bool,
     engine: str | None, trust: bool, threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Decode streams, FILES: pictures to .png, recordings to .wav, arrays to .npy, where -o names no other ending.
 
     Of a damaged stream, what is left is decoded, what is lost is said, and the exit code is 4. A stream that cannot be
-    decoded at all is reported, and the others are still decoded.
+    decoded at all is reported, and the others are still decoded. "-" is standard input, and as -o standard output.
     """
-    places = outputs(files, output, "")
+    places = Places(files, output, as_json)
     sessions: dict[Path, CodecSession] = {}
     with contextlib.ExitStack() as stack:
         chosen = codec_bundle(codec, as_json) if codec else None
@@ -56,26 +55,28 @@ def command(
             session_for(b"")  # an unusable bundle is one error, not one a file
 
         def work(number: int, file: str, share: Share) -> Outcome:
-            with stream_bytes(Path(file)) as data:
+            with stream_bytes(source_of(file)) as data:
                 session = session_for(data[:MOST_HEADER])
                 decoding = session.decoding(data)
-                named = output is not None and places[number] == output
-                suffix = output.suffix if named and output is not None else suffix_for(decoding)
-                place = places[number] if named else places[number].with_suffix(suffix)
-                check_free(place, file, force)
+                ending = suffix_for(decoding)
+                place = places.at(number, ending)
                 decoding = dataclasses.replace(
                     decoding, pieces=watched(decoding.pieces, share, decoding.count)
                 )
-                with replacing(place, "choose another place with -o", folders=True) as made:
-                    write_decoded(decoding, made, suffix)
+                with made_file(place, file, force) as made:
+                    write_decoded(decoding, made, ending if str(place) == STREAM else place.suffix)
             header, damage = decoding.header, decoding.damage()
             data_ = {
                 "output": str(place), "kind": header.kind, "shape": list(header.shape), "rate": header.rate,
                 "codec": session.name, "lost": [list(gap) for gap in decoding.lost],
             }  # fmt: skip
-            text = f"{printable(str(place))}  {header.kind} {shape(header.shape)}"
+            text = (
+                f"{printable(str(place))}  {header.kind} {shape(header.shape)}"
+                if str(place) != STREAM
+                else ""
+            )
             if damage:
-                return Outcome(data_, text, DataError(f"{file}: {damage}; {place} holds the others"))
+                return Outcome(data_, text, DataError(f"{damage}; {place} holds the others"))
             return Outcome(data_, text)
 
         code = each_file("decoding", files, work, {} if as_json else None)

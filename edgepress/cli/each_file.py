@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import click
 
 from edgepress.cli.bar import bar
-from edgepress.cli.table import echo_json
-from edgepress.errors import EdgepressError, UsageError
+from edgepress.cli.table import echo_json, printable
+from edgepress.errors import DataError, EdgepressError, UsageError
+from edgepress.replacing import replacing
 
 Piece = TypeVar("Piece")
 Share = Callable[[int, int], None]
 """Told how much of a file is done, and how much it is in all."""
 
+STREAM = "-"
+_LARGEST_INPUT = 1 << 30
 _PARTS = 1000  # that the bar divides a file into
 
 
@@ -35,37 +41,69 @@ class Outcome:
     error: EdgepressError | None = None
 
 
-def outputs(files: Sequence[str], output: Path | None, suffix: str) -> list[Path]:
+class Places:
     """Where what is made from each file goes.
 
     Args:
-        output: as the user said: a file where there is one input, else a folder; None is beside each input.
-        suffix: of what is made; one that is not known yet is empty.
+        files: the inputs; ``-`` is standard input.
+        output: as the user said: a file where there is one input, else a folder; ``-`` is standard output; None is
+            beside each input.
+        as_json: whether a report goes to standard output.
+
+    Attributes:
+        named: the one file that the user named; None where there are several, or a folder was named.
 
     Raises:
-        UsageError: several inputs would become one file.
+        UsageError: several inputs would become one file, or there is no place for one.
     """
-    if output is not None and len(files) == 1 and not (output.is_dir() or str(output).endswith("/")):
-        return [output]
-    if output is not None and output.exists() and not output.is_dir():
-        raise UsageError(
-            f"{output} is no folder; name one with -o that what is made of {len(files)} files goes to"
-        )
-    places = [
-        (Path(file) if output is None else output / Path(file).name).with_suffix(suffix) for file in files
-    ]
-    for place in places:
-        if places.count(place) > 1:
-            raise UsageError(f"several of the files would become {place}; take them one by one, with -o")
-    return places
+
+    def __init__(self, files: Sequence[str], output: str | None, as_json: bool) -> None:
+        folder = Path(output) if output is not None else None
+        self.named: Path | None = None
+        self._stems: list[Path] = []
+        if output == "":
+            raise UsageError("-o is empty; is a variable of your shell not set?")
+        if output == STREAM and as_json:
+            raise UsageError("--json and -o - would both write to standard output; choose one")
+        one = output is not None and len(files) == 1 and not output.endswith("/")
+        if folder is not None and one and not folder.is_dir():
+            self.named = folder
+            return
+        if output == STREAM or (folder is not None and folder.exists() and not folder.is_dir()):
+            raise UsageError(
+                f"{output} is no folder; name one with -o that what is made of {len(files)} files goes to"
+            )
+        for file in files:
+            if file == STREAM or not Path(file).name:
+                raise UsageError(f"what is made of {file!r} has no name; name a file with -o")
+            stem = Path(file).with_suffix("")
+            self._stems.append(stem if folder is None else folder / stem.name)
+        for stem in self._stems:
+            if self._stems.count(stem) > 1:
+                raise UsageError(f"several of the files would become {stem}; take them one by one, with -o")
+
+    def at(self, number: int, suffix: str) -> Path:
+        """The place of a file's result, which ends so where the user did not name it."""
+        if self.named is not None:
+            return self.named
+        stem = self._stems[number]
+        return stem.with_name(stem.name + suffix)
 
 
-def check_free(place: Path, source: str, force: bool) -> None:
-    """Refuse to replace what is there already.
+@contextlib.contextmanager
+def made_file(place: Path, source: str, force: bool) -> Iterator[BinaryIO]:
+    """The file that takes that place once it is whole; standard output gets it whole or not at all, too.
 
     Raises:
         UsageError: it is there, and nobody said to replace it; or it is the source itself.
+        StorageError: it cannot be written.
     """
+    if str(place) == STREAM:
+        kept = io.BytesIO()
+        yield kept
+        sys.stdout.buffer.write(kept.getbuffer())
+        sys.stdout.buffer.flush()
+        return
     if place.exists():
         if not force:
             raise UsageError(
@@ -75,6 +113,22 @@ def check_free(place: Path, source: str, force: bool) -> None:
             raise UsageError(
                 f"{place} cannot be replaced by what is made of {source}; choose another name with -o"
             )
+    with replacing(place, "choose another place with -o", folders=True) as file:
+        yield file
+
+
+def source_of(file: str) -> Path | bytes:
+    """A file's path, or what standard input holds.
+
+    Raises:
+        DataError: it is larger than 1 GiB.
+    """
+    if file != STREAM:
+        return Path(file)
+    data = sys.stdin.buffer.read(_LARGEST_INPUT + 1)
+    if len(data) > _LARGEST_INPUT:
+        raise DataError("standard input is larger than 1 GiB; give a file")
+    return data
 
 
 def each_file(
@@ -105,16 +159,12 @@ def each_file(
                 outcome = work(number, file, share)
             except EdgepressError as error:
                 outcome = Outcome({}, "", error)
+        data = {"file": file, **outcome.data}
         if outcome.error is not None:
-            code = outcome.error.exit_code
-            click.echo(f"edgepress: error: {outcome.error}", err=True)
-        found.append(
-            {
-                "file": file,
-                **outcome.data,
-                **({"error": str(outcome.error)} if outcome.error is not None else {}),
-            }
-        )
+            code, said = outcome.error.exit_code, str(outcome.error)
+            data["error"] = said if file in said else f"{file}: {said}"
+            click.echo(f"edgepress: error: {printable(data['error'])}", err=True)
+        found.append(data)
         if report is None and outcome.text:
             click.echo(outcome.text)
     if report is not None:

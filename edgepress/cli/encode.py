@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import click
 
 from edgepress.cli.codec_choice import codec_bundle, codec_options, codec_session
-from edgepress.cli.each_file import Outcome, Share, check_free, each_file, outputs, watched
+from edgepress.cli.each_file import STREAM, Outcome, Places, Share, each_file, made_file, source_of, watched
 from edgepress.cli.table import printable, size
 from edgepress.coding.stream import read_header
 from edgepress.errors import UsageError
-from edgepress.replacing import replacing
 
 SUFFIX = ".epc"
 
@@ -36,7 +34,7 @@ class RateParameter(click.ParamType[int | float]):
 @click.command(short_help="Press pictures, recordings and arrays by a codec.")
 @click.argument("files", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path),
+    "-o", "--output", type=click.Path(),
     help="The stream to write, or a folder for those of several files; beside each file by default.",
 )  # fmt: skip
 @click.option(
@@ -52,24 +50,26 @@ class RateParameter(click.ParamType[int | float]):
 @codec_options
 @click.pass_context
 def command(
-    ctx: click.Context, files: tuple[str, ...], output: Path | None, codec: str, rate: int | float | None,
+    ctx: click.Context, files: tuple[str, ...], output: str | None, codec: str, rate: int | float | None,
     background: str, force: bool, engine: str | None, trust: bool, threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Press FILES (pictures, 16-bit WAV recordings, .npy arrays) into streams, FILE.epc.
 
     A file that cannot be used is reported, the others are still pressed, and the exit code is that of the last error.
+    "-" is standard input, and as -o standard output.
     """
     _check_colour(background)
-    places = outputs(files, output, SUFFIX)
+    places = Places(files, output, as_json)
     with codec_session(codec_bundle(codec, as_json), engine, trust, threads) as session:
 
         def work(number: int, file: str, share: Share) -> Outcome:
-            place = places[number]
-            check_free(place, file, force)
+            place = places.at(number, SUFFIX)
             with (
-                session.samples(Path(file), background) as samples,
-                replacing(place, "choose another place with -o", folders=True) as stream,
+                session.samples(source_of(file), background) as samples,
+                made_file(place, file, force) as stream,
             ):
+                if samples.note:
+                    click.echo(f"edgepress: note: {printable(samples.note)}", err=True)
                 pieces = session.pieces(samples, rate)
                 head = next(pieces)
                 header = read_header(head)
@@ -82,9 +82,8 @@ def command(
                 "stream": str(place), "bytes": length, "kind": header.kind, "shape": list(header.shape),
                 "rate": header.rate, "bits": bits,
             }  # fmt: skip
-            return Outcome(
-                data, f"{printable(str(place))}  {size(length)}, {bits:.3f} bits a {_UNITS[header.kind]}"
-            )
+            text = f"{printable(str(place))}  {size(length)}, {bits:.3f} bits a {_UNITS[header.kind]}"
+            return Outcome(data, text if str(place) != STREAM else "")
 
         report = {"codec": session.name, "identity": session.codec.identity, "engine": session.engine_name}
         ctx.exit(each_file("encoding", files, work, report if as_json else None))

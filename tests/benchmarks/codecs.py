@@ -58,7 +58,7 @@ def main() -> None:
             print(f"{name:12}{macs:10,.0f}{engine:>16}{np.median(rates):9.2f}{rates.max():9.2f}{gain:14.1f}×")
 
 
-def prepared(name: str, part: str, tile: int) -> tuple[float, dict[str, Callable[[], object]]]:
+def prepared(name: str, part: str, tile: int) -> tuple[float, dict[str, Callable[[], Array]]]:
     """Multiply-adds a pixel, and what runs each engine on one tile; all give what torch gives."""
     torch.manual_seed(0)
     module = Codec(CODECS[name])
@@ -110,7 +110,7 @@ def prepared(name: str, part: str, tile: int) -> tuple[float, dict[str, Callable
     return macs, engines | {"torch": by_torch}
 
 
-def in_turn(engines: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
+def in_turn(engines: dict[str, Callable[[], Array]], rounds: int) -> dict[str, list[float]]:
     """Seconds of each engine, one run of each in every round."""
     times: dict[str, list[float]] = {name: [] for name in engines}
     for _ in range(rounds):

@@ -62,8 +62,8 @@ def best(work: Callable[[], object], runs: int) -> float:
 
 def layouts(values: Array) -> Iterator[Image.Image]:
     """The channels as 8-bit pictures: below each other, side by side in rows, and three by three as colours."""
-    shifted = values.astype(np.int64) + 128
-    if shifted.min() < 0 or shifted.max() > 255:
+    shifted = values.astype(np.int64) - int(values.min())  # what is taken away is given to them for nothing
+    if shifted.max() > 255:
         raise ValueError("latents beyond 8 bits cannot be tiled")
     grey = shifted.astype(np.uint8)
     for across in (1, 2, 3, 4, 6, 8):
@@ -114,11 +114,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("fit", type=Path)
     parser.add_argument("on", type=Path)
+    parser.add_argument("--count", type=int, help="of the second file's arrays, spread over all")
     parser.add_argument("--others", action="store_true", help="lossless WebP and JPEG-LS too")
     given = parser.parse_args()
     library = coder_library()
     assert library is not None, "no C coder for this machine; install edgepress[build]"
     material, pictures = _read(given.fit), _read(given.on)
+    pictures = pictures[:: max(1, len(pictures) // (given.count or len(pictures)))]
     fitted = fit(material)
     print(fitted.says())
     print(f"the model takes {len(write_codings([fitted.coding]))} bytes")

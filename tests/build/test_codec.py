@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
+from edgepress import zoo
 from edgepress.build import build, plan
 from edgepress.build.cache import StepCache
 from edgepress.bundle import Bundle, open_bundle
@@ -206,6 +207,18 @@ def test_what_does_not_fit_a_codec_is_refused(more: dict[str, object], message: 
         build(recipe("walloc", tmp_path / "a.edge", **more), cache=StepCache(tmp_path / "cache"))
 
 
+def test_a_codec_of_the_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = zoo.ZooEntry(
+        "tiny", lambda: None, str, (), {}, (), None, "a codec for tests", codec=codec_nets.walloc
+    )
+    monkeypatch.setitem(zoo._ENTRIES, "tiny", lambda: entry)
+    source = resolve("tiny", tile=16)
+    assert list(source.parts) == ["encoder", "decoder"]
+    assert source.digest == codec_nets.walloc().identity
+    assert source.parts["decoder"].load() is source.load().decoder
+    assert source.parts["encoder"].inputs[0].shape == (1, 3, 37, 37)
+
+
 def test_weights_and_inputs_are_the_codecs_own() -> None:
     with pytest.raises(SourceError, match="leave --weights out"):
         resolve(f"{NETS}:walloc", weights="w.safetensors")
@@ -214,7 +227,7 @@ def test_weights_and_inputs_are_the_codecs_own() -> None:
 def test_other_networks_have_neither_tiles_nor_boards_by_part(cnn_onnx: Path, tmp_path: Path) -> None:
     for more, message in (({"tile": 32}, "leave --tile out"), ({"target": "a=rpi4,b=rpi5"}, "without parts")):
         with pytest.raises(UsageError, match=message):
-            build(Recipe(model=str(cnn_onnx), output=str(tmp_path / "a.edge"), **more))  # type: ignore[arg-type]
+            build(Recipe(model=str(cnn_onnx), output=str(tmp_path / "a.edge"), **more))
 
 
 def test_boards_of_parts_in_a_recipe_count_from_its_folder(tmp_path: Path) -> None:

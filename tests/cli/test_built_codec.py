@@ -38,7 +38,7 @@ def test_every_engine_sends_what_torch_sends(bundle: Path) -> None:
         restored = frozen.module.restored(symbols, steps)[0, :, :150, :211].numpy()
     pixels = np.clip(np.rint((restored + 1) * 127.5), 0, 255).transpose(1, 2, 0)
     for engine in ("aot", "ort", "portable"):
-        with session(bundle, engine=engine) as codec:
+        with session(bundle, engine=engine, trust=True) as codec:
             found = codec.latents(picture, 1, integers=True)
             assert np.unique(found).size > 10
             assert np.mean(found != symbols[0].numpy()) <= 0.001
@@ -48,16 +48,22 @@ def test_every_engine_sends_what_torch_sends(bundle: Path) -> None:
 
 def test_processes_of_their_own(bundle: Path, tmp_path: Path, process: Callable[..., Any]) -> None:
     save(tmp_path / "a.png", photograph(70, 90))
-    there = process("-m", "edgepress", "encode", "a.png", "--codec", bundle, cwd=tmp_path)
+    there = process("-m", "edgepress", "encode", "a.png", "--codec", bundle, "--trust", cwd=tmp_path)
     assert (there.returncode, there.stderr) == (0, b"")
-    back = process("-m", "edgepress", "decode", "a.epc", "-o", "b.png", "--codec", bundle, cwd=tmp_path)
+    back = process(
+        "-m", "edgepress", "decode", "a.epc", "-o", "b.png", "--codec", bundle, "--trust", cwd=tmp_path
+    )
     assert (back.returncode, back.stderr) == (0, b"")
     extract = process(
         "-m", "edgepress", "extract", bundle, "--part", "encoder", "-o", "half.edge", cwd=tmp_path
     )
     assert extract.returncode == 0
-    again = process("-m", "edgepress", "encode", "a.png", "-o", "c.epc", "--codec", "half.edge", cwd=tmp_path)
+    again = process(
+        "-m", "edgepress", "encode", "a.png", "-o", "c.epc", "--codec", "half.edge", "--trust", cwd=tmp_path
+    )
     assert again.returncode == 0
     assert (tmp_path / "c.epc").read_bytes() == (tmp_path / "a.epc").read_bytes()
-    half = process("-m", "edgepress", "decode", "a.epc", "-o", "d.png", "--codec", "half.edge", cwd=tmp_path)
+    half = process(
+        "-m", "edgepress", "decode", "a.epc", "-o", "d.png", "--codec", "half.edge", "--trust", cwd=tmp_path
+    )
     assert half.returncode == 2 and b"holds no decoder" in half.stderr

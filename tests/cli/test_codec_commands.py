@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import wave
 from collections.abc import Callable
@@ -133,6 +134,18 @@ def test_a_damaged_stream(
     assert not same[low:high].any() and same[: low - 12].all() and same[high + 12 :].all()
 
 
+def test_sixteen_bits_are_noted(edgepress: Command, bundle: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "deep.png", photograph(9, 9)[:, :, 0].astype(np.uint16) * 257)
+    done = edgepress("encode", path, "--codec", bundle)
+    assert done.code == 0 and f"note: {path} has 16 bits a sample; decoded, it has 8" in done.err
+
+
+def test_a_file_that_is_no_stream_is_named(edgepress: Command, bundle: Path, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", photograph(9, 9))
+    done = edgepress("decode", path, "-o", tmp_path / "b.png", "--codec", bundle)
+    assert done.code == 4 and f"{path}: this is no edgepress stream" in done.err
+
+
 def test_one_bad_file_among_several(edgepress: Command, bundle: Path, tmp_path: Path) -> None:
     good, text = save(tmp_path / "good.png", photograph(9, 9)), tmp_path / "text.png"
     text.write_text("no picture")
@@ -166,6 +179,34 @@ def test_files_that_are_there_stay_without_force(edgepress: Command, bundle: Pat
     assert edgepress("encode", path, "--codec", bundle, "--rate", 3, "--force").code == 0
     assert edgepress("encode", path, "-o", path, "--codec", bundle, "--force").code == 2
     assert path.read_bytes() == before[1]
+
+
+def test_pipes(process: Process, bundle: Path, tmp_path: Path) -> None:
+    picture = save(tmp_path / "a.png", photograph(20, 30)).read_bytes()
+    words = ("-m", "edgepress", "encode", "-", "-o", "-", "--codec", bundle)
+    there = process(*words, input=picture)
+    assert (there.returncode, there.stderr) == (0, b"")
+    assert read_header(there.stdout).shape == (20, 30, 3)
+    back = process(*words[:2], "decode", *words[3:], input=there.stdout)
+    assert (back.returncode, back.stderr) == (0, b"")
+    with Image.open(io.BytesIO(back.stdout)) as decoded:
+        assert (decoded.format, decoded.size) == ("PNG", (30, 20))
+    text = process(*words, input=b"no picture")
+    assert text.returncode == 4 and text.stdout == b"" and b"no picture" in text.stderr
+    assert process(*words, "--json", input=picture).returncode == 2
+    assert process("-m", "edgepress", "encode", "-", "--codec", bundle, input=picture).returncode == 2
+
+
+def test_names_with_points_and_folders_that_are_new(edgepress: Command, bundle: Path, tmp_path: Path) -> None:
+    paths = [save(tmp_path / name, photograph(9, 9)) for name in ("a.b.png", "a.c.png")]
+    assert edgepress("encode", *paths, "--codec", bundle).code == 0
+    streams = [tmp_path / name for name in ("a.b.epc", "a.c.epc")]
+    assert edgepress("decode", *streams, "-o", tmp_path / "out", "--codec", bundle).code == 0
+    assert sorted(os.listdir(tmp_path / "out")) == ["a.b.png", "a.c.png"]
+    assert edgepress("decode", streams[0], "-o", f"{tmp_path}/new/", "--codec", bundle).code == 0
+    assert os.listdir(tmp_path / "new") == ["a.b.png"]
+    for words in (("encode", ""), ("encode", paths[0], "-o", "")):
+        assert edgepress(*words, "--codec", bundle).code == 2
 
 
 def test_two_files_that_would_become_one(edgepress: Command, bundle: Path, tmp_path: Path) -> None:

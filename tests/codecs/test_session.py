@@ -122,6 +122,7 @@ def test_recordings_and_arrays_of_one_axis(sound: CodecSession) -> None:
     samples = np.rint(smooth((2, 3001)) * 20000).astype(np.int16)
     for given in (samples, samples[0], samples[:, :1], samples[:1]):
         assert near(sound.decode(sound.encode(given)), given, 3000)
+    assert read_header(sound.encode(samples, sampling=16000)).sampling == 16000
     floats = (samples / 32768).astype(np.float32)
     assert np.array_equal(sound.latents(floats, integers=True), sound.latents(samples, integers=True))
     assert near(sound.decode(sound.encode(floats)), floats, 0.1)
