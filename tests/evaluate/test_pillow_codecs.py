@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PIL import features
+from PIL import AvifImagePlugin, features
 
 from edgepress.errors import DataError, UsageError
 from edgepress.evaluate.picture_codec import Picture
@@ -61,6 +61,20 @@ def test_jpeg_2000_transforms_the_colours(picture: Picture) -> None:
     cod = stream.index(b"\xff\x52")
     assert stream[cod + 8] == 1  # the multiple component transform
     assert stream[cod + 13] == 0  # the irreversible 9/7 wavelet
+
+
+def test_avif_is_decoded_on_one_thread(monkeypatch: pytest.MonkeyPatch, picture: Picture) -> None:
+    """Whatever else decodes AVIF in this process keeps its own number."""
+    seen, plain = [], AvifImagePlugin.AvifImageFile._open
+
+    def spy(file: AvifImagePlugin.AvifImageFile) -> None:
+        seen.append(AvifImagePlugin.DEFAULT_MAX_THREADS)
+        plain(file)
+
+    monkeypatch.setattr(AvifImagePlugin.AvifImageFile, "_open", spy)
+    before, codec = AvifImagePlugin.DEFAULT_MAX_THREADS, PillowCodec("avif")
+    codec.decode(codec.encode(picture, 50))
+    assert (seen, AvifImagePlugin.DEFAULT_MAX_THREADS) == ([1], before)
 
 
 def test_the_settings_are_said() -> None:
