@@ -160,3 +160,32 @@ def test_filters_that_differ_by_channel_are_left_to_depthwise_kernels(tmp_path: 
     )
     np.testing.assert_allclose(found["y"], expected, atol=1e-5)
     assert "filter" not in kernels
+
+
+@pytest.mark.parametrize("board", ["host", "rpi4"])
+@pytest.mark.parametrize(("channels", "shown"), [(1, False), (3, False), (3, True)])
+def test_a_level_of_a_wavelet_packet(channels: int, shown: bool, board: str, tmp_path: Path) -> None:
+    """First across, then down; with few channels in the other order, unless what lies between is asked for."""
+    torch.manual_seed(0)
+    taps = torch.randn(2, 9)
+
+    class Level(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("across", taps.repeat(channels, 1).reshape(-1, 1, 1, 9))
+            self.register_buffer("down", taps.repeat(2 * channels, 1).reshape(-1, 1, 9, 1))
+
+        def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+            rows = nn.functional.conv2d(x, self.across, stride=(1, 2), groups=channels)
+            both = nn.functional.conv2d(rows, self.down, stride=(2, 1), groups=2 * channels)
+            return (both, rows) if shown else both
+
+    module, x = Level(), torch.randn(1, channels, 29, 31)
+    graph = export_module(module, [TensorSpec("x", tuple(x.shape))], max_opset=18, max_ir=10, cases=1).model
+    with torch.no_grad():
+        made = module(x)
+    expected = made if isinstance(made, tuple) else (made,)
+    found, kernels = _run(graph, {"x": x.numpy()}, board, tmp_path)
+    for given, wanted in zip(found.values(), expected, strict=True):
+        np.testing.assert_allclose(given, wanted.numpy(), atol=1e-4)
+    assert kernels.count("filter") == (2 if channels == 3 and not shown else 1)

@@ -2,7 +2,7 @@
 
 ::
 
-    ONNX ─ prepare ─ dynamic_rows ─ qdq ─ tables ─ attention ─ norms ─ deals ─ layout ─ importer ─► Relax
+    ONNX ─ prepare ─ dynamic_rows ─ qdq ─ tables ─ attention ─ norms ─ deals ─ filters ─ layout ─ importer ─► Relax
       └► program ─► nests ─ schedule ─ lower ─► kernels.o
             └─ plan ─ emit ─► model.c, model.h, weights.bin
 """
@@ -25,6 +25,7 @@ from edgepress.targets.compilers.tvm.deals import deals
 from edgepress.targets.compilers.tvm.describe import describe
 from edgepress.targets.compilers.tvm.dynamic_rows import dynamic_rows
 from edgepress.targets.compilers.tvm.emit import emit_header, emit_model
+from edgepress.targets.compilers.tvm.filters import short_runs_last
 from edgepress.targets.compilers.tvm.importer import MEND, import_graph
 from edgepress.targets.compilers.tvm.layout import channels_last
 from edgepress.targets.compilers.tvm.lower import generate, lower, tvm_target
@@ -105,7 +106,8 @@ def compile_graph(
     inputs, outputs = _specs(ready.graph.input), _specs(ready.graph.output)
     integer = byte_tables(integer_regions(integer_convolutions(dynamic_rows(ready, machine))))
     whole = position_norms(layer_norms(attentions(integer, machine), machine), machine)
-    laid = channels_last(deals(whole, machine), panel_width(machine), machine)
+    ordered = short_runs_last(deals(whole, machine), machine)
+    laid = channels_last(ordered, panel_width(machine), machine)
     progress(1, total, "import")
     module = import_graph(laid)
     progress(2, total, "fuse")

@@ -13,7 +13,7 @@ import onnx
 
 from edgepress.targets.compilers.tvm import packing8, winograd
 from edgepress.targets.compilers.tvm.deals import DEALT
-from edgepress.targets.compilers.tvm.filters import read_filter
+from edgepress.targets.compilers.tvm.filters import GRAIN, read_filter
 from edgepress.targets.compilers.tvm.graph_editor import DOMAIN, GraphEditor, attributes
 from edgepress.targets.compilers.tvm.groups import in_one_vector, merged
 from edgepress.targets.compilers.tvm.machine import Machine
@@ -166,7 +166,8 @@ class ChannelsLast(GraphEditor):
         self, node: onnx.NodeProto, weight: np.ndarray, settings: Settings, shape: tuple[int, ...]
     ) -> bool:
         """Two filters along one axis, the same for every channel."""
-        form = read_filter(weight, shape[1], settings, shape, self.machine)
+        grain = int(attributes(node).get(GRAIN, 1))
+        form = read_filter(weight, shape[1], settings, shape, self.machine, grain)
         made = self.shapes.get(node.output[0])
         if form is None or made is None:
             return False

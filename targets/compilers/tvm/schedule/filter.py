@@ -55,6 +55,13 @@ def _tile(frame: RawFrame, form: Filter, outer: Expr, first: Expr, rows: int, la
     return sequence(statements)
 
 
+def _place(lane: int, grain: int, lanes: int) -> int:
+    """Which number of two registers, one behind the other, is stored as this one."""
+    run, within = divmod(lane, 2 * grain)
+    band, number = divmod(within, grain)
+    return run * grain + number + band * lanes
+
+
 def _vector(
     frame: RawFrame, form: Filter, source: Expr, target: Expr, at: Expr, rows: int, lanes: int
 ) -> Any:
@@ -71,7 +78,7 @@ def _vector(
                     known = sums.get((row, band))
                     sums[row, band] = block.bound(term if known is None else known + term)
     zero = all_of(0.0, lanes)
-    order = [const(lane // 2 + lane % 2 * lanes) for lane in range(2 * lanes)]
+    order = [const(_place(lane, form.grain, lanes)) for lane in range(2 * lanes)]
     for row in range(rows):
         both = [sums.get((row, band), zero) for band in range(2)]
         where = (target + const(row * form.inner) + at) * const(2)
