@@ -28,7 +28,13 @@ from edgepress.errors import BundleError, DataError
 Array = np.ndarray[Any, Any]
 
 ONE = 8  # bits after the binary point of a sum of values
-REACH = 1  # rows and columns that a neighbour is away at most
+REACH = 2  # rows and columns that a neighbour is away at most
+PLACES = tuple(  # rows and columns away, the nearest nine first: a place's number is its index
+    sorted(
+        ((row, column) for row in range(-REACH, REACH + 1) for column in range(-REACH, REACH + 1)),
+        key=lambda place: (max(map(abs, place)) > 1, place),
+    )
+)
 MOST = (1 << 14) - 1  # the largest magnitude of a value, so that distances have 16 bits
 FINE = 4  # bits after the binary point of an error
 MOST_ERROR = (256 << FINE) - 1  # what an error counts for at most
@@ -46,7 +52,7 @@ class Tap:
 
     Attributes:
         channel: whose; the coded value's own, or one coded before it.
-        row, column: from −1 to 1 away; in the own channel, earlier in reading order.
+        row, column: from −2 to 2 away; in the own channel above, or the value just before.
         weight: of 16 bits.
     """
 
@@ -117,7 +123,8 @@ class Context:
 
 def _check(sums: Sums, channel: int, known: set[int]) -> None:
     for tap in (*sums.values, *sums.errors):
-        earlier = (tap.row, tap.column) < (0, 0) if tap.channel == channel else tap.channel in known
+        own = tap.row < 0 or (tap.row, tap.column) == (0, -1)
+        earlier = own if tap.channel == channel else tap.channel in known
         if not (earlier and max(abs(tap.row), abs(tap.column)) <= REACH):
             raise BundleError(f"a neighbour {tap} of channel {channel} is not known before it")
         if not -(2**15) <= tap.weight < 2**15:

@@ -10,6 +10,7 @@
 
 #define EP_MOST_VALUE 16383
 #define EP_MOST_ERROR 4095
+#define EP_BORDER (2u * EP_CONTEXT_REACH) /* rows and columns around planes, both sides together */
 
 /* What a chunk's work needs, all in the caller's scratch. */
 typedef struct ep_desk {
@@ -33,7 +34,7 @@ uint64_t ep_context_scratch(const ep_context *context, uint32_t rows, uint32_t c
   if (rows > 1u << 20 || columns > 1u << 24 || context->channels > EP_CONTEXT_MOST_CHANNELS) {
     return 0;
   }
-  const uint64_t plane = ((uint64_t)rows + 2u) * ((uint64_t)columns + 2u);
+  const uint64_t plane = ((uint64_t)rows + EP_BORDER) * ((uint64_t)columns + EP_BORDER);
   const uint64_t whole = (uint64_t)context->channels * rows * columns;
   return sizeof(ep_desk) + 8u + 8u * (uint64_t)columns + 4u * context->channels * plane + 3u * whole;
 }
@@ -48,8 +49,8 @@ static ep_desk *open_desk(const ep_context *context, uint32_t rows, uint32_t col
   ep_desk *desk = scratch;
   desk->rows = rows;
   desk->columns = columns;
-  desk->pitch = (uint64_t)columns + 2u;
-  desk->plane = ((uint64_t)rows + 2u) * desk->pitch;
+  desk->pitch = (uint64_t)columns + EP_BORDER;
+  desk->plane = ((uint64_t)rows + EP_BORDER) * desk->pitch;
   desk->sums = (int32_t *)(void *)(desk + 1);
   desk->levels = desk->sums + columns;
   desk->values = (int16_t *)(void *)(desk->levels + columns);
@@ -102,7 +103,7 @@ static int32_t row_sums(const ep_tap *tap, const ep_tap *end, const ep_row *row,
       before += tap->weight;
       continue;
     }
-    const uint64_t plane = tap->channel * desk->plane + row->at; /* a row and a column of border lie before it */
+    const uint64_t plane = tap->channel * desk->plane + row->at; /* two rows and columns of border lie before it */
     from[count] = planes + ((int64_t)plane + tap->row * (int64_t)desk->pitch + tap->column);
     weights[count] = tap->weight;
     if (++count == 4) {
@@ -212,7 +213,7 @@ int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint
   for (uint32_t k = 0; k < context->channels; ++k) {
     const uint32_t c = context->order[k];
     for (uint32_t y = 0; y < rows; ++y, at += columns) {
-      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + 1u) * desk->pitch + 1u};
+      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + EP_BORDER / 2u) * desk->pitch + EP_BORDER / 2u};
       if (predict_row(context, desk, &row, values + ((uint64_t)c * rows + y) * columns, desk->distances + at,
                       desk->tables + at) == 0) {
         return -1;
@@ -326,7 +327,7 @@ int32_t ep_context_decode(const ep_context *context, int16_t *values, uint32_t r
   for (uint32_t k = 0; k < context->channels; ++k) {
     const uint32_t c = context->order[k];
     for (uint32_t y = 0; y < rows; ++y) {
-      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + 1u) * desk->pitch + 1u};
+      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + EP_BORDER / 2u) * desk->pitch + EP_BORDER / 2u};
       const uint64_t at = c * desk->plane + row.at;
       ep_walk walk = {context, desk, value_sums(context, desk, &row, 1), error_sums(context, desk, &row, 1), 0, 0, 0};
       if (read_row(&walk, x, &source, desk->values + at, desk->errors + at,

@@ -3,11 +3,12 @@
 
 /* Whether a tap's neighbour is known before place k of the order. */
 static int32_t is_known(const ep_context *context, const ep_tap *tap, uint32_t k) {
-  if (tap->row < -1 || tap->row > 1 || tap->column < -1 || tap->column > 1) {
+  if (tap->row < -EP_CONTEXT_REACH || tap->row > EP_CONTEXT_REACH || tap->column < -EP_CONTEXT_REACH ||
+      tap->column > EP_CONTEXT_REACH) {
     return 0;
   }
   if (tap->channel == context->order[k]) {
-    return tap->row < 0 || (tap->row == 0 && tap->column < 0);
+    return tap->row < 0 || (tap->row == 0 && tap->column == -1);
   }
   int32_t known = 0;
   for (uint32_t i = 0; i < k; ++i) {
