@@ -87,7 +87,7 @@ class Bench:
 
     def fit_first(self, channel: int, before: Sequence[int]) -> Draft:
         """The sums in a chunk's first row; all of :meth:`fit_rest` must be done."""
-        beside = _named(channel, (BEFORE,)) + [number for k in before for number in _named(k, _BESIDE)]
+        beside = _named(channel, BEFORE) + [number for k in before for number in _named(k, _BESIDE)]
         below = [number for k in before for number in _named(k, _BELOW)]
         return self._fit(
             channel, channel, beside + below, beside + [number + COUNT * self._count for number in below]

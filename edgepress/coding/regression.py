@@ -18,8 +18,8 @@ Array = np.ndarray[Any, Any]
 
 COUNT = len(PLACES)
 HERE = PLACES.index((0, 0))
-BEFORE = PLACES.index((0, -1))
-EARLIER = (*(place for place in range(COUNT) if PLACES[place][0] < 0), BEFORE)
+BEFORE = PLACES.index((0, -1)), PLACES.index((0, -2))
+EARLIER = tuple(place for place in range(COUNT) if PLACES[place] < (0, 0))
 _RIDGE = 1e-9
 
 

@@ -8,7 +8,7 @@ static int32_t is_known(const ep_context *context, const ep_tap *tap, uint32_t k
     return 0;
   }
   if (tap->channel == context->order[k]) {
-    return tap->row < 0 || (tap->row == 0 && tap->column == -1);
+    return tap->row < 0 || (tap->row == 0 && tap->column < 0);
   }
   int32_t known = 0;
   for (uint32_t i = 0; i < k; ++i) {
