@@ -110,10 +110,15 @@ def decoding(
         factor = form.codec.factor
         lost.extend((factor * low, min(factor * high, extents[0])) for low, high in window.lost)
         if window.chunks_lost == header.chunks:
-            raise DataError("nothing of the stream can be decoded, every chunk is damaged; get it again")
+            raise nothing_left()
 
     along = 0 if header.kind == "picture" or not channels else 1
     return Decoding(header, storage.dtype, along, cut.count, pieces(), lost)
+
+
+def nothing_left() -> DataError:
+    """What is said of a stream whose chunks are all damaged."""
+    return DataError("nothing of the stream can be decoded, every chunk is damaged; get it again")
 
 
 def is_stream(value: Stream) -> bool:

@@ -13,7 +13,7 @@ import pytest
 
 import edgepress
 from edgepress.coding import whole
-from edgepress.coding.stream import Header, find_chunks, read_header
+from edgepress.coding.stream import Header, chunk, find_chunks, read_header
 from edgepress.errors import BundleError, DataError, UsageError
 from edgepress.runtimes import codec_networks
 from edgepress.runtimes.codec_session import CodecSession
@@ -253,7 +253,7 @@ def test_what_is_too_large_for_memory_is_not_decoded_into_it(codec: CodecSession
         **{**vars(header), "shape": (side, side, 3), "rows": side // 4, "columns": side // 4, "step": 4}
     )
     with pytest.raises(DataError, match=r"too large for memory; decode it into a \.npy file"):
-        codec.recover(made.to_bytes())
+        codec.recover(made.to_bytes() + chunk(0, b""))
 
 
 def test_levels_beyond_the_table_count_as_the_last(codec: CodecSession) -> None:
