@@ -17,8 +17,8 @@ Roads (``f`` the factor, ``s`` a rate's step; every axis alike)::
   samples of whole-sample reflection (NumPy's ``reflect``).
 - *integers*: ``rint(codes / s)``, in float32, int16, from −highest to highest.
 - *decoder*: float32 ``[1, latents + 1, *(tile / f + before + after)]`` → samples, float32 ``[1, channels, *tile]``. The
-  last channel is the rate's ``plane`` everywhere. Latents beyond the border: NumPy's ``reflect`` in front, its
-  ``symmetric`` behind.
+  last channel is the rate's ``plane`` everywhere. Latents beyond the border: backwards without the first
+  again in front, backwards with the last again behind, with the period ``2 · size − 1``.
 
 A part's inputs in the manifest are those of one tile. Its graphs take any size where :attr:`Codec.any_size` says so
 (the aot engine takes the tile alone).
