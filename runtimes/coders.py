@@ -42,9 +42,10 @@ def coder_opener(coding: Coding, library: Path | None = None) -> OpenCoder:
 def coder_library() -> Path | None:
     """The C coder for this machine; None where there is none, and streams are coded in Python, slowly."""
     for name in _platforms():
-        for found in (PREBUILT / file_name(name), _compiled(name)):
-            if found is not None and found.is_file() and _works(found):
-                return found
+        brought = PREBUILT / file_name(name)
+        found = brought if brought.is_file() else _compiled(name)
+        if found is not None and _works(found):
+            return found
     return None
 
 

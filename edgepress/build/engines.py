@@ -126,6 +126,7 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
 
 def _aot(job: Job, network: PressedNetwork) -> Compiled:
     tuned = tiles_for(job.target)
+    codec = job.source.codec is not None
 
     def compile_work(folder: Path, progress: Any) -> None:
         steps.need("tvm", "compiling machine code")
@@ -157,7 +158,8 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
         from edgepress.targets.compilers.link import link
 
         made = steps.read_facts(compiled.folder)
-        linked = link([compiled.folder / name for name in made["files"]], job.target, folder)
+        units = [compiled.folder / name for name in made["files"]]
+        linked = link(units, job.target, folder, coder=codec)
         for name in ("weights.bin", LAYERS):
             shutil.copyfile(compiled.folder / name, folder / name)
         roles = {"library": linked.shared, "archive": linked.archive, "executable": linked.executable}
@@ -174,7 +176,7 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
     linked = job.step(
         "link",
         f"linking for {job.target.toolchain.zig_target}",
-        {"kernels": compiled.key, "target": encode(job.target)},
+        {"kernels": compiled.key, "target": encode(job.target), "coder": codec},
         link_work,
         lambda folder: ", ".join(
             f"{role} {size / 1e3:.0f} KB" for role, size in steps.read_facts(folder)["bytes"].items()

@@ -14,6 +14,7 @@ in a channel coded before, or in the same one and earlier; outside of the chunk 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -192,27 +193,30 @@ def decode(context: Context, body: bytes, rows: int, columns: int) -> Array:
     reader = Reader(body)
     values = np.zeros((context.channels, rows, columns), np.int64)
     errors = np.zeros_like(values)
+    half = 1 << (ONE - 1)
     for channel in context.order:
         for row in range(rows):
             known = context.sums(channel, row)
             taps = known.values, known.errors
             before = [sum(tap.weight for tap in each if _is_before(tap, channel)) for each in taps]
-            rest = [[tap for tap in each if not _is_before(tap, channel)] for each in taps]
-            sums = sum_of(rest[0], values, row).tolist()
-            levels = (sum_of(rest[1], errors, row) + known.offset).tolist()
+            others = [[tap for tap in each if not _is_before(tap, channel)] for each in taps]
+            sums = sum_of(others[0], values, row).tolist()
+            levels = (sum_of(others[1], errors, row) + known.offset).tolist()
             value = error = 0
             for column in range(columns):
                 total = sums[column] + before[0] * value
-                nearest, turned, far = parted(total)
+                rest = ((total + half) & (2 * half - 1)) - half  # as in parted(), by Python's own numbers
+                nearest = min(max((total + half) >> ONE, -MOST), MOST)
+                far = (~rest if rest < 0 else rest) >> (ONE - 2)
                 level = (levels[column] + before[1] * error) >> LEVEL_SHIFT
-                number = 2 * int(np.searchsorted(context.levels, level, side="right")) + int(far)
+                number = 2 * bisect_right(context.levels, level) + far
                 found = reader.take(context.tables[number], column % LANES)
-                value = int(nearest - found if turned else nearest + found)
+                value = nearest - found if rest < 0 else nearest + found
                 if not -MOST <= value <= MOST:
                     raise DataError(
                         "a chunk is damaged: it holds a value that is too large; get the stream again"
                     )
-                error = int(error_of(value, total))
+                error = min(abs((value << ONE) - total) >> (ONE - FINE), MOST_ERROR)
                 values[channel, row, column], errors[channel, row, column] = value, error
     reader.finish()
     return values.astype(np.int16)

@@ -58,8 +58,8 @@ class Fitted:
 def fit(
     latents: Iterable[Array],
     *,
-    most_values: int = 14,
-    most_errors: int = 8,
+    most_values: int = 20,
+    most_errors: int = 12,
     most_levels: int = 16,
     bits: int = 12,
 ) -> Fitted:

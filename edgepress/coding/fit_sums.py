@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 
 _ROUNDS = 2  # of weights, each with the errors that the one before left
 _SEEN = 40_000  # places that neighbours are chosen by; weights follow from all
-_GAINS = 0.002, 0.001  # bits a value that a further neighbour must save
+_GAINS = 0.001, 0.0005  # bits a value that a further neighbour must save
 _SHARPNESS = 1.5  # a place counts by its expected error to this power, inversely
 _CONSTANT = 8.0  # beside errors in the least squares, near their own size
 _BELOW = tuple(place for place in range(9) if PLACES[place][0] > 0)

@@ -39,11 +39,11 @@ class Writer:
 
     def put(self, table: Table, lane: int, value: int) -> None:
         """Add a value of 16 bits."""
-        symbol = value - table.low
-        if not 0 <= symbol < table.symbols - 1:
-            symbol = table.symbols - 1
+        symbol, spans = value - table.low, table.spans[1]
+        if not 0 <= symbol < len(spans) - 1:
+            symbol = len(spans) - 1
             self._escapes += write_leb(folded(value))
-        self._symbols.append((lane, table.bits, int(table.frequencies[symbol]), int(table.starts[symbol])))
+        self._symbols.append((lane, table.bits, *spans[symbol]))
 
     def body(self) -> bytes:
         """The bytes."""
@@ -81,7 +81,7 @@ class Reader:
         end = start + length
         self._escapes = body[start:end]
         self._states = [int(x) for x in np.frombuffer(body, "<u4", LANES, end)]
-        self._words = np.frombuffer(body, "<u2", -1, end + 4 * LANES)
+        self._words = np.frombuffer(body, "<u2", -1, end + 4 * LANES).tolist()
         self._word = self._escape = 0
         if not all(LOW <= x < 1 << 31 for x in self._states):
             raise _damaged("it begins with no state")
@@ -90,15 +90,17 @@ class Reader:
         """The next value."""
         x = self._states[lane]
         slot = x & ((1 << table.bits) - 1)
-        symbol = int(table.owners[slot])
-        x = int(table.frequencies[symbol]) * (x >> table.bits) + slot - int(table.starts[symbol])
+        owners, spans = table.spans
+        symbol = owners[slot]
+        frequency, start = spans[symbol]
+        x = frequency * (x >> table.bits) + slot - start
         if x < LOW:
             if self._word == len(self._words):
                 raise _damaged("it ends too early")
-            x = x << 16 | int(self._words[self._word])
+            x = x << 16 | self._words[self._word]
             self._word += 1
         self._states[lane] = x
-        return table.low + symbol if symbol < table.symbols - 1 else self._rare()
+        return table.low + symbol if symbol < len(spans) - 1 else self._rare()
 
     def finish(self) -> None:
         """Make sure that all was taken: what is left over shows that something was read wrongly."""

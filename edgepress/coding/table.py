@@ -63,6 +63,12 @@ class Table:
         """uint8 ``[2**bits]``: the symbol that each slot belongs to."""
         return np.repeat(np.arange(self.symbols, dtype=np.uint8), self.frequencies)
 
+    @functools.cached_property
+    def spans(self) -> tuple[bytes, list[tuple[int, int]]]:
+        """The owners, and each symbol's frequency and start: Python's own, for reading value by value."""
+        spans = zip(self.frequencies.tolist(), self.starts.tolist(), strict=True)
+        return self.owners.tobytes(), list(spans)
+
     def symbols_of(self, values: Array) -> Array:
         """The symbol of each value, as int64 of the same shape."""
         places = np.asarray(values, np.int64) - self.low

@@ -14,16 +14,18 @@ from tests.coding.test_fit import correlated
 
 
 @pytest.mark.slow
-def test_c_is_a_hundred_times_faster_and_tables_alone_twice_faster_again() -> None:
+def test_c_decodes_far_faster_than_python_and_tables_alone_faster_again() -> None:
     library = coder_library()
     assert library is not None
     values = np.concatenate([correlated(seed, 96, 128) for seed in range(8)], 1)
     coding = fit([values]).coding
     tables = tuple(fit_table(channel) for channel in values)
     by_neighbours, by_tables = speed(library, coding, values), speed(library, tables, values)
-    few = np.ascontiguousarray(values[:, :64])
-    slow = few.size / best(lambda: PortableCoder(coding).encode(few), 2) / 1e6
-    assert min(by_neighbours.encode, by_neighbours.decode) > 50 * slow
+    few, slow = np.ascontiguousarray(values[:, :64]), PortableCoder(coding)
+    body = slow.encode(few)
+    pythons = few.size / best(lambda: slow.decode(body, *few.shape[1:]), 2) / 1e6
+    assert by_neighbours.decode > 40 * pythons
+    assert by_neighbours.encode > by_neighbours.decode
     assert by_tables.encode > 1.2 * by_neighbours.encode
     assert by_tables.decode > 2 * by_neighbours.decode
 

@@ -19,8 +19,10 @@ from edgepress.coding.description import model_name, read_levels, table_names
 from edgepress.errors import CheckError, SourceError, UsageError
 from edgepress.nn.codec.codec import extended
 from edgepress.recipe import Recipe, part_targets, read_recipe
+from edgepress.runtimes.native_coder import NativeCoder
 from edgepress.source import resolve
 from tests.build import codec_nets
+from tests.coding import golden
 
 NETS = Path(codec_nets.__file__)
 BOTH = "encoder=rpi5,decoder=x86-64-v3"
@@ -160,6 +162,12 @@ def test_other_codecs_are_built_and_compiled(name: str, cache: StepCache, tmp_pa
         codec = bundle.codec("decoder")
         assert codec is not None
         assert codec.any_size
+        for part_name, part in bundle.manifest.parts.items():
+            library = tmp_path / f"{part_name}.so"
+            library.write_bytes(bundle.member(part.engines["aot"].files["library"]))
+            rate, shape, body = golden.bodies()[-1]
+            coder = NativeCoder(library, golden.models()[rate])
+            assert (coder.decode(body, *shape) == golden.values(*shape)).all()
 
 
 def test_volumes_run_through_onnx_runtime(cache: StepCache, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edgepress.coding.frozen import write_codings
+from edgepress.hardware.emulator.elf import read_image
 from edgepress.runtimes.native_coder import NativeCoder
 from edgepress.targets.compilers.link import CODER, CODER_HEADERS, Linked, link
 from edgepress.targets.compilers.zig import OPTIONS, c_compiler, invoke
@@ -17,6 +18,7 @@ from tests.coding import golden
 from tests.native.tiny_model import FILES
 from tests.required_tools import tool
 
+INTERFACE = ("bytes", "open", "channels", "scratch", "most_bytes", "encode", "decode")
 GOLDEN = "122fd0ab6bc5075b3f325697645e95922767b0e7fa1f54de5ca9ad0114470167"
 
 
@@ -76,9 +78,12 @@ def test_other_x86_makes_them(cpu: str, case: Path, tmp_path: Path) -> None:
     ("board", "emulator"), [("rpi4", "qemu-aarch64-static"), ("riscv64", "qemu-riscv64-static")]
 )
 def test_a_boards_archive_makes_them(board: str, emulator: str, case: Path, tmp_path: Path) -> None:
-    archive, target = linked(board, tmp_path).archive, load_target(board)
+    made, target = linked(board, tmp_path), load_target(board)
+    assert made.shared is not None and "ep_coding.h" in {path.name for path in made.headers}
+    exported = {name for name in read_image(made.shared.read_bytes(), 0).symbols if "cod" in name}
+    assert exported == {f"ep_coding_{name}" for name in INTERFACE}
     cpu = ("-cpu", target.toolchain.qemu_cpu) if target.toolchain.qemu_cpu else ()
-    assert run_bare(c_compiler(target).cc, [str(archive)], case, tool(emulator), *cpu) == 0
+    assert run_bare(c_compiler(target).cc, [str(made.archive)], case, tool(emulator), *cpu) == 0
 
 
 def test_the_sources_make_them_on_armv7(case: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepress.coding import context, plain
+from edgepress.coding.frozen import read_codings, write_codings
 from edgepress.coding.table import fit_table
 from edgepress.errors import BundleError, DataError
 from edgepress.runtimes.native_coder import NativeCoder
@@ -83,6 +86,33 @@ def test_damage_is_reported_or_gives_values(library: Path, model: str) -> None:
         except DataError:
             reported += 1
     assert reported > 2000
+
+
+def test_c_takes_the_models_that_python_takes(library: Path) -> None:
+    """Bytes changed and given a checksum that fits: both readers refuse the same ones."""
+    code, random, taken = ctypes.CDLL(str(library)), np.random.default_rng(1), 0
+    code.ep_coding_bytes.argtypes = (ctypes.c_char_p, ctypes.c_uint64, ctypes.c_uint32)
+    code.ep_coding_bytes.restype = ctypes.c_uint64
+    code.ep_coding_open.argtypes = (*code.ep_coding_bytes.argtypes, ctypes.c_void_p, ctypes.c_uint64)
+    code.ep_coding_open.restype = ctypes.c_void_p
+    whole = write_codings([small_context(0)])[:-4]
+    for _ in range(1500):
+        data = bytearray(whole)
+        for place in random.integers(0, len(data) if random.random() < 0.5 else 120, random.integers(1, 3)):
+            data[place] = int(data[place] + random.integers(1, 4)) % 256
+        if random.random() < 0.1:
+            data = data[: random.integers(6, len(data))]
+        signed = bytes(data) + zlib.crc32(data).to_bytes(4, "little")
+        memory = np.zeros(-(-code.ep_coding_bytes(signed, len(signed), 0) // 8), np.uint64)
+        opened = code.ep_coding_open(signed, len(signed), 0, memory.ctypes.data, memory.nbytes)
+        try:
+            read_codings(signed)
+        except BundleError:
+            assert not opened
+        else:
+            assert opened
+            taken += 1
+    assert 100 < taken < 1400
 
 
 def test_what_is_too_large_to_be_predicted_is_refused(library: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import constriction
 import numpy as np
 import pytest
 
 from edgepress.coding import plain
 from edgepress.coding.table import fit_table
+
+constriction = pytest.importorskip("constriction")  # of edgepress[dev]
 
 
 @pytest.mark.parametrize(("bits", "over"), [(10, 0.001), (12, 0.001), (14, 0.001), (15, 0.002)])

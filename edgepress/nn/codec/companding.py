@@ -34,7 +34,7 @@ class GaussianCompanding(nn.Module):
 
 
 class LaplaceCompanding(nn.Module):
-    """``codes = L·sign(x)·(1 − exp(−|x| / σ))``, L = 2^(bits−1) − 1, a width σ for each channel (LiVeAction)."""
+    """``codes = L·sign(x)·(1 − exp(−|x| / s))``, L = 2^(bits−1) − 1, a width s for each channel (LiVeAction)."""
 
     def __init__(self, latents: int, bits: int) -> None:
         super().__init__()

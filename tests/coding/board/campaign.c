@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "case.h"
-#include "ep_coding.h"
+#include "ep_coding.c" /* whose checksum is needed, too */
 
 static uint64_t state;
 
@@ -14,17 +14,6 @@ static uint32_t next(uint32_t below) {
   state ^= state >> 7;
   state ^= state << 17;
   return (uint32_t)(state >> 32) % below;
-}
-
-static uint32_t crc32_of(const uint8_t *data, uint64_t length) {
-  uint32_t crc = 0xFFFFFFFFu;
-  for (uint64_t k = 0; k < length; ++k) {
-    crc ^= data[k];
-    for (int bit = 0; bit < 8; ++bit) {
-      crc = crc >> 1 ^ (0xEDB88320u & (0u - (crc & 1u)));
-    }
-  }
-  return ~crc;
 }
 
 /* A copy with bytes changed, cut, repeated or random, in memory of its size; at least one byte. */
