@@ -191,6 +191,12 @@ class CodecSession(Session):
         self._form.check(header)
         return header
 
+    def close(self) -> None:
+        """Let the engines, the coders and the file go; closing twice does nothing more."""
+        self._networks.close()
+        self._coders.clear()
+        super().close()
+
     def _network(self, part: str, extents: tuple[int, ...]) -> TileRun:
         self._check_open()
         return self._networks.run(part, extents)
