@@ -89,7 +89,7 @@ def evaluate(
         found = find_labelled(data, kind, names, count, labels).spread(limit)
         if not found.classes and not original:
             original = AUTO
-        graph = _original(original, session.bundle.manifest) if original else None
+        graph = _original(original, session.bundle.manifest, session.part_name) if original else None
         if original == AUTO and graph is None:
             raise DataError(_nothing_kept(bool(found.classes)))
         tally, unreadable = _run_all(session, found, graph, scores, threads, progress)
@@ -244,10 +244,11 @@ def _scores(session: Session) -> tuple[str, int, list[str]]:
     return "", 0, []
 
 
-def _original(original: str, manifest: Manifest) -> Path | None:
+def _original(original: str, manifest: Manifest, part: str) -> Path | None:
     if original != AUTO:
         return Path(original)
     key = manifest.source.get("float_graph_key")
+    key = key.get(part) if isinstance(key, dict) else key  # of a model of several parts, one each
     if not isinstance(key, str) or len(key) != 64 or not key.isalnum():
         return None
     folder = StepCache.default().find("export", key)
