@@ -28,7 +28,13 @@ from edgepress.errors import BundleError, DataError
 Array = np.ndarray[Any, Any]
 
 ONE = 8  # bits after the binary point of a sum of values
-REACH = 1  # rows and columns that a neighbour is away at most
+REACH = 2  # rows and columns that a neighbour is away at most
+PLACES = tuple(  # rows and columns away, the nearest nine first: a place's number is its index
+    sorted(
+        ((row, column) for row in range(-REACH, REACH + 1) for column in range(-REACH, REACH + 1)),
+        key=lambda place: (max(map(abs, place)) > 1, place),
+    )
+)
 MOST = (1 << 14) - 1  # the largest magnitude of a value, so that distances have 16 bits
 FINE = 4  # bits after the binary point of an error
 MOST_ERROR = (256 << FINE) - 1  # what an error counts for at most
@@ -46,7 +52,7 @@ class Tap:
 
     Attributes:
         channel: whose; the coded value's own, or one coded before it.
-        row, column: from −1 to 1 away; in the own channel, earlier in reading order.
+        row, column: from −2 to 2 away; in the own channel above, or one of the two values before.
         weight: of 16 bits.
     """
 
@@ -117,7 +123,8 @@ class Context:
 
 def _check(sums: Sums, channel: int, known: set[int]) -> None:
     for tap in (*sums.values, *sums.errors):
-        earlier = (tap.row, tap.column) < (0, 0) if tap.channel == channel else tap.channel in known
+        own = (tap.row, tap.column) < (0, 0)
+        earlier = own if tap.channel == channel else tap.channel in known
         if not (earlier and max(abs(tap.row), abs(tap.column)) <= REACH):
             raise BundleError(f"a neighbour {tap} of channel {channel} is not known before it")
         if not -(2**15) <= tap.weight < 2**15:
@@ -198,17 +205,18 @@ def decode(context: Context, body: bytes, rows: int, columns: int) -> Array:
         for row in range(rows):
             known = context.sums(channel, row)
             taps = known.values, known.errors
-            before = [sum(tap.weight for tap in each if _is_before(tap, channel)) for each in taps]
+            (near, nearer), (off, offer) = (_weights_before(each, channel) for each in taps)
             others = [[tap for tap in each if not _is_before(tap, channel)] for each in taps]
             sums = sum_of(others[0], values, row).tolist()
             levels = (sum_of(others[1], errors, row) + known.offset).tolist()
-            value = error = 0
+            value = error = value_before = error_before = 0
             for column in range(columns):
-                total = sums[column] + before[0] * value
+                total = sums[column] + nearer * value + near * value_before
                 rest = ((total + half) & (2 * half - 1)) - half  # as in parted(), by Python's own numbers
                 nearest = min(max((total + half) >> ONE, -MOST), MOST)
                 far = (~rest if rest < 0 else rest) >> (ONE - 2)
-                level = (levels[column] + before[1] * error) >> LEVEL_SHIFT
+                level = (levels[column] + offer * error + off * error_before) >> LEVEL_SHIFT
+                value_before, error_before = value, error
                 number = 2 * bisect_right(context.levels, level) + far
                 found = reader.take(context.tables[number], column % LANES)
                 value = nearest - found if rest < 0 else nearest + found
@@ -247,5 +255,13 @@ def sum_of(taps: Sequence[Tap], planes: Array, row: int | None = None) -> Array:
 
 
 def _is_before(tap: Tap, channel: int) -> bool:
-    """Whether it is the value just before in the same row."""
+    """Whether it is a value before in the same row."""
     return tap.channel == channel and tap.row == 0
+
+
+def _weights_before(taps: Sequence[Tap], channel: int) -> tuple[int, int]:
+    """The weights of the value two before and of the one just before."""
+    found = [
+        sum(tap.weight for tap in taps if _is_before(tap, channel) and tap.column == k) for k in (-2, -1)
+    ]
+    return found[0], found[1]

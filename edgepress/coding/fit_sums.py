@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from edgepress.coding import context, regression
-from edgepress.coding.context import Sums, Tap, error_of, sum_of
-from edgepress.coding.regression import EARLIER, HERE, PLACES
+from edgepress.coding.context import PLACES, Sums, Tap, error_of, sum_of
+from edgepress.coding.regression import BEFORE, COUNT, EARLIER, HERE
 
 Array = np.ndarray[Any, Any]
 
@@ -24,8 +24,8 @@ _SEEN = 40_000  # places that neighbours are chosen by; weights follow from all
 _GAINS = 0.001, 0.0005  # bits a value that a further neighbour must save
 _SHARPNESS = 1.5  # a place counts by its expected error to this power, inversely
 _CONSTANT = 8.0  # beside errors in the least squares, near their own size
-_BELOW = tuple(place for place in range(9) if PLACES[place][0] > 0)
-_BESIDE = tuple(place for place in range(9) if PLACES[place][0] == 0)
+_BELOW = tuple(place for place in range(COUNT) if PLACES[place][0] > 0)
+_BESIDE = tuple(place for place in range(COUNT) if PLACES[place][0] == 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,24 +77,24 @@ class Bench:
         self._most = most
         every = sum(each[0].size for each in pictures)
         self._few = slice(None, None, max(1, min(len(pictures), every // _SEEN)))
-        self._known = regression.products(pictures[self._few], range(9 * self._count))
+        self._known = regression.products(pictures[self._few], range(COUNT * self._count))
 
     def fit_rest(self, channel: int, before: Sequence[int]) -> Draft:
         """The sums of a channel where the row above is known; those before it in the order must be done."""
-        values = _named(channel, EARLIER) + [number for k in before for number in _named(k, range(9))]
-        errors = [number + 9 * self._count for number in values]
+        values = _named(channel, EARLIER) + [number for k in before for number in _named(k, range(COUNT))]
+        errors = [number + COUNT * self._count for number in values]
         return self._fit(channel, self._count + channel, values, errors)
 
     def fit_first(self, channel: int, before: Sequence[int]) -> Draft:
         """The sums in a chunk's first row; all of :meth:`fit_rest` must be done."""
-        beside = _named(channel, (HERE - 1,)) + [number for k in before for number in _named(k, _BESIDE)]
+        beside = _named(channel, BEFORE) + [number for k in before for number in _named(k, _BESIDE)]
         below = [number for k in before for number in _named(k, _BELOW)]
         return self._fit(
-            channel, channel, beside + below, beside + [number + 9 * self._count for number in below]
+            channel, channel, beside + below, beside + [number + COUNT * self._count for number in below]
         )
 
     def _fit(self, channel: int, plane: int, by_values: Sequence[int], by_errors: Sequence[int]) -> Draft:
-        chosen = regression.choose(self._known, 9 * channel + HERE, by_values, self._most[0], _GAINS[0])
+        chosen = regression.choose(self._known, COUNT * channel + HERE, by_values, self._most[0], _GAINS[0])
         seen = np.concatenate([regression.gather(each, chosen) for each in self.pictures], 1)
         wanted = np.concatenate([each[channel].ravel() for each in self.pictures]).astype(np.float64)
         importance = np.ones(len(wanted))
@@ -111,7 +111,7 @@ class Bench:
 
     def _telling(self, plane: int, candidates: Sequence[int]) -> list[int]:
         """The neighbours whose errors tell most of this plane's."""
-        every = [*candidates, 9 * plane + HERE]
+        every = [*candidates, COUNT * plane + HERE]
         known = regression.products(self.errors[self._few], every)
         last = len(every)
         found = regression.choose(
@@ -131,7 +131,7 @@ class Bench:
 
 
 def _named(channel: int, places: Sequence[int]) -> list[int]:
-    return [9 * channel + place for place in places]
+    return [COUNT * channel + place for place in places]
 
 
 def taps_of(neighbours: Sequence[int], weights: Array) -> tuple[Tap, ...]:
@@ -140,7 +140,7 @@ def taps_of(neighbours: Sequence[int], weights: Array) -> tuple[Tap, ...]:
     if abs(whole).sum() > context.MOST_WEIGHT:  # of latents that are nearly the same everywhere
         whole = np.sign(whole) * (abs(whole) * context.MOST_WEIGHT // abs(whole).sum())
     return tuple(
-        Tap(number // 9, *PLACES[number % 9], int(weight))
+        Tap(number // COUNT, *PLACES[number % COUNT], int(weight))
         for number, weight in zip(neighbours, whole, strict=True)
         if weight
     )

@@ -7,7 +7,7 @@
              the others, levels' count, levels, tables
     table:   lowest value, bits, symbols, frequencies
     sums:    neighbours' count and neighbours for values, the same for errors, offset
-    neighbour: channel, place (0 to 8, by rows), weight
+    neighbour: channel, place (its number in PLACES), weight
 
 All are LEB128, numbers with a sign folded. The same models are the same bytes: what could be written in another way
 is refused.
@@ -22,7 +22,7 @@ from typing import TypeVar
 import numpy as np
 
 from edgepress.coding.coder import Coding
-from edgepress.coding.context import MOST_OFFSET, MOST_TABLES, MOST_TAPS, Context, Sums, Tap
+from edgepress.coding.context import MOST_OFFSET, MOST_TABLES, MOST_TAPS, PLACES, Context, Sums, Tap
 from edgepress.coding.leb import folded, read_leb, unfolded, write_leb
 from edgepress.coding.table import MOST_SYMBOLS, Table
 from edgepress.errors import BundleError
@@ -82,7 +82,7 @@ def _numbers(coding: Coding) -> list[int]:
         for taps in (sums.values, sums.errors):
             found.append(len(taps))
             for tap in taps:
-                found += [tap.channel, 3 * tap.row + tap.column + 4, folded(tap.weight)]
+                found += [tap.channel, PLACES.index((tap.row, tap.column)), folded(tap.weight)]
         found.append(folded(sums.offset))
     found += [len(coding.levels), *coding.levels]
     return [*found, *(number for table in coding.tables for number in _table_numbers(table))]
@@ -139,8 +139,8 @@ def _taps(source: _Numbers) -> tuple[Tap, ...]:
 
 
 def _tap(source: _Numbers) -> Tap:
-    channel, place = source.take(MOST_CHANNELS), source.take(8)
-    return Tap(channel, place // 3 - 1, place % 3 - 1, source.take_signed(1 << 15))
+    channel, place = source.take(MOST_CHANNELS), source.take(len(PLACES) - 1)
+    return Tap(channel, *PLACES[place], source.take_signed(1 << 15))
 
 
 def _table(source: _Numbers) -> Table:

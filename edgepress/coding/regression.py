@@ -1,7 +1,8 @@
 """Which neighbours tell most of a value, and with what weights: least squares on whole numbers.
 
-A neighbour has a number: ``9 · channel + place``, places being those of :data:`PLACES`. Sums of products of whole
-numbers are exact in 64-bit floats whatever their order, so that the same latents give the same weights.
+A neighbour has a number: ``25 · channel + place``, places being those of :data:`edgepress.coding.context.PLACES`. Sums
+of products of whole numbers are exact in 64-bit floats whatever their order, so that the same latents give the same
+weights.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from edgepress.coding.context import PLACES, REACH
+
 Array = np.ndarray[Any, Any]
 
-PLACES = tuple((row, column) for row in (-1, 0, 1) for column in (-1, 0, 1))
+COUNT = len(PLACES)
 HERE = PLACES.index((0, 0))
-EARLIER = tuple(place for place in range(9) if PLACES[place] < (0, 0))
+BEFORE = PLACES.index((0, -1)), PLACES.index((0, -2))
+EARLIER = tuple(place for place in range(COUNT) if PLACES[place] < (0, 0))
 _RIDGE = 1e-9
 
 
@@ -26,12 +30,13 @@ def gather(planes: Array, neighbours: Sequence[int]) -> Array:
         float64 ``[neighbours, rows · columns]``.
     """
     _, rows, columns = planes.shape
-    used = sorted({number // 9 for number in neighbours})
-    padded = np.pad(planes[used], ((0, 0), (1, 1), (1, 1)))
+    used = sorted({number // COUNT for number in neighbours})
+    padded = np.pad(planes[used], ((0, 0), (REACH, REACH), (REACH, REACH)))
     found = np.empty((len(neighbours), rows, columns))
     for out, number in zip(found, neighbours, strict=True):
-        plane, (row, column) = padded[used.index(number // 9)], PLACES[number % 9]
-        out[...] = plane[1 + row : 1 + row + rows, 1 + column : 1 + column + columns]
+        plane, (row, column) = padded[used.index(number // COUNT)], PLACES[number % COUNT]
+        down, right = REACH + row, REACH + column
+        out[...] = plane[down : down + rows, right : right + columns]
     return found.reshape(len(neighbours), rows * columns)
 
 

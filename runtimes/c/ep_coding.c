@@ -35,6 +35,12 @@ typedef struct ep_place {
   uint8_t *table_memory;
 } ep_place;
 
+/* Rows and columns away, by a place's number: the nearest nine first. */
+static const int8_t places[25][2] = {
+    {-1, -1}, {-1, 0}, {-1, 1}, {0, -1}, {0, 0},  {0, 1},  {1, -1}, {1, 0}, {1, 1},  {-2, -2}, {-2, -1}, {-2, 0}, {-2, 1},
+    {-2, 2},  {-1, -2}, {-1, 2}, {0, -2}, {0, 2}, {1, -2}, {1, 2},  {2, -2}, {2, -1}, {2, 0},   {2, 1},   {2, 2},
+};
+
 static inline uint64_t rounded(uint64_t bytes) { return (bytes + 7u) & ~(uint64_t)7u; }
 
 static uint32_t number(ep_numbers *from, uint32_t least, uint32_t most) {
@@ -61,12 +67,12 @@ static int32_t signed_number(ep_numbers *from, uint32_t most) {
 
 static void walk_taps(ep_numbers *from, ep_shape *shape, ep_place *place) {
   for (uint32_t left = number(from, 0, EP_CONTEXT_MOST_TAPS); left > 0; --left, ++shape->taps) {
-    const uint32_t channel = number(from, 0, shape->channels - 1u), where = number(from, 0, 8);
+    const uint32_t channel = number(from, 0, shape->channels - 1u), where = number(from, 0, 24);
     const int32_t weight = signed_number(from, 1u << 15);
     from->wrong |= (uint32_t)(weight > INT16_MAX);
     if (place != 0) {
       place->taps[shape->taps] =
-          (ep_tap){(uint16_t)channel, (int8_t)(where / 3u - 1u), (int8_t)(where % 3u - 1u), (int16_t)weight};
+          (ep_tap){(uint16_t)channel, places[where][0], places[where][1], (int16_t)weight};
     }
   }
 }

@@ -2,7 +2,7 @@
  *
  * Planes of values and of errors lie in the scratch with a border of zeros. Sums of neighbours are taken a row at a
  * time, four taps at once, so that compilers make vectors of it; all of them in the encoder, in the decoder all but
- * the value just before. What follows value by value there is short, and four states overlap.
+ * the two values before. What follows value by value there is short, and four states overlap.
  */
 #include "ep_context.h"
 
@@ -10,6 +10,7 @@
 
 #define EP_MOST_VALUE 16383
 #define EP_MOST_ERROR 4095
+#define EP_BORDER (2u * EP_CONTEXT_REACH) /* rows and columns around planes, both sides together */
 
 /* What a chunk's work needs, all in the caller's scratch. */
 typedef struct ep_desk {
@@ -33,7 +34,7 @@ uint64_t ep_context_scratch(const ep_context *context, uint32_t rows, uint32_t c
   if (rows > 1u << 20 || columns > 1u << 24 || context->channels > EP_CONTEXT_MOST_CHANNELS) {
     return 0;
   }
-  const uint64_t plane = ((uint64_t)rows + 2u) * ((uint64_t)columns + 2u);
+  const uint64_t plane = ((uint64_t)rows + EP_BORDER) * ((uint64_t)columns + EP_BORDER);
   const uint64_t whole = (uint64_t)context->channels * rows * columns;
   return sizeof(ep_desk) + 8u + 8u * (uint64_t)columns + 4u * context->channels * plane + 3u * whole;
 }
@@ -48,8 +49,8 @@ static ep_desk *open_desk(const ep_context *context, uint32_t rows, uint32_t col
   ep_desk *desk = scratch;
   desk->rows = rows;
   desk->columns = columns;
-  desk->pitch = (uint64_t)columns + 2u;
-  desk->plane = ((uint64_t)rows + 2u) * desk->pitch;
+  desk->pitch = (uint64_t)columns + EP_BORDER;
+  desk->plane = ((uint64_t)rows + EP_BORDER) * desk->pitch;
   desk->sums = (int32_t *)(void *)(desk + 1);
   desk->levels = desk->sums + columns;
   desk->values = (int16_t *)(void *)(desk->levels + columns);
@@ -68,6 +69,11 @@ static ep_desk *open_desk(const ep_context *context, uint32_t rows, uint32_t col
   }
   return desk;
 }
+
+/* Of a row's sums, the weights of the values just before and two before. */
+typedef struct ep_before {
+  int32_t one, two;
+} ep_before;
 
 static inline int32_t is_before(const ep_tap *tap, const ep_row *row) {
   return tap->channel == row->channel && tap->row == 0;
@@ -89,20 +95,21 @@ static void add_taps(const int16_t *const *from, const int32_t *weights, int32_t
   }
 }
 
-/* The sums of a row's taps, `start` added. Where `without` is 1, not the value just before, whose weight it gives. */
-static int32_t row_sums(const ep_tap *tap, const ep_tap *end, const ep_row *row, const int16_t *planes,
+/* The sums of a row's taps, `start` added. Where `without` is 1, not the values before, whose weights it gives. */
+static ep_before row_sums(const ep_tap *tap, const ep_tap *end, const ep_row *row, const int16_t *planes,
                         const ep_desk *desk, int32_t start, int32_t without, int32_t *sums) {
-  int32_t before = 0, count = 0, weights[4] = {0, 0, 0, 0};
+  ep_before before = {0, 0};
+  int32_t count = 0, weights[4] = {0, 0, 0, 0};
   const int16_t *from[4] = {planes, planes, planes, planes};
   for (uint32_t x = 0; x < desk->columns; ++x) {
     sums[x] = start;
   }
   for (; tap < end; ++tap) {
     if (without != 0 && is_before(tap, row) != 0) {
-      before += tap->weight;
+      *(tap->column == -1 ? &before.one : &before.two) += tap->weight;
       continue;
     }
-    const uint64_t plane = tap->channel * desk->plane + row->at; /* a row and a column of border lie before it */
+    const uint64_t plane = tap->channel * desk->plane + row->at; /* two rows and columns of border lie before it */
     from[count] = planes + ((int64_t)plane + tap->row * (int64_t)desk->pitch + tap->column);
     weights[count] = tap->weight;
     if (++count == 4) {
@@ -116,14 +123,14 @@ static int32_t row_sums(const ep_tap *tap, const ep_tap *end, const ep_row *row,
   return before;
 }
 
-static int32_t value_sums(const ep_context *context, const ep_desk *desk, const ep_row *row, int32_t without) {
+static ep_before value_sums(const ep_context *context, const ep_desk *desk, const ep_row *row, int32_t without) {
   const ep_tap *taps = context->taps;
   const uint32_t c = row->sums;
   return row_sums(taps + context->value_at[c], taps + context->error_at[c], row, desk->values, desk, 0, without,
                   desk->sums);
 }
 
-static int32_t error_sums(const ep_context *context, const ep_desk *desk, const ep_row *row, int32_t without) {
+static ep_before error_sums(const ep_context *context, const ep_desk *desk, const ep_row *row, int32_t without) {
   const ep_tap *taps = context->taps;
   const uint32_t c = row->sums;
   return row_sums(taps + context->error_at[c], taps + context->value_at[c + 1u], row, desk->errors, desk,
@@ -212,7 +219,7 @@ int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint
   for (uint32_t k = 0; k < context->channels; ++k) {
     const uint32_t c = context->order[k];
     for (uint32_t y = 0; y < rows; ++y, at += columns) {
-      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + 1u) * desk->pitch + 1u};
+      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + EP_BORDER / 2u) * desk->pitch + EP_BORDER / 2u};
       if (predict_row(context, desk, &row, values + ((uint64_t)c * rows + y) * columns, desk->distances + at,
                       desk->tables + at) == 0) {
         return -1;
@@ -251,19 +258,20 @@ int64_t ep_context_encode(const ep_context *context, const int16_t *values, uint
 typedef struct ep_walk {
   const ep_context *context;
   const ep_desk *desk;
-  int32_t value_weight, error_weight; /* of the value just before */
-  int32_t value, error;
+  ep_before value_weights, error_weights;
+  int32_t value, error, value_before, error_before;
   uint32_t wrong;
 } ep_walk;
 
 /* The table of place k, by the sum that predicts its value. */
 static inline const ep_code_table_t *next_table(const ep_walk *walk, uint32_t k, int32_t sum) {
-  const int32_t level = walk->desk->levels[k] + walk->error_weight * walk->error;
+  const int32_t level = walk->desk->levels[k] + walk->error_weights.two * walk->error_before +
+                        walk->error_weights.one * walk->error;
   return &walk->context->tables[table_of(walk->desk, level) + is_far(sum)];
 }
 
 static inline int32_t next_sum(const ep_walk *walk, uint32_t k) {
-  return walk->desk->sums[k] + walk->value_weight * walk->value;
+  return walk->desk->sums[k] + walk->value_weights.two * walk->value_before + walk->value_weights.one * walk->value;
 }
 
 /* The symbol's value, now known. */
@@ -275,6 +283,8 @@ static inline void step(ep_walk *walk, const ep_code_table_t *t, uint32_t symbol
   const int32_t turn = turned(sum);
   const int32_t value = nearest(sum) + ((distance ^ turn) - turn);
   walk->wrong |= (uint32_t)((uint32_t)(value + EP_MOST_VALUE) > 2u * EP_MOST_VALUE);
+  walk->value_before = walk->value;
+  walk->error_before = walk->error;
   walk->value = (int16_t)value;
   walk->error = error_of(walk->value, sum);
 }
@@ -326,9 +336,9 @@ int32_t ep_context_decode(const ep_context *context, int16_t *values, uint32_t r
   for (uint32_t k = 0; k < context->channels; ++k) {
     const uint32_t c = context->order[k];
     for (uint32_t y = 0; y < rows; ++y) {
-      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + 1u) * desk->pitch + 1u};
+      const ep_row row = {c, y == 0 ? c : context->channels + c, (y + EP_BORDER / 2u) * desk->pitch + EP_BORDER / 2u};
       const uint64_t at = c * desk->plane + row.at;
-      ep_walk walk = {context, desk, value_sums(context, desk, &row, 1), error_sums(context, desk, &row, 1), 0, 0, 0};
+      ep_walk walk = {context, desk, value_sums(context, desk, &row, 1), error_sums(context, desk, &row, 1), 0, 0, 0, 0, 0};
       if (read_row(&walk, x, &source, desk->values + at, desk->errors + at,
                    values + ((uint64_t)c * rows + y) * columns) == 0) {
         return 0;

@@ -11,7 +11,9 @@
 #define EP_CONTEXT_MOST_WEIGHT (3 << 14)
 #define EP_CONTEXT_MOST_OFFSET (1 << 24)
 
-/* A neighbour, at most one row and one column away, and its weight. */
+#define EP_CONTEXT_REACH 2
+
+/* A neighbour, at most two rows and two columns away, and its weight. */
 typedef struct ep_tap {
   uint16_t channel;
   int8_t row, column;

@@ -3,7 +3,8 @@
 
 /* Whether a tap's neighbour is known before place k of the order. */
 static int32_t is_known(const ep_context *context, const ep_tap *tap, uint32_t k) {
-  if (tap->row < -1 || tap->row > 1 || tap->column < -1 || tap->column > 1) {
+  if (tap->row < -EP_CONTEXT_REACH || tap->row > EP_CONTEXT_REACH || tap->column < -EP_CONTEXT_REACH ||
+      tap->column > EP_CONTEXT_REACH) {
     return 0;
   }
   if (tap->channel == context->order[k]) {

@@ -25,16 +25,25 @@ def small_context(seed: int, bits: int = 12) -> Context:
     """Three channels that look at their neighbours and at channel 1, the first that is coded."""
 
     def taps(own: tuple[int, ...], first: int) -> tuple[tuple[Tap, ...], ...]:
-        near = ((0, -1), (-1, 0), (-1, 1), (-1, -1))
+        near = ((0, -1), (-1, 0), (-1, 1), (-1, -1), (-2, 2), (0, -2))
         return tuple(
             (
                 *(Tap(channel, *place, weight) for place, weight in zip(near, own, strict=True)),
-                *((Tap(1, 1, 1, first),) if channel != 1 else ()),
+                *(
+                    (
+                        Tap(1, 1, 1, first),
+                        Tap(1, 2, -2, 2),
+                    )
+                    if channel != 1
+                    else ()
+                ),
             )
             for channel in range(3)
         )
 
-    sums = zip(taps((200, 180, 20, -140), -4), taps((60, 50, 30, 20), 9), (10, 20, 30), strict=True)
+    sums = zip(
+        taps((200, 180, 20, -140, 3, -9), -4), taps((60, 50, 30, 20, 10, 15), 9), (10, 20, 30), strict=True
+    )
     rest = tuple(Sums(*each) for each in sums)
     first = tuple(Sums((Tap(channel, 0, -1, 250),), (Tap(channel, 0, -1, 180),), 40) for channel in range(3))
     tables = tuple(fit_table(np.arange(-9, 10)) for _ in range(2 * len(LEVELS) + 2))

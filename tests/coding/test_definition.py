@@ -121,7 +121,8 @@ def sums(values: Sequence[Tap] = (), errors: Sequence[Tap] = (), offset: int = 0
     [
         (sums(values=[Tap(0, 0, 1, 100)]), "not known before"),
         (sums(errors=[Tap(2, 0, 0, 100)]), "not known before"),
-        (sums(values=[Tap(1, 2, 0, 100)]), "not known before"),
+        (sums(values=[Tap(1, 3, 0, 100)]), "not known before"),
+        (sums(errors=[Tap(0, 0, 2, 100)]), "not known before"),
         (sums(values=[Tap(1, 0, 0, 40_000)]), "16 bits"),
         (sums(values=[Tap(1, 0, 0, 30_000), Tap(1, 0, 1, -30_000)]), "weigh too much"),
         (sums(offset=1 << 25), "weigh too much"),
