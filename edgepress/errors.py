@@ -6,7 +6,7 @@
     ├── UsageError                 2   an option, a recipe key or an argument is wrong
     ├── SourceError                3   the model cannot be read or exported
     │   └── UnsupportedOpError     3   an operator of the model has no road to the target
-    ├── DataError                  4   a picture, a recording or a data folder is not what it should be
+    ├── DataError                  4   a picture, a recording, a stream or a data folder is not what it should be
     ├── TargetError                5   the board is unknown, or this machine is not the board asked for
     ├── CompileError               6   the compiler or the linker failed
     ├── CheckError                 7   a golden output, the accuracy gate or a board check did not pass
@@ -59,7 +59,7 @@ class UnsupportedOpError(SourceError):
 
 
 class DataError(EdgepressError):
-    """A picture, a recording or a data folder is not what it should be."""
+    """A picture, a recording, a stream or a data folder is not what it should be."""
 
     exit_code = 4
 

@@ -50,6 +50,7 @@ class Decoding:
         header: the stream's, which says of what shape and kind it is.
         dtype: of what comes out.
         along: the axis of the shape that pieces follow each other on.
+        what: stands along it: samples, rows or frames.
         count: of the pieces.
         pieces: what comes out: the place of the first, and the piece. They can be gone through once.
         lost: first and end of each gap along that axis; complete once all pieces were read.
@@ -58,6 +59,7 @@ class Decoding:
     header: Header
     dtype: np.dtype[Any]
     along: int
+    what: str
     count: int
     pieces: Iterator[tuple[int, Array]]
     lost: list[tuple[int, int]] = field(default_factory=list)
@@ -66,10 +68,8 @@ class Decoding:
         """What is lost, in words; empty where nothing is."""
         if not self.lost:
             return ""
-        size, kind = self.header.shape[self.along], self.header.kind
-        what = "samples" if kind == "recording" or len(self.header.shape) == self.along + 1 else "rows"
         places = ", ".join(f"{first} to {end - 1}" for first, end in self.lost)
-        return f"the stream is damaged: {what} {places} of {size} are lost"
+        return f"the stream is damaged: {self.what} {places} of {self.header.shape[self.along]} are lost"
 
     def whole(self) -> Recovered:
         """Everything in memory.
@@ -110,10 +110,16 @@ def decoding(
         factor = form.codec.factor
         lost.extend((factor * low, min(factor * high, extents[0])) for low, high in window.lost)
         if window.chunks_lost == header.chunks:
-            raise DataError("nothing of the stream can be decoded, every chunk is damaged; get it again")
+            raise nothing_left()
 
     along = 0 if header.kind == "picture" or not channels else 1
-    return Decoding(header, storage.dtype, along, cut.count, pieces(), lost)
+    what = ("samples", "rows", "frames")[form.codec.axes - 1]
+    return Decoding(header, storage.dtype, along, what, cut.count, pieces(), lost)
+
+
+def nothing_left() -> DataError:
+    """What is said of a stream whose chunks are all damaged."""
+    return DataError("nothing of the stream can be decoded, every chunk is damaged; get it again")
 
 
 def is_stream(value: Stream) -> bool:

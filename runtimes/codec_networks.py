@@ -69,6 +69,10 @@ class Networks:
                     return self._started(part, Choice(PORTABLE))
             return chosen
 
+    def close(self) -> None:
+        """Let the engines go."""
+        self._runs.clear()
+
     def _started(self, part: str, choice: Choice) -> TileRun:
         if (part, choice.engine) not in self._runs:
             self.add(part, choice, choice.start(self._bundle, part, self._threads))

@@ -13,7 +13,7 @@ from edgepress.coding import whole
 from edgepress.coding.coder import OpenCoder, channels_of
 from edgepress.coding.description import DECODER, ENCODER, LEVELS, model_name, read_levels
 from edgepress.coding.frozen import read_codings
-from edgepress.coding.stream import MOST_HEADER, Header, read_header
+from edgepress.coding.stream import MOST_HEADER, Header, find_chunks, read_header
 from edgepress.errors import BundleError, DataError
 from edgepress.runtimes.choose import choose
 from edgepress.runtimes.codec_coders import KeptCoders
@@ -23,6 +23,7 @@ from edgepress.runtimes.codec_decoding import (
     Stream,
     decoding,
     is_stream,
+    nothing_left,
     stream_bytes,
 )
 from edgepress.runtimes.codec_encode import code_bands
@@ -174,6 +175,8 @@ class CodecSession(Session):
     def decoding(self, data: bytes) -> Decoding:
         """A stream to be decoded piece by piece; errors as for :meth:`recover`, some of them with the pieces."""
         header = self.header(data)
+        if not find_chunks(data, header):  # of what may be large, no tile need be decoded for that
+            raise nothing_left()
         blocks = whole.decode_blocks(data, header, self._coder(header.rate), self._threads or 1)
         extents, _ = form_of(header, self.codec.axes)
         return decoding(self._form, self._network(DECODER, extents), header, blocks)
@@ -187,6 +190,12 @@ class CodecSession(Session):
         header = read_header(data[:MOST_HEADER])
         self._form.check(header)
         return header
+
+    def close(self) -> None:
+        """Let the engines, the coders and the file go; closing twice does nothing more."""
+        self._networks.close()
+        self._coders.clear()
+        super().close()
 
     def _network(self, part: str, extents: tuple[int, ...]) -> TileRun:
         self._check_open()

@@ -13,7 +13,7 @@ import pytest
 
 import edgepress
 from edgepress.coding import whole
-from edgepress.coding.stream import Header, find_chunks, read_header
+from edgepress.coding.stream import Header, chunk, find_chunks, read_header
 from edgepress.errors import BundleError, DataError, UsageError
 from edgepress.runtimes import codec_networks
 from edgepress.runtimes.codec_session import CodecSession
@@ -128,7 +128,7 @@ def test_recordings_and_arrays_of_one_axis(sound: CodecSession) -> None:
     assert near(sound.decode(sound.encode(floats)), floats, 0.1)
 
 
-def test_volumes(tmp_path: Path) -> None:
+def test_volumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_codec(tmp_path / "volume.edge", described(3, 1, levels=1, tile=8))
     with session(path) as codec:
         volume = smooth((9, 21, 13)).astype(np.float32)
@@ -138,6 +138,14 @@ def test_volumes(tmp_path: Path) -> None:
         stream = codec.encode(volume)
         assert read_header(stream).rows == 5 * 11
         assert codec.latents(stream).shape == (2, 5, 11, 7)
+        monkeypatch.setattr(whole, "step_of", lambda channels, rows, columns: 5)
+        made = codec.encode(volume)
+        header = read_header(made)
+        assert header.step == 11  # whole frames
+        place = find_chunks(made, header)[2][0] + 8
+        found = codec.recover(made[:place] + bytes([made[place] ^ 1]) + made[place + 1 :])
+        assert found.lost == ((4, 6),)
+        assert "frames 4 to 5 of 9 are lost" in found.damage
 
 
 def test_many_channels(tmp_path: Path) -> None:
@@ -253,7 +261,7 @@ def test_what_is_too_large_for_memory_is_not_decoded_into_it(codec: CodecSession
         **{**vars(header), "shape": (side, side, 3), "rows": side // 4, "columns": side // 4, "step": 4}
     )
     with pytest.raises(DataError, match=r"too large for memory; decode it into a \.npy file"):
-        codec.recover(made.to_bytes())
+        codec.recover(made.to_bytes() + chunk(0, b""))
 
 
 def test_levels_beyond_the_table_count_as_the_last(codec: CodecSession) -> None:
