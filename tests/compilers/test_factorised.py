@@ -170,6 +170,9 @@ def test_a_level_of_a_wavelet_packet(channels: int, shown: bool, board: str, tmp
     taps = torch.randn(2, 9)
 
     class Level(nn.Module):
+        across: Tensor
+        down: Tensor
+
         def __init__(self) -> None:
             super().__init__()
             self.register_buffer("across", taps.repeat(channels, 1).reshape(-1, 1, 1, 9))

@@ -108,7 +108,7 @@ class _ShortRunsLast(GraphMatcher):
     def __init__(self, model: onnx.ModelProto, machine: Machine) -> None:
         super().__init__(model)
         self.machine = machine
-        self.between: list[str] = []  # new tensors between two filters
+        self.added_shapes: list[str] = []  # new tensors between two filters
 
     def run(self, model: onnx.ModelProto) -> onnx.ModelProto:
         gone: set[str] = set()
@@ -127,7 +127,7 @@ class _ShortRunsLast(GraphMatcher):
         done = self.finish(model)
         done.graph.value_info.extend(
             onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, self.shapes[name])
-            for name in self.between
+            for name in self.added_shapes
         )
         return done
 
@@ -154,7 +154,7 @@ class _ShortRunsLast(GraphMatcher):
             return False
         between = self.fresh(first.output[0])
         self.shapes[between] = given
-        self.between.append(between)
+        self.added_shapes.append(between)
         for node, source, made_here, weight, group, grain in (
             (second, first.input[0], between, fewer, channels, {}),
             (first, between, result, more, made[1], {GRAIN: _PAIR}),
