@@ -19,6 +19,7 @@ _PACKAGES = {
     "aarch64-linux-gnu-objdump": "binutils-aarch64-linux-gnu",
     "cc": "gcc",
     "qemu-aarch64-static": "qemu-user-static",
+    "qemu-arm-static": "qemu-user-static",
     "qemu-riscv64-static": "qemu-user-static",
 }
 _Report = TypeVar("_Report", pytest.TestReport, pytest.CollectReport)

@@ -24,8 +24,9 @@ _SEEN = 40_000  # places that neighbours are chosen by; weights follow from all
 _GAINS = 0.001, 0.0005  # bits a value that a further neighbour must save
 _SHARPNESS = 1.5  # a place counts by its expected error to this power, inversely
 _CONSTANT = 8.0  # beside errors in the least squares, near their own size
-_BELOW = tuple(place for place in range(COUNT) if PLACES[place][0] > 0)
-_BESIDE = tuple(place for place in range(COUNT) if PLACES[place][0] == 0)
+_NEAR = range(9)  # of other channels: what lies farther away tells little more there, and takes long to try
+_BELOW = tuple(place for place in _NEAR if PLACES[place][0] > 0)
+_BESIDE = tuple(place for place in _NEAR if PLACES[place][0] == 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,11 +78,10 @@ class Bench:
         self._most = most
         every = sum(each[0].size for each in pictures)
         self._few = slice(None, None, max(1, min(len(pictures), every // _SEEN)))
-        self._known = regression.products(pictures[self._few], range(COUNT * self._count))
 
     def fit_rest(self, channel: int, before: Sequence[int]) -> Draft:
         """The sums of a channel where the row above is known; those before it in the order must be done."""
-        values = _named(channel, EARLIER) + [number for k in before for number in _named(k, range(COUNT))]
+        values = _named(channel, EARLIER) + [number for k in before for number in _named(k, _NEAR)]
         errors = [number + COUNT * self._count for number in values]
         return self._fit(channel, self._count + channel, values, errors)
 
@@ -94,7 +94,7 @@ class Bench:
         )
 
     def _fit(self, channel: int, plane: int, by_values: Sequence[int], by_errors: Sequence[int]) -> Draft:
-        chosen = regression.choose(self._known, COUNT * channel + HERE, by_values, self._most[0], _GAINS[0])
+        chosen = self._best(self.pictures, channel, by_values, 0)
         seen = np.concatenate([regression.gather(each, chosen) for each in self.pictures], 1)
         wanted = np.concatenate([each[channel].ravel() for each in self.pictures]).astype(np.float64)
         importance = np.ones(len(wanted))
@@ -103,19 +103,24 @@ class Bench:
             values = taps_of(chosen, regression.solve(seen, wanted, importance) * (1 << context.ONE))
             for picture, errors in zip(self.pictures, self.errors, strict=True):
                 errors[plane] = error_of(picture[channel], sum_of(values, picture))
-            tell = self._telling(plane, by_errors) if tell is None else tell
+            tell = self._best(self.errors, plane, by_errors, 1) if tell is None else tell
             draft = self._expected(plane, values, tell)
             size = np.maximum(draft.expected(self.errors) / (1 << context.FINE), 0.15)
             importance = np.round(1000 / (size**_SHARPNESS + 0.1))
         return draft
 
-    def _telling(self, plane: int, candidates: Sequence[int]) -> list[int]:
-        """The neighbours whose errors tell most of this plane's."""
+    def _best(self, planes: Sequence[Array], plane: int, candidates: Sequence[int], kind: int) -> list[int]:
+        """The candidates that tell most of a plane: of values (kind 0), or of errors, which only add (kind 1)."""
         every = [*candidates, COUNT * plane + HERE]
-        known = regression.products(self.errors[self._few], every)
-        last = len(every)
+        known, last = regression.products(planes[self._few], every), len(every)
         found = regression.choose(
-            known, last - 1, range(last - 1), self._most[1], _GAINS[1], given=[last], positive=True
+            known,
+            last - 1,
+            range(last - 1),
+            self._most[kind],
+            _GAINS[kind],
+            given=[last] * kind,
+            positive=kind == 1,
         )
         return [every[k] for k in found]
 
