@@ -52,9 +52,10 @@ def lively(config: CodecConfig) -> FrozenCodec:
     """A codec whose codes and samples are spread over their ranges."""
     torch.manual_seed(0)
     module = Codec(config)
+    parts: Any = module
     with torch.no_grad():
-        module.encoder.linear.weight.mul_(30)
-        for weight in (module.decoder.linear.weight, module.decoder.last.weight):
+        parts.encoder.linear.weight.mul_(30)
+        for weight in (parts.decoder.linear.weight, parts.decoder.last.weight):
             weight.normal_(0, 0.02)
         residual: Any = module.encoder.residual
         if residual is not None:
