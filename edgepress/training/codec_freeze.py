@@ -23,10 +23,9 @@ from edgepress.training.material import Material, scaled
 from edgepress.training.sets import Sets
 
 _MOST_POSITIONS = 12_000_000  # samples of the material that probabilities are taken from
-_FEW = 8  # the share, as one in so many, by which steps are found
 _FINER = 3.0  # than the finest step trained for: the network hardly sees such small changes any more
-_NEAR = 0.03  # of the bits asked for
-_TRIES = 4
+_NEAR = 0.02  # of the bits asked for
+_TRIES = 6
 Array = np.ndarray[Any, Any]
 
 
@@ -57,7 +56,7 @@ def freeze_trained(
     models: list[bytes] = []
     bits: list[float] = []
     for number, target in enumerate(sorted(wanted)):
-        step = _step(codes[:: min(_FEW, len(codes) // 2)], target, balance, share)
+        step = _step(codes, target, balance, share)
         coding, found = _fitted(codes, step, share)
         progress(number + 1, len(wanted), f"{found:.3f} bits a position at the step {step:.2f}")
         if steps and step >= steps[-1] * 0.98:
@@ -98,19 +97,19 @@ def _step(codes: Sequence[Array], target: float, balance: Balance, share: float)
     Args:
         share: integers for each sample position.
     """
-    step = (balance.finest * balance.coarsest) ** 0.5
-    tried: list[tuple[float, float]] = []
+    low, high = np.log2(balance.finest / _FINER), np.log2(balance.coarsest)
+    place, slope = (low + high) / 2, -share  # at high rates, a doubled step saves one bit of each integer
+    tried: list[tuple[float, float, float]] = []
     for _ in range(_TRIES):
-        _, bits = _fitted(codes, step, share)
-        tried.append((abs(bits - target), step))
-        # At high rates, a doubled step saves one bit of each integer.
-        after = float(
-            np.clip(step * 2 ** ((bits - target) / share), balance.finest / _FINER, balance.coarsest)
-        )
-        if abs(bits - target) <= _NEAR * target or after == step:
+        _, bits = _fitted(codes, float(2**place), share)
+        tried.append((abs(bits - target), place, bits))
+        if len(tried) > 1 and tried[-2][1] != place:
+            slope = min((bits - tried[-2][2]) / (place - tried[-2][1]), -0.1 * share)
+        after = float(np.clip(place + (target - bits) / slope, low, high))
+        if abs(bits - target) <= _NEAR * target or after == place:
             break
-        step = after
-    return min(tried)[1]
+        place = after
+    return float(2 ** min(tried)[1])
 
 
 def _fitted(codes: Sequence[Array], step: float, share: float) -> tuple[Coding, float]:
