@@ -85,4 +85,4 @@ def _build(name: str, path: Path, listener: Listener | None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EdgepressError(f"{path.parent} cannot be made ({error.strerror})") from None
-    build(Recipe(model=name, target="host", output=str(path)), listener)
+    build(Recipe(model=name, target="host", on="local", output=str(path)), listener)

