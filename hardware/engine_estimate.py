@@ -5,8 +5,8 @@ A layer takes the time of its roof (:mod:`edgepress.hardware.roofline`) over the
 reaches, and ONNX Runtime some microseconds a node beside. The shares are medians over EfficientNet-Lite0,
 ResNet-18, a transformer's encoder and one step of its decoder, in fp32 and int8, one thread, on a processor
 with AVX-512 VNNI; those of kernels without a schedule of their own are from single layers (transposed
-convolution, resizing), and so are those of dense layers of dynamic rows. Only the ratio is worth anything, and
-no more than its error factor says.
+convolution, resizing), and so are those of dense layers of dynamic rows and of filters along one axis. Only
+the ratio is worth anything, and no more than its error factor says.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOSTLY_NODES = 1.5  # from here on what nodes cost beside their work decides, a
 # Family → share of the roof. What is not named has no schedule of its own.
 _AOT = {
     "tile": 0.88, "tile_dot": 0.65, "tile_int8": 0.3, "depthwise": 0.65, "depthwise_dot": 0.27,
-    "window": 0.2, "rows": 0.25, "copy": 0.5, "ternary": 0.8,
+    "window": 0.2, "rows": 0.25, "copy": 0.5, "ternary": 0.8, "filter": 0.8,
 }  # fmt: skip
 _AOT_OTHER = 0.3
 _SCALAR = 0.008  # multiply-adds by plain loops: one at a time

@@ -107,8 +107,10 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
         from edgepress.graph.two_bit_products import use_two_bit_products
         from edgepress.targets.compilers.ort import compile_graph
 
-        graph = steps.shipped_graph(network.step.folder / steps.GRAPH, codec)
-        (folder / LAYERS).write_bytes(layers_to_bytes(node_layers(graph)))
+        graph = steps.read_graph(network.step.folder / steps.GRAPH)
+        (folder / LAYERS).write_bytes(layers_to_bytes(node_layers(graph)))  # of a tile, whose sizes are known
+        if codec:
+            graph = steps.open_sizes(graph)
         graph = compile_graph(use_two_bit_products(graph) if two_bit else graph, job.target)
         steps.write_graph(folder / steps.GRAPH, graph)
 

@@ -190,11 +190,14 @@ def read_graph(path: Path) -> onnx.ModelProto:
 def shipped_graph(path: Path, codec: bool) -> onnx.ModelProto:
     """A graph that a step wrote as the bundle holds it: a codec's takes any size, where that can be."""
     graph = read_graph(path)
-    if codec:
-        from edgepress.graph.any_size import any_size
+    return open_sizes(graph) if codec else graph
 
-        return any_size(graph) or graph
-    return graph
+
+def open_sizes(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph for any size of its first input, where that can be; else as it is."""
+    from edgepress.graph.any_size import any_size
+
+    return any_size(graph) or graph
 
 
 def takes_any_size(graph: onnx.ModelProto) -> bool:

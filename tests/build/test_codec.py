@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -168,6 +169,16 @@ def test_other_codecs_are_built_and_compiled(name: str, cache: StepCache, tmp_pa
             rate, shape, body = golden.bodies()[-1]
             coder = NativeCoder(library, golden.models()[rate])
             assert (coder.decode(body, *shape) == golden.values(*shape)).all()
+
+
+def test_the_choice_of_engine_counts_the_work_of_a_tile_for_both(cache: StepCache, tmp_path: Path) -> None:
+    """ONNX Runtime's graph takes any size, and its work must still be known."""
+    built = build(
+        recipe("walloc", tmp_path / "w.edge", target="x86-64-v3", engines=("aot", "ort")), cache=cache
+    )
+    for part in built.manifest.parts.values():
+        ratio = re.search(r"aot takes about ([0-9.e+-]+) times", part.why)
+        assert ratio is not None and 0.02 < float(ratio[1]) < 5, part.why
 
 
 def test_volumes_run_through_onnx_runtime(cache: StepCache, tmp_path: Path) -> None:
