@@ -16,6 +16,7 @@ from edgepress.codec_source import CODES, LATENTS, SAMPLES
 from edgepress.coding.description import DECODER, ENCODER, Codec
 from edgepress.errors import CheckError
 from edgepress.metrics.difference import magnitude, worst_difference
+from edgepress.metrics.signal import psnr_db
 from edgepress.nn.codec.frozen import FrozenCodec
 from edgepress.progress import Progress
 from edgepress.samples import Feed, Samples
@@ -168,8 +169,7 @@ def _same(a: Array, b: Array, step: float) -> float:
 
 def _psnr(given: Array, wanted: Array) -> float:
     """In dB, of samples from −1 to 1; 200 at most."""
-    error = float(np.mean((np.clip(given, -1, 1).astype(np.float64) - wanted) ** 2))
-    return float(min(200.0, -10 * np.log10(max(error / 4, 1e-20))))
+    return min(200.0, psnr_db(wanted, np.clip(given, -1, 1), peak=2.0))
 
 
 def _list(shares: list[float]) -> str:

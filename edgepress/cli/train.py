@@ -27,7 +27,6 @@ _EVERY_S = 60.0  # between two lines where no bar is drawn
 @click.argument("kind", type=click.Choice(["walloc", "liveaction"]))
 @click.option(
     "--data",
-    "data",
     required=True,
     multiple=True,
     type=click.Path(path_type=Path),

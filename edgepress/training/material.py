@@ -12,6 +12,7 @@ from torch import Tensor
 
 from edgepress.errors import DataError
 from edgepress.runtimes.codec_files import opened
+from edgepress.runtimes.codec_samples import convert
 
 _ENDINGS = {
     1: (".wav", ".npy"),
@@ -95,11 +96,9 @@ class Material:
         if block.dtype == np.uint16:
             block = (block // 257).astype(np.uint8)
         if block.dtype not in (np.uint8, np.int16):
-            block = block.astype(np.float32)
-            if not np.isfinite(block).all() or np.abs(block).max() > 1.001:
-                raise DataError(
-                    f"{self.paths[index]} holds what is no number from -1 to 1; scale it, or remove it"
-                )
+            floats = np.empty(block.shape, np.float32)
+            convert(str(self.paths[index]))(block, floats)
+            block = floats
         if block.shape[1:] != self.extents[index]:
             raise DataError(f"{self.paths[index]} was changed during the training; begin again")
         block = np.broadcast_to(block, (self._channels, *block.shape[1:]))

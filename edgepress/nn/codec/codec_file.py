@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from typing import Any
 import torch
 
 from edgepress.coding.description import Rate
-from edgepress.errors import MissingExtraError, SourceError, StorageError
+from edgepress.errors import MissingExtraError, SourceError
 from edgepress.nn.codec.codec import Codec
 from edgepress.nn.codec.config import CodecConfig
 from edgepress.nn.codec.frozen import FrozenCodec
 from edgepress.records import RecordError, decode, encode
+from edgepress.replacing import replacing
 
 SUFFIX = ".safetensors"
 _KEY, _FORM = "edgepress-codec", 1
@@ -51,8 +51,7 @@ def write_codec(path: Path, codec: FrozenCodec) -> None:
     Raises:
         StorageError: it cannot be written; what was there before still is.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors = {
         f"weight/{name}": value.detach().half().contiguous()
@@ -62,15 +61,9 @@ def write_codec(path: Path, codec: FrozenCodec) -> None:
         tensors[f"levels/{number}"] = torch.from_numpy(levels.copy())
         tensors[f"model/{number}"] = torch.frombuffer(bytearray(model), dtype=torch.uint8)
     head = _Head(_FORM, codec.module.config, codec.rates, dict(codec.facts))
-    new = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        save_file(tensors, new, {_KEY: json.dumps(encode(head), sort_keys=True)})
-        new.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"{path} cannot be written ({error}); choose another place") from None
-    finally:
-        with contextlib.suppress(OSError):
-            new.unlink(missing_ok=True)
+    whole = save(tensors, {_KEY: json.dumps(encode(head), sort_keys=True)})
+    with replacing(path, "choose another place") as file:
+        file.write(whole)
 
 
 def is_codec_file(path: Path) -> bool:
