@@ -14,9 +14,7 @@ from edgepress.nn.codec.decoder import cropped
 from edgepress.training.examples import Batch, Examples
 from edgepress.training.material import scaled
 
-_MARGIN = (
-    2  # of the decoder's positions at each edge of a window that do not count: what is around is made up
-)
+_MARGIN = 2  # positions of the decoder at a window's edges that do not count: their surroundings are made up
 _EDGES = 0.25  # of the batches whose edges count, as those of a whole picture
 _PEAK = 4.0  # (−1 … 1)², against which PSNR is
 
@@ -56,45 +54,44 @@ def loss(module: nn.Module, batch: Batch, balance: Balance) -> tuple[Tensor, Pas
     step = balance.finest * torch.exp(span * torch.rand(len(x), device=x.device))
     edges = bool(torch.rand(()) < _EDGES)
     restored, codes = module(x, step, edges)
-    factor, axes = module.config.factor, tuple(range(2, codes.dim()))
-    error = (
-        cropped(restored.float() - x, 0 if edges else _MARGIN * factor // 2**module.config.refine)
-        .square()
-        .flatten(1)
-        .mean(1)
-    )
-    variance = codes.var(axes, unbiased=False)
+    margin = 0 if edges else _MARGIN * module.config.factor // 2**module.config.refine
+    error = cropped(restored.float() - x, margin).square().flatten(1).mean(1)
+    variance = codes.var(tuple(range(2, codes.dim())), unbiased=False)
     bits = (0.5 * torch.log2(1 + 12 * variance / step[:, None].square())).mean()
     psnr = 10 * torch.log10(_PEAK / error.detach()).mean()
-    a_position = float(bits.detach()) * module.config.latents / factor**module.config.axes
     value = torch.log10(error + 1e-7).mean() + balance.price * bits
-    return value, Passage(float(step.log().mean().exp()), float(psnr), a_position)
+    return value, Passage(
+        float(step.log().mean().exp()), float(psnr), float(bits.detach()) * module.config.share
+    )
 
 
 def passages(module: Codec, examples: Examples, steps: Sequence[float], size: int = 8) -> list[Passage]:
     """What the codec does to examples at some steps, with true rounding; bits by each channel's entropy."""
-    found = []
-    for number in steps:
-        decibels: list[float] = []
-        symbols: list[Tensor] = []
-        for batch in examples.in_order(size):
-            x = scaled(batch[0])
-            step = torch.full((len(x),), number)
-            sent = module.symbols(module.codes(x), step)
-            restored = module.restored(sent, step).clamp(-1, 1)
+    decibels: list[list[float]] = [[] for _ in steps]
+    symbols: list[list[Tensor]] = [[] for _ in steps]
+    device = next(module.parameters()).device
+    for batch in examples.in_order(size):
+        x = scaled(batch[0].to(device))
+        codes = module.codes(x)
+        for number, told, sent in zip(steps, decibels, symbols, strict=True):
+            step = torch.full((len(x),), number, device=device)
+            rounded = module.symbols(codes, step)
+            restored = module.restored(rounded, step).clamp(-1, 1)
             error = (restored - x).square().flatten(1).mean(1)
-            decibels += (10 * torch.log10(_PEAK / error)).tolist()
-            symbols.append(sent.movedim(1, 0).flatten(1))
-        share = module.config.latents / module.config.factor**module.config.axes
-        bits = sum(_entropy(channel) for channel in torch.cat(symbols, 1)) / module.config.latents * share
-        found.append(Passage(number, sum(decibels) / len(decibels), bits))
+            told += (10 * torch.log10(_PEAK / error)).tolist()
+            sent.append(rounded.movedim(1, 0).flatten(1))
+    found = []
+    for number, told, sent in zip(steps, decibels, symbols, strict=True):
+        bits = sum(_entropy(channel) for channel in torch.cat(sent, 1)) / module.config.latents
+        found.append(Passage(number, sum(told) / len(told), bits * module.config.share))
     return found
 
 
 def score(passed: Sequence[Passage], module: Codec, balance: Balance) -> float:
     """Minus what :func:`loss` weighs, of passages with true rounding."""
-    share = module.config.latents / float(module.config.factor**module.config.axes)
-    each = [math.log10(_PEAK) - one.psnr / 10 + balance.price * one.bits / share for one in passed]
+    each = [
+        math.log10(_PEAK) - one.psnr / 10 + balance.price * one.bits / module.config.share for one in passed
+    ]
     return -sum(each) / len(each)
 
 

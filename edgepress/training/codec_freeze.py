@@ -51,13 +51,11 @@ def freeze_trained(
     """
     codec = halved(codec).eval()
     codes = _codes(codec, material, progress)
-    share = codec.config.latents / float(codec.config.factor**codec.config.axes)
     steps: list[float] = []
     models: list[bytes] = []
     bits: list[float] = []
     for number, target in enumerate(sorted(wanted)):
-        step = _step(codes, target, balance, share)
-        coding, found = _fitted(codes, step, share)
+        step, coding, found = _nearest(codes, target, balance, codec.config.share)
         progress(number + 1, len(wanted), f"{found:.3f} bits a position at the step {step:.2f}")
         if steps and step >= steps[-1] * 0.98:
             continue  # as fine as may be: it would be the rate before again
@@ -91,25 +89,28 @@ def _codes(codec: Codec, material: Material, progress: Progress) -> list[Array]:
     return found
 
 
-def _step(codes: Sequence[Array], target: float, balance: Balance, share: float) -> float:
-    """The step whose bits a sample position come nearest to those wanted.
+def _nearest(
+    codes: Sequence[Array], target: float, balance: Balance, share: float
+) -> tuple[float, Coding, float]:
+    """The step whose bits a sample position come nearest to those wanted; its model, and those bits.
 
     Args:
         share: integers for each sample position.
     """
     low, high = np.log2(balance.finest / _FINER), np.log2(balance.coarsest)
     place, slope = (low + high) / 2, -share  # at high rates, a doubled step saves one bit of each integer
-    tried: list[tuple[float, float, float]] = []
+    tried: list[tuple[float, Coding, float]] = []  # places, models, bits
     for _ in range(_TRIES):
-        _, bits = _fitted(codes, float(2**place), share)
-        tried.append((abs(bits - target), place, bits))
-        if len(tried) > 1 and tried[-2][1] != place:
-            slope = min((bits - tried[-2][2]) / (place - tried[-2][1]), -0.1 * share)
+        coding, bits = _fitted(codes, float(2**place), share)
+        tried.append((place, coding, bits))
+        if len(tried) > 1 and tried[-2][0] != place:
+            slope = min((bits - tried[-2][2]) / (place - tried[-2][0]), -0.1 * share)
         after = float(np.clip(place + (target - bits) / slope, low, high))
         if abs(bits - target) <= _NEAR * target or after == place:
             break
         place = after
-    return float(2 ** min(tried)[1])
+    place, coding, bits = min(tried, key=lambda one: (abs(one[2] - target), one[0]))
+    return float(2**place), coding, bits
 
 
 def _fitted(codes: Sequence[Array], step: float, share: float) -> tuple[Coding, float]:

@@ -102,13 +102,15 @@ def _show(codec: Codec, sets: Sets, steps: Sequence[float], path: Path) -> None:
         return
     from PIL import Image
 
-    x = scaled(sets.held_out.take(torch.arange(min(_SHOWN, sets.held_out.count)))[0])
+    device = next(codec.parameters()).device
+    x = scaled(sets.held_out.take(torch.arange(min(_SHOWN, sets.held_out.count)))[0].to(device))
+    codes = codec.codes(x)
     rows = [x]
     for number in steps:
-        step = torch.full((len(x),), number)
-        rows.append(codec.restored(codec.symbols(codec.codes(x), step), step))
+        step = torch.full((len(x),), number, device=device)
+        rows.append(codec.restored(codec.symbols(codes, step), step))
     whole = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
-    pixels = ((whole.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(0, 2).numpy()
+    pixels = ((whole.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).movedim(0, 2).cpu().numpy()
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(path)
 

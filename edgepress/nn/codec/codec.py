@@ -64,7 +64,7 @@ def mirrored(samples: Tensor, halo: tuple[int, int]) -> Tensor:
     """Samples with a halo that repeats them backwards, without the outermost again; as often as need be."""
     for axis in range(2, samples.dim()):
         size, period = samples.shape[axis], max(1, 2 * (samples.shape[axis] - 1))
-        places = torch.arange(-halo[0], size + halo[1]) % period
+        places = torch.arange(-halo[0], size + halo[1], device=samples.device) % period
         samples = samples.index_select(axis, torch.minimum(places, period - places).clamp(max=size - 1))
     return samples
 
@@ -75,7 +75,7 @@ def extended(latents: Tensor, axis: int, halo: int) -> Tensor:
     What a mirrored picture's lowest band is there.
     """
     size = latents.shape[axis]
-    places = torch.arange(-halo, size + halo)
+    places = torch.arange(-halo, size + halo, device=latents.device)
     # Whole at the front and half at the back: the period is 2·size − 1.
     places = places % (2 * size - 1)
     return latents.index_select(axis, torch.where(places < size, places, 2 * size - 1 - places))

@@ -47,7 +47,6 @@ class CodecConfig:
                 raise ValueError(f"{name} is from {low} to {high}, not {getattr(self, name)}")
         if self.bands > 1 << 14:
             raise ValueError(f"{self.channels} channels split {self.levels} times make {self.bands} bands")
-
         if self.latents % self.dealt:
             raise ValueError(
                 f"refine = {self.refine} deals {self.latents} latents to {self.dealt} positions each"
@@ -62,6 +61,11 @@ class CodecConfig:
     def factor(self) -> int:
         """Samples along each axis that one latent stands for."""
         return int(2**self.levels)
+
+    @property
+    def share(self) -> float:
+        """Latents for each sample position (a pixel, whatever its channels)."""
+        return self.latents / float(self.factor**self.axes)
 
     @property
     def bands(self) -> int:
