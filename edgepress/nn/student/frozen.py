@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from edgepress.coding.split import SERVER, Split, SplitRate
 from edgepress.inputs import InputKind
 from edgepress.nn.student.config import StudentConfig
-from edgepress.nn.student.student import LIMIT, Decoder, Encoder
+from edgepress.nn.student.decoder import decoder_for
+from edgepress.nn.student.encoder import Encoder
+from edgepress.nn.student.student import LIMIT
 from edgepress.tensor import TensorSpec
 
 Array = np.ndarray[Any, Any]
@@ -150,7 +152,7 @@ def untrained(
     from edgepress.coding.fit import fit
     from edgepress.coding.frozen import write_codings
 
-    encoder, decoder = Encoder(config).eval(), Decoder(config).eval()
+    encoder, decoder = Encoder(config).eval(), decoder_for(config).eval()
     generator = np.random.default_rng(0)
     sent = generator.laplace(0, 2, (8, config.latents, *config.map))
     models = tuple(
