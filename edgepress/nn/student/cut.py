@@ -208,4 +208,4 @@ def _maker(node: fx.Node) -> str:
 
 def _is_batch(node: fx.Node) -> bool:
     """Whether a node is the number of examples, which the features tell as well."""
-    return node.target is torch.ops.aten.sym_size.int and node.args[1] == 0
+    return node.target is torch.ops.aten.sym_size.int and node.args[1:] == (0,)

@@ -68,11 +68,13 @@ class Head:
         module: a :class:`ServerHalf`, in evaluation mode.
         teacher: what it was distilled from.
         changed: names in ``module.rest`` of the tensors that are no longer the teacher's.
+        config: the student's form, with the ``features`` of this head's own decoder.
     """
 
     module: nn.Module
     teacher: Teacher
-    changed: tuple[str, ...] = ()
+    changed: tuple[str, ...]
+    config: StudentConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,5 +163,5 @@ def untrained(
     )
     steps = np.stack([np.full(config.latents, 2.0**-rate, np.float32) for rate in range(len(betas))])
     rates = tuple(SplitRate(beta, float(-rate)) for rate, beta in enumerate(betas))
-    head = Head(ServerHalf(decoder, teacher).eval(), about)
+    head = Head(ServerHalf(decoder, teacher).eval(), about, (), config)
     return FrozenStudent(config, encoder, {SERVER: head}, steps, rates, models, {})
