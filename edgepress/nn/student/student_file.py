@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edgepress.coding.split import SplitRate
+from edgepress.coding.split import SERVER, SplitRate
 from edgepress.errors import MissingExtraError, SourceError
 from edgepress.nn.student.config import StudentConfig
 from edgepress.nn.student.cut import cut
@@ -138,6 +138,23 @@ def read_student_file(path: Path, teacher: FindTeacher | None = None) -> FrozenS
         )
     except (KeyError, ValueError):
         raise SourceError(f"{path.name} lacks steps or probabilities of one of its rates; {_AGAIN}") from None
+
+
+def student_weights(path: Path) -> tuple[StudentConfig, dict[str, dict[str, Tensor]], Tensor]:
+    """The form of a student, the weights of its ``encoder`` and of its first head's ``decoder``, and its steps.
+
+    Raises:
+        SourceError: the file is none, or damaged.
+    """
+    record, tensors = _read(path)
+    prefixes = {"encoder": "encoder/", "decoder": f"{SERVER}/decoder/"}
+    found = {
+        name: {key: value.float() for key, value in _those(tensors, prefix).items()}
+        for name, prefix in prefixes.items()
+    }
+    if "steps" not in tensors:
+        raise SourceError(f"{path.name} lacks the steps of its rates; {_AGAIN}")
+    return record.config, found, tensors["steps"]
 
 
 def zoo_teacher(wanted: Teacher) -> nn.Module:
