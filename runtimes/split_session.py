@@ -52,7 +52,7 @@ class SplitSession(Session):
         for name in (DEVICE, *split.heads):
             if name in parts:
                 self._check_form(name)
-        notes = {name: self.network(name).note for name in split_parts(bundle)}
+        notes = {name: choose(bundle, name, engine, trust).note for name in split_parts(bundle)}
         self.note = "; ".join(f"{name}: {note}" for name, note in notes.items() if note)
 
     def encode(self, value: Value | Mapping[str, Value], rate: int | None = None) -> bytes:
