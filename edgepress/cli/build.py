@@ -92,6 +92,13 @@ _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
     help="Samples of an axis that a codec's networks are compiled for; 512 of a picture's by default.",
 )
 @click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    metavar="MODEL",
+    help="What a student was distilled from, where the zoo does not have it.",
+)
+@click.option(
     "--fallback",
     metavar="MODEL",
     help="A whole network for a student's device, used where no server answers; as MODEL.",
@@ -203,6 +210,8 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
     ):
         if given[name] is not None:
             changes[name] = given[name]
+    if given["teachers"]:
+        changes["teachers"] = given["teachers"]
     if given["options"]:
         changes["options"] = {**recipe.options, **dict(map(read_option, given["options"]))}
     if given["engines"] is not None:
