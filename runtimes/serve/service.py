@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from edgepress.bundle import open_bundle
 from edgepress.errors import DataError, UsageError
 from edgepress.runtimes.session import Result, Session, is_codec, is_split, load, load_part, pick_part
@@ -108,8 +110,7 @@ class SplitService:
             raise UsageError(
                 f"{path} holds the device's part alone; serve the whole bundle or its server's part"
             )
-        for head in self.heads:
-            _warm(session.network(head))
+        self._warm()
 
     def check(self, body: bytes) -> int | None:
         """See :class:`Service`."""
@@ -122,6 +123,15 @@ class SplitService:
     def close(self) -> None:
         """See :class:`Service`."""
         self._session.close()
+
+    def _warm(self) -> None:
+        """Answer once at each rate: what is started by it should be no client's wait."""
+        split = self._session.split
+        nothing = np.zeros((split.latents, split.rows, split.columns), np.int16)
+        for rate in range(len(split.rates)):
+            stream = self._session.stream(nothing, rate)
+            for head in self.heads:
+                self._session.answer(stream, head)
 
 
 class FileService:
@@ -140,7 +150,8 @@ class FileService:
         self.name, self.identity = self._session.bundle.manifest.name, self._session.bundle.identity
         self.heads: tuple[str, ...] = (part,)
         self.note = self._session.note
-        _warm(self._session)
+        for example, _ in self._session.bundle.golden(part)[:1]:
+            self._session.run_tensors(example)  # the first run takes longer, and should be no client's wait
 
     def check(self, body: bytes) -> int | None:
         """See :class:`Service`."""
@@ -168,9 +179,3 @@ def open_services(opener: Callable[[], Service], count: int) -> list[Service]:
             service.close()
         raise
     return found
-
-
-def _warm(session: Session) -> None:
-    """Run once: the first run takes longer, and should be no client's."""
-    for inputs, _ in session.bundle.golden(session.part_name)[:1]:
-        session.run_tensors(inputs)
