@@ -28,7 +28,7 @@ from edgepress.training.plan import Plan
 from edgepress.training.student import Lesson
 from edgepress.training.student_begin import begin
 from edgepress.training.student_freeze import fit_tables, measured_rates
-from edgepress.training.student_pictures import Pictures, find_pictures, picture_sets
+from edgepress.training.student_pictures import find_pictures, picture_sets
 from edgepress.training.student_run import Tuned, changed_names, learn_answers, learn_maps
 
 BETAS = (1.5, 0.5, 0.15)
