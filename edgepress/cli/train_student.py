@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 @click.option(
     "--keep",
     metavar="NUMBER|FILE",
-    help="Pictures kept apart: how many of the first folder, or a list of names.",
+    help="Pictures kept apart: how many, or a list.",
 )
 @click.option(
     "--start", type=click.Path(path_type=Path), help="A walloc codec's or a student's file to begin with."
@@ -130,7 +130,7 @@ def _recipe(teacher: str, given: dict[str, Any]) -> Any:
         second = None if later.get("steps") == 0 else dataclasses.replace(usual.answering, **plan, **later)
     except ValueError as error:
         raise UsageError(f"{error}") from None
-    form = {
+    form: dict[str, Any] = {
         name: given.pop(name)
         for name in ("latents", "levels", "hidden", "norm", "width", "blocks")
         if name in given

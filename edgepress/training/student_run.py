@@ -22,7 +22,7 @@ from edgepress.training.sets import Sets
 from edgepress.training.student import Lesson, Passage
 
 Tuned = Literal["decoder", "norms", "all"]
-"""What the second stage trains: the student's decoder alone, with it the teacher's norms and biases, or all of the rest."""
+"""What the second stage trains: the student's decoder alone, with it the teacher's norms and biases, or all."""
 _FASTER = 10.0  # the prior and the steps, of which each sees every value
 
 
