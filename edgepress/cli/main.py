@@ -19,7 +19,7 @@ from edgepress.version import __version__
 
 COMMANDS = {
     "build": Entry("edgepress.cli.build:command", "Press a model for a board and write one bundle."),
-    "train": Entry("edgepress.cli.train:command", "Train a learned codec on a folder."),
+    "train": Entry("edgepress.cli.train:command", "Train a codec or a student on a folder."),
     "init": Entry("edgepress.cli.init:command", "Write a commented recipe to start from."),
     "run": Entry("edgepress.cli.run:command", "Run a bundle on files."),
     "encode": Entry("edgepress.cli.encode:command", "Press pictures, recordings and arrays by a codec."),

@@ -229,7 +229,7 @@ def integers(latents: Array, steps: Array, highest: int) -> Array:
 
 
 def server_input(sent: Array, steps: Array, plane: float) -> Array:
-    """What the server's part takes of int16 ``[latents, rows, columns]``: float32 ``[1, latents + 1, rows, columns]``."""
+    """What the server takes of int16 ``[latents, rows, columns]``: float32 ``[1, latents + 1, rows, columns]``."""
     made = np.empty((1, len(sent) + 1, *sent.shape[1:]), np.float32)
     np.multiply(sent, steps[:, None, None], out=made[0, :-1])
     made[0, -1] = plane
