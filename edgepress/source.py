@@ -195,7 +195,9 @@ def _from_trained_file(path: Path, tile: int, teachers: tuple[str, ...]) -> Sour
     if is_codec_file(path):
         return _from_codec(name, read_codec_file(path), {"kind": "codec", "name": path.name}, tile)
     if is_student_file(path):
-        return _from_student(name, read_student_file(path, _finder(teachers)), {"kind": "student", "name": path.name})
+        return _from_student(
+            name, read_student_file(path, _finder(teachers)), {"kind": "student", "name": path.name}
+        )
     raise SourceError(
         f"{path} holds weights and no network; give the network's code beside it, as file.py:callable --weights {path}"
     )
@@ -213,8 +215,8 @@ def _finder(teachers: tuple[str, ...]) -> Callable[[Any], Any]:
                 return found.load()
         if teachers and wanted.name not in zoo.names():
             raise SourceError(
-                f"the student was distilled from {wanted.name}, and none of {', '.join(teachers)} is that network as it "
-                "was then; give it with --teacher"
+                f"the student was distilled from {wanted.name}, and none of {', '.join(teachers)} is that network as "
+                "it was then; give it with --teacher"
             )
         return zoo_teacher(wanted)
 

@@ -17,7 +17,7 @@ from edgepress.coding.split import DEVICE, LOCAL, SERVER
 from edgepress.errors import DataError, NoAnswerError, UsageError
 from edgepress.inputs import TextInput, Value, read_value
 from edgepress.runtimes.bearer import find_token
-from edgepress.runtimes.session import Result, Session, load, load_part
+from edgepress.runtimes.session import Result, load_to_run
 from edgepress.runtimes.split_client import SplitClient
 from edgepress.runtimes.split_session import SplitSession
 
@@ -94,8 +94,7 @@ class ServedSession:
         self.server = server
         self._client = SplitClient(server, token or find_token(), timeout, authority)
         self._rest, self._fallback = Rest(), fallback
-        opened = load if part is None else load_part
-        self._session: Session = opened(path, part=part, engine=engine, trust=trust, threads=threads)
+        self._session = load_to_run(path, part=part, engine=engine, trust=trust, threads=threads)
         self.note = self._session.note
         self._split = self._session if isinstance(self._session, SplitSession) else None
         if self._split is None and len(self.part.inputs) != 1:
@@ -103,6 +102,11 @@ class ServedSession:
             raise UsageError(
                 f"{path} has {len(self.part.inputs)} inputs, and a server takes one file; run it here"
             )
+
+    @property
+    def is_split(self) -> bool:
+        """Whether streams are sent, and no files."""
+        return self._split is not None
 
     @property
     def part(self) -> Part:

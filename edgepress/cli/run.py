@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import click
 import numpy as np
 from click.core import ParameterSource
 
-from edgepress.bundle import open_bundle
 from edgepress.cli.number import a_number
 from edgepress.cli.save import save_outputs
 from edgepress.cli.table import columns, echo_json, printable, shape
@@ -20,8 +18,8 @@ from edgepress.errors import DataError, EdgepressError, UsageError
 from edgepress.inputs import Value
 from edgepress.runtimes.bearer import find_token
 from edgepress.runtimes.served_session import ServedResult, ServedSession
-from edgepress.runtimes.session import Result, Session, is_split, load, load_part
-from edgepress.runtimes.split_session import SplitSession
+from edgepress.runtimes.session import Result, Session, load, load_to_run
+from edgepress.runtimes.split_session import SplitResult, SplitSession
 
 Example = tuple[str, dict[str, Value]]
 
@@ -34,17 +32,15 @@ Example = tuple[str, dict[str, Value]]
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes to name."
 )
 @click.option("--engine", help="aot, ort or portable; the bundle's own choice by default.")
-@click.option("--part", help="Which part; needed only where there are several.")
+@click.option("--part", help="Which part; needed only where there are several that are no split network.")
+@click.option(
+    "--rate", type=click.IntRange(min=0), help="Of a split network: which of its rates; the last by default."
+)
+@click.option("--head", help="Of a split network: which of the server's parts answers; server by default.")
 @click.option("--trust", is_flag=True, help="Run machine code that was not built on this machine.")
 @click.option("--threads", type=click.IntRange(1, 256), help="How many threads to run on.")
 @click.option(
     "--save", type=click.Path(path_type=Path), help="Write every output as a .npy file into this folder."
-)
-@click.option(
-    "--rate", type=click.IntRange(min=0), help="Of a split network: 0 sends least; the last by default."
-)
-@click.option(
-    "--head", default="", help="Of a split network: which of the server's heads; the first by default."
 )
 @click.option("--server", metavar="URL", help="Have an edgepress serve answer, such as http://host:8080.")
 @click.option(
@@ -67,11 +63,13 @@ Example = tuple[str, dict[str, Value]]
 @click.pass_context
 def command(
     ctx: click.Context, bundle: str, files: tuple[str, ...], as_json: bool, top: int, engine: str | None,
-    part: str | None, trust: bool, threads: int | None, save: Path | None, rate: int | None, head: str,
+    part: str | None, rate: int | None, head: str | None, trust: bool, threads: int | None, save: Path | None,
     server: str | None, token_file: Path | None, token: str | None, timeout: float, no_fallback: bool,
     authority: str | None,
 ) -> None:  # fmt: skip
     """Run BUNDLE on FILES: photographs, recordings, .npy arrays or texts, whatever its model takes.
+
+    Of a split network both halves run here, one after the other, with the stream that would be sent between them.
 
     "-" reads standard input. A model with several inputs takes NAME=FILE for each of them. A file that
     cannot be used is reported, the others still run, and the exit code is that of the last error.
@@ -82,22 +80,24 @@ def command(
     """
     _check_options(ctx, server)
     session: Session | ServedSession
-    if server is not None:
+    if server is None:
+        session = load_to_run(bundle, part=part, engine=engine, trust=trust, threads=threads)
+    else:
         session = load(
             bundle, part=part, engine=engine, trust=trust, threads=threads, server=server, timeout=timeout,
             token=token or find_token(token_file), fallback=not no_fallback, authority=authority,
         )  # fmt: skip
-    else:
-        session = load_network(bundle, part=part, engine=engine, trust=trust, threads=threads)
-    run = runner(session, top, rate, head, save is not None)
     with session:
+        split = session.is_split if isinstance(session, ServedSession) else isinstance(session, SplitSession)
+        if (rate is not None or head) and not split:
+            raise UsageError(f"{bundle} runs one network here; leave {'--head' if head else '--rate'} out")
         if session.note:
             click.echo(f"edgepress: note: {session.note}", err=True)
         found: list[dict[str, Any]] = []
         code = 0
         for number, (name, value) in enumerate(examples(session, files)):
             try:
-                result = run(value)
+                result = answered(session, value, top, rate, head or SERVER, save is not None)
                 saved = save_outputs(save, number, name, result.outputs) if save else []
             except EdgepressError as error:
                 code = error.exit_code
@@ -122,35 +122,6 @@ def command(
             }
             echo_json({**report, "note": session.note} if session.note else report)
     ctx.exit(code)
-
-
-def load_network(
-    bundle: str, *, part: str | None, engine: str | None, trust: bool, threads: int | None
-) -> Session:
-    """A network that runs here: a part, or both halves of a split one."""
-    if part is None:
-        with open_bundle(bundle) as opened:
-            whole = is_split(opened)
-        if whole:
-            return load(bundle, engine=engine, trust=trust, threads=threads)
-    return load_part(bundle, part=part, engine=engine, trust=trust, threads=threads)
-
-
-def runner(
-    session: Session | ServedSession, top: int, rate: int | None, head: str, tensor: bool
-) -> Callable[[Mapping[str, Value]], Result]:
-    """What runs one example.
-
-    Raises:
-        UsageError: a rate or a head was given, and the network is not split.
-    """
-    if isinstance(session, ServedSession):
-        return lambda value: session.run(value, top, rate=rate, head=head, tensor=tensor)
-    if isinstance(session, SplitSession):
-        return lambda value: session.run(value, top, rate=rate, head=head or SERVER)
-    if rate is not None or head:
-        raise UsageError("--rate and --head are for split networks; leave them out, or give a split bundle")
-    return lambda value: session.run(value, top)
 
 
 def _check_options(ctx: click.Context, server: str | None) -> None:
@@ -187,15 +158,34 @@ def examples(session: Session | ServedSession, files: tuple[str, ...]) -> list[E
     return found
 
 
+def answered(
+    session: Session | ServedSession,
+    value: dict[str, Value],
+    top: int,
+    rate: int | None,
+    head: str,
+    tensor: bool,
+) -> Result:
+    """One result; of a split network by way of its stream, of a server's answer the output where that is wanted."""
+    if isinstance(session, ServedSession):
+        return session.run(value, top, rate=rate, head=head if session.is_split else "", tensor=tensor)
+    if isinstance(session, SplitSession):
+        session.network(head)  # a bundle without it is refused before anything is encoded
+        return session.answer(session.encode(value, rate), head, top)
+    return session.run(value, top)
+
+
 def as_data(result: Result) -> dict[str, Any]:
     """One result as JSON-ready data: labels where there are any, and every output in figures."""
     labels = [{"index": one.index, "name": one.name, "probability": one.probability} for one in result.labels]
     outputs = {name: summary(array) for name, array in result.outputs.items()}
-    data: dict[str, Any] = {"labels": labels, "outputs": outputs} if labels else {"outputs": outputs}
+    sent: dict[str, Any] = (
+        {"rate": result.rate, "bytes": result.sent} if isinstance(result, SplitResult) else {}
+    )
     if isinstance(result, ServedResult):
-        data |= {"where": result.where, "note": result.note, "sent_bytes": result.sent, "tries": result.tries}
-        data |= {"ms": result.seconds * 1e3, "server_ms": result.server_ms}
-    return data
+        sent = {"where": result.where, "note": result.note, "bytes": result.sent, "tries": result.tries}
+        sent |= {"ms": result.seconds * 1e3, "server_ms": result.server_ms}
+    return {**sent, **({"labels": labels} if labels else {}), "outputs": outputs}
 
 
 def summary(array: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -210,8 +200,10 @@ def summary(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 def as_text(name: str, result: Result) -> str:
     """One result as lines of text under the file's name."""
     name = printable(name)
-    if isinstance(result, ServedResult):
-        name += f"  ({result.where}, {result.sent} bytes sent, {result.seconds * 1e3:.0f} ms)"
+    if isinstance(result, SplitResult):
+        name += f"  {result.sent:,} bytes sent, rate {result.rate}"
+    elif isinstance(result, ServedResult):
+        name += f"  {result.sent:,} bytes sent, answered by {result.where} in {result.seconds * 1e3:.0f} ms"
     if result.labels:
         rows = [[f"{one.probability:7.2%}", printable(one.name), f"({one.index})"] for one in result.labels]
         return f"{name}\n{columns(rows, right=(0,), indent='  ')}"
