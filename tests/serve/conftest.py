@@ -19,7 +19,9 @@ TOKEN = "a-token-of-some-length"
 @pytest.fixture(scope="session")
 def halves(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A split network's bundle: device, two heads, local."""
-    return write_split(tmp_path_factory.mktemp("halves") / "halves.edge", ("device", "server", SECOND, "local"))
+    return write_split(
+        tmp_path_factory.mktemp("halves") / "halves.edge", ("device", "server", SECOND, "local")
+    )
 
 
 @pytest.fixture(scope="session")

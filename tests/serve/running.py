@@ -116,13 +116,19 @@ class Reply:
 
 def post(body: bytes, *headers: str, target: str = "/v1/answer", length: int | None = None) -> bytes:
     """A request to answer a body."""
-    lines = [f"POST {target} HTTP/1.1", "Host: a", f"Content-Length: {len(body) if length is None else length}"]
+    lines = [
+        f"POST {target} HTTP/1.1",
+        "Host: a",
+        f"Content-Length: {len(body) if length is None else length}",
+    ]
     return "\r\n".join([*lines, *headers, "", ""]).encode() + body
 
 
 def chunked(parts: list[bytes], *headers: str) -> bytes:
     """A request whose body comes in chunks, without the one that ends it."""
-    head = "\r\n".join(["POST /v1/answer HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", *headers, "", ""])
+    head = "\r\n".join(
+        ["POST /v1/answer HTTP/1.1", "Host: a", "Transfer-Encoding: chunked", *headers, "", ""]
+    )
     return head.encode() + b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
 
 

@@ -32,7 +32,9 @@ def reason(reply: Reply, status: int) -> str:
 
 def test_an_answer_is_that_of_this_process(served: Running, here: SplitSession, stream: bytes) -> None:
     for head in ("server", "second"):
-        reply = ask(served.port, post(stream, PASS, "X-Request-Id: one.2-3_4", target=f"/v1/answer?head={head}&top=3"))
+        reply = ask(
+            served.port, post(stream, PASS, "X-Request-Id: one.2-3_4", target=f"/v1/answer?head={head}&top=3")
+        )
         expected = here.answer(stream, head, 3)
         assert reply.status == 200
         assert reply.headers["x-request-id"] == "one.2-3_4"
@@ -161,7 +163,7 @@ def test_chunks_are_counted(served: Running) -> None:
     assert "larger" in reason(ask(served.port, chunked([bytes(1 << 16)] * 3, PASS)), 413)
 
 
-@pytest.mark.parametrize("length", ["-1", "+1", "1e3", "", "0x10", "1, 2", "١"])
+@pytest.mark.parametrize("length", ["-1", "+1", "1e3", "", "0x10", "1, 2", "\u0661"])
 def test_a_length_that_is_none(served: Running, length: str) -> None:
     request = f"POST /v1/answer HTTP/1.1\r\nHost: a\r\n{PASS}\r\nContent-Length: {length}\r\n\r\n"
     reason(ask(served.port, request.encode()), 400)
@@ -211,7 +213,10 @@ def test_what_is_no_http_is_told_so(served: Running, junk: bytes) -> None:
 
 @given(st.data())
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 def test_a_damaged_stream_is_refused_or_answered_as_here(
     served: Running, here: SplitSession, stream: bytes, data: st.DataObject

@@ -39,9 +39,7 @@ def test_a_port_in_use(edgepress: Command, whole: Path) -> None:
     assert "another" in ended.err
 
 
-def test_tokens(
-    edgepress: Command, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tokens(edgepress: Command, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = edgepress("serve", whole, "--token-file", tmp_path / "none")
     assert (missing.code, "none" in missing.err) == (2, True)
     for text in ("", "short", "with space inside", "ümlaut-in-a-token", "x" * 5000):
@@ -96,7 +94,12 @@ def test_without_the_extra_one_sentence_says_what_to_install(whole: Path) -> Non
         "main(['serve', sys.argv[1], '--listen', '127.0.0.1:0'])"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, whole], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, "-c", code, whole],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
     )
     assert done.returncode == 10
     assert "edgepress[serve]" in done.stderr
