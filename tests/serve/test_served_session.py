@@ -45,7 +45,7 @@ def test_the_server_answers_as_the_whole_would(
             assert found.sent == len(here.encode(photo, rate))
         second = session.run({"image": pixels(1)}, head="second")
         assert second.labels == here.run(photo, head="second").labels
-        tensor = session.run(photo.open("rb"), tensor=True)
+        tensor = session.run(io.BytesIO(photo.read_bytes()), tensor=True)
         np.testing.assert_array_equal(tensor.outputs["scores"], here.run(photo).outputs["scores"])
     with pytest.raises(UsageError, match="token"), edgepress.load(halves, server=served.url) as session:
         session.run(photo)
