@@ -143,7 +143,8 @@ def _check_symbols(job: Job, source: SplitSource, finished: Mapping[str, Finishe
         job.checks.append(Check(step, "torch", share, limit, unit, passed, "measured", detail, part))
         if not passed:
             raise CheckError(
-                f"the part {part} does not give what torch gives ({figure['how']}): {share:.4%} {unit[9:]} are the "
+                f"the part {part} does not give what torch gives ({figure['how']}): {share:.4%} "
+                f"{unit.removeprefix('share ')} are the "
                 f"same, and {limit:.1%} must be; report it with the student"
             )
 
