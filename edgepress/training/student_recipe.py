@@ -183,6 +183,10 @@ def teacher_of(source: Source, layer: str) -> tuple[Teacher, nn.Module]:
             f"{source.name} does not say how its input {spec.name} is made of a picture; give --image with "
             "--mean and --std, or a network of the zoo"
         )
+    if kind.layout != "NCHW" or len(spec.shape) != 4 or spec.dtype != "float32" or spec.shape[1] != 3:
+        raise UsageError(
+            f"{source.name} takes {spec.dtype} {spec.shape}; a student needs one that takes float32 RGB pictures, 1x3xHxW"
+        )
     name = source.origin.get("name", source.name)
     output = source.outputs[0] if source.outputs else "output"
     return Teacher(name, source.digest, layer, spec, kind, output, source.labels), source.load()
