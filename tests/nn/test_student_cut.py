@@ -27,7 +27,8 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = torch.relu(self.down(torch.relu(self.stem(x))))
         y = y + self.beside(y)
-        return self.score(y.flatten(2).mean(2).view(x.shape[0], -1))
+        scores: Tensor = self.score(y.flatten(2).mean(2).view(x.shape[0], -1))
+        return scores
 
 
 class Deciding(nn.Module):

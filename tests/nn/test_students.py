@@ -72,7 +72,7 @@ def test_the_prior_learns_where_values_are() -> None:
     for _ in range(100):
         loss = prior.bits(values, step).mean()
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     bits = prior.bits(values, step).mean((0, 2))
     least = [np.log2(scale * np.sqrt(2 * np.pi * np.e)) for scale in (np.sqrt(0.25 + 1 / 12), 8.0)]
@@ -176,7 +176,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path) -> None:
     data = path.read_bytes()
     for bad in (data[:-9], data[:40], b"", data.replace(b'"form\\": 1', b'"form\\": 7')):
         path.write_bytes(bad)
-        with pytest.raises(SourceError, match="get the file anew|update edgepress"):
+        with pytest.raises(SourceError, match=r"get the file anew|update edgepress"):
             read_student_file(path, lambda wanted: teacher())
 
 
