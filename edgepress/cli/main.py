@@ -32,7 +32,7 @@ COMMANDS = {
     ),
     "inspect": Entry("edgepress.cli.inspect:command", "Show what a bundle holds."),
     "verify": Entry("edgepress.cli.verify:command", "Check every byte and the golden outputs of a bundle."),
-    "extract": Entry("edgepress.cli.extract:command", "Take one part of a bundle out."),
+    "extract": Entry("edgepress.cli.extract:command", "Take parts of a bundle out."),
     "targets": Entry("edgepress.cli.targets:command", "List the boards, or show one."),
     "hwbench": Entry(
         "edgepress.cli.hwbench:command", "Measure this machine's peak operations and bandwidth."
