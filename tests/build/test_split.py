@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from edgepress.coding.description import model_name
 from edgepress.coding.frozen import read_codings
 from edgepress.coding.split import integers, read_steps, server_input, split_tables
 from edgepress.errors import CheckError, EdgepressError, SourceError, UsageError
+from edgepress.nn.student.frozen import FrozenStudent
 from edgepress.nn.student.student_file import write_student
 from edgepress.recipe import Recipe, read_recipe
 from edgepress.samples import Samples
@@ -202,10 +204,7 @@ def test_heads_are_pressed_where_the_recipe_says_so(cache: StepCache, tmp_path: 
 
 def test_another_encoder_would_be_found_out(whole: Path, cache: StepCache, tmp_path: Path) -> None:
     """The check compares with the student that is built, at each rate."""
-    source, feed = (
-        split_source(student_nets.other()),
-        np.random.default_rng(0).standard_normal((1, 3, 64, 64)),
-    )
+    feed = np.random.default_rng(0).standard_normal((1, 3, 64, 64))
     samples = Samples("x", "noise", 1, lambda: [{"image": feed.astype(np.float32)}])
     graphs = {}
     with open_bundle(whole) as bundle:
@@ -215,17 +214,14 @@ def test_another_encoder_would_be_found_out(whole: Path, cache: StepCache, tmp_p
             graphs[part].parent.mkdir()
             graphs[part].write_bytes(bundle.member(record.member))
             (tmp_path / part / "weights.bin").write_bytes(bundle.member(record.weights))
-    engines: dict[str, list[object]] = {"device": [], "server": []}
-    found = compare_split(source, graphs, engines, samples, Silent().progress)  # type: ignore[arg-type]
+    engines: dict[str, list[Any]] = {"device": [], "server": []}
+
+    def compared(student: FrozenStudent) -> list[dict[str, Any]]:
+        return compare_split(split_source(student), graphs, engines, samples, Silent().progress)
+
+    found, same = compared(student_nets.other()), compared(student_nets.student())
     assert [figure["part"] for figure in found] == ["device", "server"]
     assert found[0]["share"] < 0.9
-    same = compare_split(
-        split_source(student_nets.student()),
-        graphs,
-        engines,
-        samples,
-        Silent().progress,  # type: ignore[arg-type]
-    )
     assert [figure["share"] for figure in same] == [1.0, 1.0]
 
 
