@@ -30,7 +30,7 @@ def test_every_module_says_what_it_is() -> None:
 
 
 def test_every_public_function_and_class_says_what_it_does() -> None:
-    """At the top of a module; methods and nested functions speak through these, overloads through what they stand for."""
+    """At the top of a module; methods and nested functions speak through these, overloads through what follows."""
     silent = [
         f"{name}.{node.name}"
         for name, file in modules().items()
