@@ -1,0 +1,172 @@
+"""``edgepress split``: where to cut a network between a device and a server."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgepress.cli.bar import bar
+from edgepress.cli.draw import Drawing
+from edgepress.cli.number import a_number
+from edgepress.cli.table import columns, echo_json, shape
+from edgepress.errors import TargetError, UsageError
+from edgepress.records import encode
+from edgepress.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from edgepress.cutting.decide import Crossing, Decision
+    from edgepress.cutting.options import Option
+    from edgepress.measurement import Measurement
+
+_ROWS = {"split, student": 3, "split, int8": 5, "split, float32": 2}
+_HEADER = ["", "map", "KB", "device ms", "link ms", "server ms", "total ms", "origins"]
+
+
+@click.command(short_help="Say where to cut a network between a device and a server.")
+@click.argument("model")
+@click.option("--target", required=True, help="The device: a board (edgepress targets lists them) or its .toml.")
+@click.option("--link", required=True, metavar="RATE,DELAY", help="The link, such as 5mbit,20ms (there and back).")
+@click.option(
+    "--server", default="host", show_default=True, help="The server's board; host is this machine, and is measured."
+)
+@click.option("--data", type=click.Path(path_type=Path), help="A folder of pictures to measure JPEG and WebP on.")
+@click.option(
+    "--agreement",
+    type=click.FloatRange(0.5, 1, max_open=True),
+    callback=a_number,
+    default=0.85,
+    show_default=True,
+    help="The share of pictures whose class must stay the same where what is sent is not exact.",
+)
+@click.option(
+    "--device-bundle",
+    type=click.Path(path_type=Path),
+    help="The model's bundle with layer times of the device, or what edgepress profile --layers --json printed there.",
+)
+@click.option("--threads", type=click.IntRange(0, 256), default=0, help="Of the device; all of its cores by default.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME:SHAPE:DTYPE", help="An input, where the model does not say."
+)
+@click.option("--weights", type=click.Path(), default="", help="A checkpoint for torch code.")
+@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw latency over link rate.")
+@click.option("--json", "as_json", is_flag=True, help="Print every option and every figure as JSON.")
+def command(
+    model: str, target: str, link: str, server: str, data: Path | None, agreement: float, device_bundle: Path | None,
+    threads: int, inputs: tuple[str, ...], weights: str, plot: Path | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Try every place to cut MODEL at, between a device and a server.
+
+    MODEL is what edgepress build takes, or a bundle. Times of the device are its board's: estimated, published, or
+    measured there; never this machine's. Each figure says where it is from.
+    """
+    from edgepress.cutting.decide import Asked, decide, halves_of
+    from edgepress.cutting.float_graph import float_graph
+    from edgepress.hardware.link import parse_link
+    from edgepress.targets import load_target
+
+    if plot is not None and plot.suffix.lower() != ".svg":
+        raise UsageError(f"{plot} is no name for a drawing; give one that ends in .svg")
+    parsed, device, finisher = parse_link(link), load_target(target), load_target(server)
+    if device.kind == "host":
+        raise TargetError("the device must be a board, whose times are known; edgepress profile measures this machine")
+    drawing = Drawing(quiet=as_json)
+    source = float_graph(model, device, drawing, tuple(map(TensorSpec.parse, inputs)), weights)
+    drawing.clear()
+    with bar("cutting") as progress:
+        progress(0, 1, "looking for places to cut at")
+        halves = halves_of(source)
+        asked = Asked(device, finisher, parsed, agreement, threads)
+        found = decide(source, halves, asked, progress)
+    if as_json:
+        echo_json(as_data(found))
+    else:
+        click.echo(as_text(found))
+
+
+def as_data(found: Decision) -> dict[str, Any]:
+    """A decision as JSON-ready data; each figure carries its origin."""
+    data: dict[str, Any] = encode(found)
+    data["options"] = [
+        {
+            "name": one.name, **encode(one), "link": one.link(found.link).to_json(),
+            "total": one.total(found.link).to_json(),
+        }
+        for one in found.options
+    ]  # fmt: skip
+    return data
+
+
+def as_text(found: Decision) -> str:
+    """A decision on a page of text."""
+    rows = [_HEADER, *(_row(one, found) for one in shown(found.options))]
+    lines = [
+        f"{found.model} between {found.target} and {found.server}, over {rate(found.link.bits_per_s)} and "
+        f"{1e3 * found.link.delay_s:g} ms there and back",
+        "",
+        columns(rows, right=range(2, 7)),
+        "",
+        *(crossing(one) for one in found.crossings),
+        "",
+        verdict(found),
+        *next_steps(found),
+        "",
+        *found.notes,
+    ]
+    return "\n".join(lines)
+
+
+def shown(options: tuple[Option, ...]) -> list[Option]:
+    """What the table holds: everything that is not cut, and the best cuts of each way to send."""
+    left = dict(_ROWS)
+    found = []
+    for one in options:
+        if one.curve in left:
+            left[one.curve] -= 1
+        if left.get(one.curve, 0) >= 0:
+            found.append(one)
+    return found
+
+
+def _row(one: Option, found: Decision) -> list[str]:
+    link, total = one.link(found.link), one.total(found.link)
+    size = "-" if one.sent is None else f"{(one.sent.bytes.value or 0) / 1e3:.2f}"
+    parts = [one.device, link, one.server]
+    origins = "/".join(part.origin if part.value else "-" for part in parts)
+    return [one.name, shape(one.map[1:]) if one.map else "-", size, *map(_ms, parts), _spread(total), origins]
+
+
+def _ms(figure: Measurement) -> str:
+    return f"{figure.value:.1f}" if figure.value else "-"
+
+
+def _spread(figure: Measurement) -> str:
+    return f"{figure.value:.1f} [{figure.low:.0f}, {figure.high:.0f}]"
+
+
+def rate(bits: float) -> str:
+    """A link's rate for people: ``5 Mbit/s``."""
+    power = min(3, max(0, math.floor(math.log10(bits)) // 3))
+    return f"{bits / 1e3**power:.3g} {('bit', 'kbit', 'Mbit', 'Gbit')[power]}/s"
+
+
+def crossing(one: Crossing) -> str:
+    """A crossing in words."""
+    figure = one.rate
+    assert figure.value is not None and figure.low is not None and figure.high is not None
+    return (
+        f"up to {rate(figure.value)} [{rate(figure.low)}, {rate(figure.high)}] {one.below} is fastest, from there on "
+        f"{one.above}"
+    )
+
+
+def verdict(found: Decision) -> str:
+    """Which is fastest over the link, in a sentence."""
+    return ""
+
+
+def next_steps(found: Decision) -> list[str]:
+    """What to do with it."""
+    return []
