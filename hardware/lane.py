@@ -41,7 +41,7 @@ class Lane:
     def holds(self) -> int:
         """Bytes of one connection that the direction takes before it holds the sender back."""
         link = self._link()
-        return _BUFFER + int(link.rate_bits_per_s / 8 * link.one_way_s)
+        return _BUFFER + int(link.bits_per_s / 8 * link.one_way_s)
 
     def add(self, flow: Flow) -> None:
         """A flow that has something to send; it stands in the queue once."""
@@ -63,8 +63,8 @@ class Lane:
             if self._free > now():  # those who come meanwhile get their turn, too
                 await asyncio.sleep(self._free - now())
             link, flow = self._link(), self._waiting.popleft()
-            arrived, size = flow.take(max(_PACKET, int(link.rate_bits_per_s / 8 * _SHORTEST)))
-            self._free = max(self._free, arrived) + 8 * size / link.rate_bits_per_s
+            arrived, size = flow.take(max(_PACKET, int(link.bits_per_s / 8 * _SHORTEST)))
+            self._free = max(self._free, arrived) + 8 * size / link.bits_per_s
             flow.deliver(self._free + link.one_way_s)
             if flow.waits:
                 self._waiting.append(flow)

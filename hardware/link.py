@@ -10,8 +10,8 @@ from edgepress.errors import UsageError
 
 _UNITS = {"bit": 1.0, "kbit": 1e3, "mbit": 1e6, "gbit": 1e9}
 _TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
-_FIGURE = r"(\d+(?:\.\d+)?(?:e[-+]?\d+)?)\s*"
-_RATE = re.compile(_FIGURE + "([kmg]?bit)(?:/s)?", re.IGNORECASE)
+_FIGURE = r"((?:\d+(?:\.\d*)?|\.\d+)(?:e[-+]?\d+)?)\s*"
+_RATE = re.compile(_FIGURE + "([kmg]?b(?:it(?:/s)?|ps))", re.IGNORECASE)
 _DELAY = re.compile(_FIGURE + "(us|ms|s)", re.IGNORECASE)
 _MEND = "write it like 1mbit,20ms or 100kbit"
 LONGEST = 10.0  # seconds of a round trip
@@ -22,29 +22,29 @@ class Link:
     """A link whose two directions are alike.
 
     Attributes:
-        rate_bits_per_s: what each direction carries, of the bytes that programs send: headers of packets are not
+        bits_per_s: what each direction carries, of the bytes that programs send: headers of packets are not
             counted.
-        round_trip_s: the delay of an empty message and its empty answer together, as ``ping`` shows it; half of it in
+        delay_s: the delay of an empty message and its empty answer together, as ``ping`` shows it; half of it in
             each direction.
     """
 
-    rate_bits_per_s: float
-    round_trip_s: float = 0.0
+    bits_per_s: float
+    delay_s: float = 0.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.rate_bits_per_s) and self.rate_bits_per_s >= 1):
-            raise ValueError(f"a link of {self.rate_bits_per_s:g} bit/s; a rate is at least 1 bit/s")
-        if not 0 <= self.round_trip_s <= LONGEST:
-            raise ValueError(f"a round trip of {self.round_trip_s:g} s; it takes from 0 to {LONGEST:g} s")
+        if not (math.isfinite(self.bits_per_s) and self.bits_per_s >= 1):
+            raise ValueError(f"a link of {self.bits_per_s:g} bit/s; a rate is at least 1 bit/s")
+        if not 0 <= self.delay_s <= LONGEST:
+            raise ValueError(f"a round trip of {self.delay_s:g} s; it takes from 0 to {LONGEST:g} s")
 
     @property
     def one_way_s(self) -> float:
         """The delay of one direction."""
-        return self.round_trip_s / 2
+        return self.delay_s / 2
 
     def carry_s(self, size: int) -> float:
         """Seconds until the last of ``size`` bytes has arrived, on a link that carries nothing else."""
-        return 8 * size / self.rate_bits_per_s + self.one_way_s
+        return 8 * size / self.bits_per_s + self.one_way_s
 
     def exchange_s(self, sent: int, received: int) -> float:
         """Seconds of a request and its answer, of so many bytes each, without the server's work between them."""
@@ -52,8 +52,8 @@ class Link:
 
     def __str__(self) -> str:
         """As :func:`parse_link` reads it."""
-        rate = rate_text(self.rate_bits_per_s)
-        return f"{rate},{1e3 * self.round_trip_s:.12g}ms" if self.round_trip_s else rate
+        rate = rate_text(self.bits_per_s)
+        return f"{rate},{1e3 * self.delay_s:.12g}ms" if self.delay_s else rate
 
 
 def parse_link(text: str) -> Link:
@@ -78,7 +78,8 @@ def parse_rate(text: str) -> float:
     found = _RATE.fullmatch(text.strip())
     if found is None:
         raise UsageError(f"{text.strip()[:80]!r} is no rate of a link; {_MEND}")
-    return float(found[1]) * _UNITS[found[2].lower()]
+    unit = found[2].lower().removesuffix("/s").replace("ps", "it")
+    return float(found[1]) * _UNITS[unit]
 
 
 def parse_delay(text: str) -> float:

@@ -74,7 +74,7 @@ class Relay:
             lane.open.set()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        begins = asyncio.get_running_loop().time() + self.link.round_trip_s
+        begins = asyncio.get_running_loop().time() + self.link.delay_s
         lives = self._random.randrange(1, _CUT_WITHIN) if self._random.random() < self.drop else None
         try:
             if self.refuses:
