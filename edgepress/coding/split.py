@@ -214,7 +214,8 @@ def split_of(tables: dict[str, str], member: Callable[[str], bytes | memoryview]
 def integers(latents: Array, steps: Array, highest: int) -> Array:
     """What is sent: float32 ``[latents, rows, columns]`` → int16, by float32 steps ``[latents]``."""
     scaled = np.rint(np.asarray(latents, np.float32) / steps[:, None, None])
-    return np.clip(np.nan_to_num(scaled), -highest, highest).astype(np.int16)
+    found: Array = np.clip(np.nan_to_num(scaled), -highest, highest).astype(np.int16)
+    return found
 
 
 def server_input(sent: Array, steps: Array, plane: float) -> Array:
