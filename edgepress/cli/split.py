@@ -80,10 +80,16 @@ def command(
         halves = halves_of(source)
         asked = Asked(device, finisher, parsed, agreement, threads)
         found = decide(source, halves, asked, progress)
+    if plot is not None:
+        from edgepress.cutting.drawing import draw
+
+        draw(found, plot)
     if as_json:
         echo_json(as_data(found))
     else:
         click.echo(as_text(found))
+        if plot is not None:
+            click.echo(f"\ncurves: {plot}")
 
 
 def as_data(found: Decision) -> dict[str, Any]:

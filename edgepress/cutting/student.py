@@ -18,33 +18,27 @@ class StudentWork:
     decoder: tuple[LayerCost, ...]
 
 
-def student_work(picture: Sequence[int], features: Sequence[int]) -> StudentWork | None:
+def student_work(picture: Sequence[int], features: Sequence[int] | None) -> StudentWork | None:
     """What a student would cost; None where none can be trained.
 
     Args:
         picture: extents of the model's input, ``[channels, rows, columns]``.
-        features: of the map behind the cut.
+        features: of the map behind the cut; None where the decoder gives the model's input again.
     """
     try:
-        import torch
-
         from edgepress.nn.student.config import StudentConfig
-        from edgepress.nn.student.student import Student
+        from edgepress.nn.student.decoder import decoder_for
+        from edgepress.nn.student.encoder import Encoder
     except ImportError:
         return None
-    if len(picture) != 3 or len(features) != 3:
+    if len(picture) != 3 or (features is not None and len(features) != 3):
         return None
     try:
-        config = StudentConfig(picture=_three(picture), features=_three(features))
+        config = StudentConfig(_three(picture), None if features is None else _three(features))
     except UsageError:
         return None
-    with torch.device("meta"):
-        student = Student(config).eval()
-        given = torch.empty(1, *picture)
-        encoder, latents = _counted(student.encoder, given)
-        plane = torch.empty(1, 1, *latents.shape[2:])
-        decoder, _ = _counted(student.decoder, torch.cat([latents, plane], 1))
-    return StudentWork(encoder, decoder)
+    taken = (1, config.latents + 1, *config.map)
+    return StudentWork(_counted(Encoder(config), (1, *picture)), _counted(decoder_for(config), taken))
 
 
 def _three(extents: Sequence[int]) -> tuple[int, int, int]:
@@ -52,9 +46,10 @@ def _three(extents: Sequence[int]) -> tuple[int, int, int]:
     return first, second, third
 
 
-def _counted(module: Any, given: Any) -> tuple[tuple[LayerCost, ...], Any]:
-    """The convolutions of a module and what it gives; only shapes are worked out."""
+def _counted(module: Any, shape: Sequence[int]) -> tuple[LayerCost, ...]:
+    """The convolutions of a module, from the shape of what it takes; only shapes are worked out."""
     import torch
+    from torch._subclasses import FakeTensorMode
     from torch.utils._python_dispatch import TorchDispatchMode
 
     found: list[LayerCost] = []
@@ -68,9 +63,9 @@ def _counted(module: Any, given: Any) -> tuple[tuple[LayerCost, ...], Any]:
                 found.append(_cost(len(found), args[0], args[1], output, bool(args[6])))
             return output
 
-    with torch.no_grad(), Count():
-        output = module(given)
-    return tuple(found), output
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), Count():
+        module(torch.empty(shape))
+    return tuple(found)
 
 
 def _cost(number: int, given: Any, weight: Any, output: Any, transposed: bool) -> LayerCost:
