@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from edgepress.records import encode
 from edgepress.tensor import TensorSpec
 
 if TYPE_CHECKING:
-    from edgepress.cutting.decide import Crossing, Decision
+    from edgepress.cutting.decide import Decision
     from edgepress.cutting.options import Option
     from edgepress.measurement import Measurement
 
@@ -107,16 +106,18 @@ def as_data(found: Decision) -> dict[str, Any]:
 
 def as_text(found: Decision) -> str:
     """A decision on a page of text."""
+    from edgepress.cutting.words import crossing_words, next_steps, rate_for_people, verdict
+
     rows = [_HEADER, *(_row(one, found) for one in shown(found.options))]
     lines = [
-        f"{found.model} between {found.target} and {found.server}, over {rate(found.link.bits_per_s)} and "
+        f"{found.model} between {found.target} and {found.server}, over {rate_for_people(found.link.bits_per_s)} and "
         f"{1e3 * found.link.delay_s:g} ms there and back",
         "",
         columns(rows, right=range(2, 7)),
         "",
-        *(crossing(one) for one in found.crossings),
-        "",
+        *(crossing_words(one) for one in found.crossings),
         verdict(found),
+        "",
         *next_steps(found),
         "",
         *found.notes,
@@ -150,29 +151,3 @@ def _ms(figure: Measurement) -> str:
 
 def _spread(figure: Measurement) -> str:
     return f"{figure.value:.1f} [{figure.low:.0f}, {figure.high:.0f}]"
-
-
-def rate(bits: float) -> str:
-    """A link's rate for people: ``5 Mbit/s``."""
-    power = min(3, max(0, math.floor(math.log10(bits)) // 3))
-    return f"{bits / 1e3**power:.3g} {('bit', 'kbit', 'Mbit', 'Gbit')[power]}/s"
-
-
-def crossing(one: Crossing) -> str:
-    """A crossing in words."""
-    figure = one.rate
-    assert figure.value is not None and figure.low is not None and figure.high is not None
-    return (
-        f"up to {rate(figure.value)} [{rate(figure.low)}, {rate(figure.high)}] {one.below} is fastest, from there on "
-        f"{one.above}"
-    )
-
-
-def verdict(found: Decision) -> str:
-    """Which is fastest over the link, in a sentence."""
-    return ""
-
-
-def next_steps(found: Decision) -> list[str]:
-    """What to do with it."""
-    return []

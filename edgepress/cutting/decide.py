@@ -104,11 +104,8 @@ def decide(source: FloatGraph, halves: Halves, asked: Asked, progress: Progress 
         SourceError: ONNX Runtime does not take a half that is to be measured.
     """
     picture = picture_shape(source.inputs, source.prepare)
-    students = [
-        student_work(picture, one.cut.shape[1:]) if picture and one.layer else None for one in halves.candidates
-    ]
-    decoders = [None if one is None else one.decoder for one in students]
-    server = server_times(source.graph, halves, decoders, asked.server, progress)
+    students = _students(halves, picture, source.module is not None)
+    server = server_times(source.graph, halves, students, asked.server, progress)
     times = estimated_times(halves, asked.target, source.name, asked.threads)
     if asked.device is not None:
         times = [asked.device if one.precision == asked.device.precision else one for one in times]
@@ -204,6 +201,14 @@ def _split(
     return found
 
 
+def _students(halves: Halves, picture: tuple[int, ...] | None, torch: bool) -> list[StudentWork | None]:
+    """A student for each candidate, where one can be trained, and one whose decoder gives the picture again."""
+    if picture is None or not torch:
+        return [None] * (len(halves.candidates) + 1)
+    behind = [student_work(picture, one.cut.shape[1:]) if one.layer else None for one in halves.candidates]
+    return [*behind, student_work(picture, None)]
+
+
 def _with_student(
     halves: Halves,
     students: Sequence[StudentWork | None],
@@ -212,9 +217,11 @@ def _with_student(
     asked: Asked,
 ) -> list[Option]:
     found: list[Option] = []
-    for one, student, tail, decoder in zip(
-        halves.candidates, students, server.tails, server.decoders, strict=True
-    ):
+    rest: list[tuple[Candidate | None, Measurement]] = [
+        *zip(halves.candidates, server.tails, strict=True),
+        (None, server.whole),
+    ]
+    for (one, tail), student, decoder in zip(rest, students, server.decoders, strict=True):
         if student is None or decoder is None or picture is None:
             continue
         work = Work(student.encoder, sum(layer.weight_bytes for layer in student.encoder), _largest(student))
@@ -226,7 +233,7 @@ def _with_student(
 
 
 def _option(
-    one: Candidate,
+    one: Candidate | None,
     curve: str,
     sent: Sent,
     device: Measurement,
@@ -234,10 +241,11 @@ def _option(
     memory: Measurement,
     fits: bool | None,
 ) -> Option:
-    cut = one.cut
-    return Option(
-        SPLIT, curve, one.name, cut.tensor, one.layer, cut.shape, sent, device, server, memory, fits
-    )
+    """A split; without a candidate the server begins with the model's input."""
+    cut, tensor, layer, map_ = ("the input", "", "", ()) if one is None else (
+        one.name, one.cut.tensor, one.layer, one.cut.shape,
+    )  # fmt: skip
+    return Option(SPLIT, curve, cut, tensor, layer, map_, sent, device, server, memory, fits)
 
 
 def _largest(student: StudentWork) -> int:

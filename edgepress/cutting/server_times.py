@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ import numpy as np
 from edgepress.cost import LayerCost
 from edgepress.cutting.candidates import Halves
 from edgepress.cutting.device_times import FLOAT, time_of
+from edgepress.cutting.student import StudentWork
 from edgepress.errors import SourceError
-from edgepress.graph.cost import MULTIPLYING
 from edgepress.hardware.engine_estimate import usual_peak
 from edgepress.hardware.estimate import estimate_latency
 from edgepress.hardware.hwbench import Peaks
@@ -40,7 +40,7 @@ class ServerTimes:
     Attributes:
         whole: of the whole model.
         tails: of each candidate the server's half.
-        decoders: of a student's decoder for each candidate, before the tail; None where there is none.
+        decoders: of each student's decoder; None where there is none.
     """
 
     whole: Measurement
@@ -51,7 +51,7 @@ class ServerTimes:
 def server_times(
     graph: onnx.ModelProto,
     halves: Halves,
-    decoders: Sequence[Sequence[LayerCost] | None],
+    students: Sequence[StudentWork | None],
     server: Target,
     progress: Progress,
 ) -> ServerTimes:
@@ -60,8 +60,8 @@ def server_times(
     Args:
         graph: the float graph.
         halves: the work.
-        decoders: the layers of a student's decoder for each candidate.
-        server: the board; ``host`` is measured, through ONNX Runtime on all cores.
+        students: whose decoders are timed too.
+        server: the board; ``host`` is measured, on all cores, through ONNX Runtime and a decoder in torch.
         progress: told of each candidate.
 
     Raises:
@@ -71,7 +71,7 @@ def server_times(
         return ServerTimes(
             _estimate(halves.whole.layers, server),
             tuple(_estimate(one.after.layers, server) for one in halves.candidates),
-            tuple(None if layers is None else _estimate(layers, server) for layers in decoders),
+            tuple(None if one is None else _estimate(one.decoder, server) for one in students),
         )
     count = len(halves.candidates) + 1
     progress(0, count, "the whole model")
@@ -80,12 +80,12 @@ def server_times(
     for number, one in enumerate(halves.candidates, 1):
         progress(number, count, one.name)
         tails.append(_measured(_tail(graph, one.cut.tensor)))
-    macs = max(1, halves.whole.macs)
-    return ServerTimes(
-        whole,
-        tuple(tails),
-        tuple(None if layers is None else _like(whole, layers, macs) for layers in decoders),
-    )
+    decoders: dict[StudentWork, Measurement] = {}
+    for one in students:
+        if one is not None and one not in decoders:
+            progress(count - 1, count, "a student's decoder")
+            decoders[one] = _decoder(one)
+    return ServerTimes(whole, tuple(tails), tuple(None if one is None else decoders[one] for one in students))
 
 
 def _estimate(layers: Sequence[LayerCost], server: Target) -> Measurement:
@@ -103,12 +103,12 @@ def _estimate(layers: Sequence[LayerCost], server: Target) -> Measurement:
     return dataclasses.replace(figure, name=_NAME)
 
 
-def _like(whole: Measurement, layers: Sequence[LayerCost], macs: int) -> Measurement:
-    """What layers would take if they ran as fast as the measured model, for each multiply-add."""
-    own = sum(layer.macs for layer in layers if layer.op in MULTIPLYING)
-    value = (whole.value or 0.0) * own / macs
-    how = f"as many multiply-adds a second as the whole model ({whole.how}); may be off by a factor of 2"
-    return Measurement(_NAME, value, "ms", "estimated", how, value / 2, value * 2)
+def _decoder(student: StudentWork) -> Measurement:
+    import torch
+
+    module, given = student.make().eval(), torch.zeros(student.taken)
+    with torch.inference_mode():
+        return _timed(lambda: module(given), "a decoder of that form with random weights, torch")
 
 
 def _tail(graph: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
@@ -129,19 +129,24 @@ def _measured(model: onnx.ModelProto) -> Measurement:
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         feed = {item.name: _example(item) for item in session.get_inputs()}
-        for _ in range(_WARMUP):
-            session.run(None, feed)
-        times: list[float] = []
-        while len(times) < _LEAST or (len(times) < _MOST and sum(times) < _SECONDS):
-            begun = time.perf_counter()
-            session.run(None, feed)
-            times.append(time.perf_counter() - begun)
+        return _timed(lambda: session.run(None, feed), "ONNX Runtime")
     except Exception as error:  # ONNX Runtime's exceptions share no base class but Exception
         cause = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise SourceError(f"ONNX Runtime does not run the server's half: {cause}") from None
+
+
+def _timed(work: Callable[[], object], by: str) -> Measurement:
+    """Median milliseconds of some runs, with the tenth and the ninetieth percentile."""
+    for _ in range(_WARMUP):
+        work()
+    times: list[float] = []
+    while len(times) < _LEAST or (len(times) < _MOST and sum(times) < _SECONDS):
+        begun = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - begun)
     machine = this_machine()
     busy = ", busy with other work" if machine.busy else ""
-    how = f"median of {len(times)} runs, ONNX Runtime, {machine.cores} cores of {machine.cpu}{busy}"
+    how = f"median of {len(times)} runs, {by}, {machine.cores} cores of {machine.cpu}{busy}"
     low, high = (float(np.quantile(times, at)) * 1e3 for at in (0.1, 0.9))
     return Measurement(_NAME, statistics.median(times) * 1e3, "ms", "measured", how, low, high)
 

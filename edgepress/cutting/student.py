@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgepress.cost import LayerCost
@@ -12,10 +12,18 @@ from edgepress.errors import UsageError
 
 @dataclass(frozen=True)
 class StudentWork:
-    """The layers of both of a student's networks, of the form that ``edgepress train student`` begins with."""
+    """Both of a student's networks, of the form that ``edgepress train student`` begins with.
+
+    Attributes:
+        encoder, decoder: their layers.
+        taken: the shape of what the decoder takes.
+        make: gives the decoder, a torch module with random weights.
+    """
 
     encoder: tuple[LayerCost, ...]
     decoder: tuple[LayerCost, ...]
+    taken: tuple[int, ...]
+    make: Callable[[], Any] = field(compare=False)
 
 
 def student_work(picture: Sequence[int], features: Sequence[int] | None) -> StudentWork | None:
@@ -38,7 +46,9 @@ def student_work(picture: Sequence[int], features: Sequence[int] | None) -> Stud
     except UsageError:
         return None
     taken = (1, config.latents + 1, *config.map)
-    return StudentWork(_counted(Encoder(config), (1, *picture)), _counted(decoder_for(config), taken))
+    return StudentWork(
+        _counted(Encoder(config), (1, *picture)), _counted(decoder_for(config), taken), taken, lambda: decoder_for(config)
+    )  # fmt: skip
 
 
 def _three(extents: Sequence[int]) -> tuple[int, int, int]:

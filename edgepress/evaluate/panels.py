@@ -20,7 +20,7 @@ _MARKS = (
 )
 _WIDTH, _HEIGHT = 430, 300  # of a panel, its margins included, unless it is told otherwise
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 34, 44
-_LEGEND = 44
+_LEGEND, _LEGEND_ROW = 44, 18
 _FONT = "font-family='system-ui, -apple-system, Segoe UI, Helvetica, Arial, sans-serif'"
 
 
@@ -82,7 +82,9 @@ def svg(
     """
     names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
     columns = min(columns, len(panels))
-    width, height = columns * size[0], math.ceil(len(panels) / columns) * size[1] + _LEGEND + 24
+    width = columns * size[0]
+    legend = _LEGEND + _LEGEND_ROW * (math.ceil(len(names) / _legend_rows(names, width)[0]) - 1)
+    height = math.ceil(len(panels) / columns) * size[1] + legend + 24
     parts = [
         f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' "
         f"viewBox='0 0 {width} {height}' {_FONT} font-size='12' fill='#222'>",
@@ -95,7 +97,7 @@ def svg(
     across = _Axis(math.log10(min(xs, default=1)), math.log10(max(xs, default=1)))
     for index, panel in enumerate(panels):
         row, column = divmod(index, columns)
-        place = f"translate({column * size[0]},{row * size[1] + _LEGEND + 16})"
+        place = f"translate({column * size[0]},{row * size[1] + legend + 16})"
         parts.append(f"<g transform='{place}'>{_panel(panel, names, across, size)}</g>")
     return "\n".join([*parts, "</svg>"]) + "\n"
 
@@ -174,14 +176,23 @@ def _heading(panel: Panel, size: tuple[int, int]) -> str:
     )
 
 
+def _legend_rows(names: Sequence[str], width: int) -> tuple[int, float]:
+    """How many names stand side by side, and how far apart."""
+    room = width - _LEFT - _RIGHT
+    longest = max(map(len, names), default=0)
+    step = max(min(150.0, room / max(1, len(names))), 36 + 6.6 * longest)
+    return max(1, int(room // step)), step
+
+
 def _legend(names: Sequence[str], width: int) -> str:
-    step = min(150.0, (width - _LEFT - _RIGHT) / max(1, len(names)))
+    in_row, step = _legend_rows(names, width)
     parts = []
     for index, name in enumerate(names):
-        x = _LEFT + 12 + index * step
-        parts.append(f"<path d='M{x - 12:.1f},40h24' stroke='{_colour(index)}' stroke-width='2'/>")
-        parts.append(_mark(index, x, 40))
-        parts.append(f"<text x='{x + 18:.1f}' y='44'>{escape(name)}</text>")
+        row, column = divmod(index, in_row)
+        x, y = _LEFT + 12 + column * step, 40 + _LEGEND_ROW * row
+        parts.append(f"<path d='M{x - 12:.1f},{y}h24' stroke='{_colour(index)}' stroke-width='2'/>")
+        parts.append(_mark(index, x, y))
+        parts.append(f"<text x='{x + 18:.1f}' y='{y + 4}'>{escape(name)}</text>")
     return "".join(parts)
 
 
