@@ -26,12 +26,21 @@ _HEADER = ["", "map", "KB", "device ms", "link ms", "server ms", "total ms", "or
 
 @click.command(short_help="Say where to cut a network between a device and a server.")
 @click.argument("model")
-@click.option("--target", required=True, help="The device: a board (edgepress targets lists them) or its .toml.")
-@click.option("--link", required=True, metavar="RATE,DELAY", help="The link, such as 5mbit,20ms (there and back).")
 @click.option(
-    "--server", default="host", show_default=True, help="The server's board; host is this machine, and is measured."
+    "--target", required=True, help="The device: a board (edgepress targets lists them) or its .toml."
 )
-@click.option("--data", type=click.Path(path_type=Path), help="A folder of pictures to measure JPEG and WebP on.")
+@click.option(
+    "--link", required=True, metavar="RATE,DELAY", help="The link, such as 5mbit,20ms (there and back)."
+)
+@click.option(
+    "--server",
+    default="host",
+    show_default=True,
+    help="The server's board; host is this machine, and is measured.",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="A folder of pictures to measure JPEG and WebP on."
+)
 @click.option(
     "--agreement",
     type=click.FloatRange(0.5, 1, max_open=True),
@@ -45,12 +54,20 @@ _HEADER = ["", "map", "KB", "device ms", "link ms", "server ms", "total ms", "or
     type=click.Path(path_type=Path),
     help="The model's bundle with layer times of the device, or what edgepress profile --layers --json printed there.",
 )
-@click.option("--threads", type=click.IntRange(0, 256), default=0, help="Of the device; all of its cores by default.")
 @click.option(
-    "--input", "inputs", multiple=True, metavar="NAME:SHAPE:DTYPE", help="An input, where the model does not say."
+    "--threads", type=click.IntRange(0, 256), default=0, help="Of the device; all of its cores by default."
+)
+@click.option(
+    "--input",
+    "inputs",
+    multiple=True,
+    metavar="NAME:SHAPE:DTYPE",
+    help="An input, where the model does not say.",
 )
 @click.option("--weights", type=click.Path(), default="", help="A checkpoint for torch code.")
-@click.option("--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw latency over link rate.")
+@click.option(
+    "--plot", type=click.Path(path_type=Path), metavar="FILE.svg", help="Draw latency over link rate."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print every option and every figure as JSON.")
 def command(
     model: str, target: str, link: str, server: str, data: Path | None, agreement: float, device_bundle: Path | None,
@@ -63,6 +80,8 @@ def command(
     """
     from edgepress.cutting.decide import Asked, decide, halves_of
     from edgepress.cutting.float_graph import float_graph
+    from edgepress.cutting.measured_files import measured_files
+    from edgepress.cutting.measured_times import measured_times
     from edgepress.hardware.link import parse_link
     from edgepress.targets import load_target
 
@@ -70,14 +89,18 @@ def command(
         raise UsageError(f"{plot} is no name for a drawing; give one that ends in .svg")
     parsed, device, finisher = parse_link(link), load_target(target), load_target(server)
     if device.kind == "host":
-        raise TargetError("the device must be a board, whose times are known; edgepress profile measures this machine")
+        raise TargetError(
+            "the device must be a board, whose times are known; edgepress profile measures this machine"
+        )
     drawing = Drawing(quiet=as_json)
     source = float_graph(model, device, drawing, tuple(map(TensorSpec.parse, inputs)), weights)
     drawing.clear()
     with bar("cutting") as progress:
         progress(0, 1, "looking for places to cut at")
         halves = halves_of(source)
-        asked = Asked(device, finisher, parsed, agreement, threads)
+        known = measured_times(device_bundle, device, halves) if device_bundle is not None else None
+        files = measured_files(source, data, agreement, progress) if data is not None else ()
+        asked = Asked(device, finisher, parsed, agreement, threads, known, files)
         found = decide(source, halves, asked, progress)
     if plot is not None:
         from edgepress.cutting.drawing import draw

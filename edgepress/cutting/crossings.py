@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True)
@@ -72,4 +73,4 @@ def fastest(roads: Sequence[Road], low: float, high: float) -> list[Reign]:
 
 def by_kind(reigns: Sequence[Reign]) -> list[tuple[float, Reign, Reign]]:
     """Where the kind of the fastest option changes: the rate, what is fastest below it and what above."""
-    return [(b.low, a, b) for a, b in zip(reigns, reigns[1:], strict=False) if a.road.kind != b.road.kind]
+    return [(b.low, a, b) for a, b in pairwise(reigns) if a.road.kind != b.road.kind]

@@ -9,7 +9,7 @@ from edgepress.cutting.candidates import Candidate, Halves, Work, find_halves
 from edgepress.cutting.crossings import by_kind, fastest, meeting
 from edgepress.cutting.device_times import FLOAT, INTEGER, DeviceTimes, estimated_times, time_of
 from edgepress.cutting.float_graph import FloatGraph
-from edgepress.cutting.options import ALL_DEVICE, ALL_SERVER, NOTHING, SPLIT, Option
+from edgepress.cutting.options import ALL_DEVICE, ALL_SERVER, NOTHING, SPLIT, Option, end_of
 from edgepress.cutting.sent import (
     PICTURE_CODECS,
     Sent,
@@ -19,9 +19,10 @@ from edgepress.cutting.sent import (
     raw_input,
     student_stream,
 )
-from edgepress.cutting.server_times import ServerTimes, server_times
+from edgepress.cutting.server_times import HOST, ServerTimes, server_times
 from edgepress.cutting.student import StudentWork, student_work
 from edgepress.hardware.link import Link
+from edgepress.hardware.machine import this_machine
 from edgepress.measurement import Measurement
 from edgepress.progress import Progress, silent
 from edgepress.targets import Target
@@ -119,7 +120,7 @@ def decide(source: FloatGraph, halves: Halves, asked: Asked, progress: Progress 
     fitting.sort(key=lambda one: one.total(asked.link).value or 0.0)
     return Decision(
         source.model, asked.target.name, asked.server.name, asked.link, tuple(fitting),
-        crossings_of(fitting, asked.link.delay_s), tuple(_notes(source, halves, options, picture)),
+        crossings_of(fitting, asked.link.delay_s), tuple(_notes(source, halves, options, picture, asked)),
     )  # fmt: skip
 
 
@@ -186,9 +187,7 @@ def _all_server(
     ]
 
 
-def _split(
-    halves: Halves, times: Sequence[DeviceTimes], server: ServerTimes, target: Target
-) -> list[Option]:
+def _split(halves: Halves, times: Sequence[DeviceTimes], server: ServerTimes, target: Target) -> list[Option]:
     found = []
     for precision, name, each in ((FLOAT, "float32", 4), (INTEGER, "int8", 1)):
         known = next((one for one in times if one.precision == precision), None)
@@ -256,12 +255,9 @@ def _sum(first: Measurement, second: Measurement) -> Measurement:
     """The server's time of a decoder and the tail behind it."""
     if first.value is None or second.value is None:
         return first if first.value is None else second
-    ends = [
-        sum(getattr(figure, end) if getattr(figure, end) is not None else figure.value for figure in (first, second))
-        for end in ("low", "high")
-    ]
+    low, high = (end_of(first, end) + end_of(second, end) for end in ("low", "high"))
     how = f"the decoder: {first.how}; the rest: {second.how}"
-    return Measurement("server time", first.value + second.value, "ms", "estimated", how, *ends)
+    return Measurement("server time", first.value + second.value, "ms", "estimated", how, low, high)
 
 
 def _memory(work: Work, precision: str) -> Measurement:
@@ -280,17 +276,25 @@ def _bytes(floats: int, precision: str) -> int:
 def _fits(work: Work, precision: str, target: Target) -> bool | None:
     if target.memory_bytes is None:
         return None
-    stored = 0 if target.kind == "microcontroller" else _bytes(work.weight_bytes, precision)  # which lie in flash
+    stored = (
+        0 if target.kind == "microcontroller" else _bytes(work.weight_bytes, precision)
+    )  # which lie in flash
     return stored + _bytes(work.activation_bytes, precision) <= target.memory_bytes
 
 
 def _notes(
-    source: FloatGraph, halves: Halves, options: Sequence[Option], picture: tuple[int, ...] | None
+    source: FloatGraph,
+    halves: Halves,
+    options: Sequence[Option],
+    picture: tuple[int, ...] | None,
+    asked: Asked,
 ) -> list[str]:
     found = [f"{source.note}."] if source.note else []
     if not halves.candidates:
-        found.append("No place was found where one tensor is all that joins two halves; the model cannot be split.")
-    missing = {}
+        found.append(
+            "No place was found where one tensor is all that joins two halves; the model cannot be split."
+        )
+    missing: dict[str, str] = {}
     for one in options:
         for figure in (one.device, one.server, *([one.sent.bytes] if one.sent else [])):
             if figure.value is None:
@@ -302,9 +306,9 @@ def _notes(
     if picture is None:
         found.append("The model takes no picture, so neither picture files nor a student are considered.")
     elif not any(one.curve == "split, student" for one in options):
-        found.append(
-            "No student is considered: it needs a torch model and a cut whose map fits its decoder."
-        )
+        found.append("No student is considered: it needs a torch model and a cut whose map fits its decoder.")
+    if asked.server.name == HOST and this_machine().busy:
+        found.append("This machine has other work, so the server's times are longer than on a quiet one.")
     found.append(
         "Not counted: making and reading the stream or file, the answer's own bytes, a busy server or link."
     )

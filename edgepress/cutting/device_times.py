@@ -102,5 +102,7 @@ def _plain(name: str) -> str:
 
 
 def _scaled(figure: Measurement, ratio: float, how: str) -> Measurement:
-    value, low, high = (None if each is None else each * ratio for each in (figure.value, figure.low, figure.high))
+    value, low, high = (
+        None if each is None else each * ratio for each in (figure.value, figure.low, figure.high)
+    )
     return dataclasses.replace(figure, value=value, low=low, high=high, how=how)

@@ -59,7 +59,9 @@ def _upright(one: Crossing, options: Sequence[Option]) -> Upright:
 def _points(roads: Sequence[Road]) -> tuple[tuple[float, float], ...]:
     """The best of some options over the rate, in Mbit/s and ms."""
     decades = 3
-    rates = [SLOWEST * (FASTEST / SLOWEST) ** (step / (decades * _STEPS)) for step in range(decades * _STEPS + 1)]
+    rates = [
+        SLOWEST * (FASTEST / SLOWEST) ** (step / (decades * _STEPS)) for step in range(decades * _STEPS + 1)
+    ]
     return tuple((_mbit(rate), 1e3 * min(road.seconds(rate) for road in roads)) for rate in rates)
 
 

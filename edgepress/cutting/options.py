@@ -85,19 +85,20 @@ class Option:
         missing = next((part for part in parts if part.value is None), None)
         if missing is not None:
             return Measurement("latency", None, "ms", "unavailable", missing.how)
-        sums = [math.fsum(_at(part, end) for part in parts) for end in ("value", "low", "high")]
+        sums = [math.fsum(end_of(part, end) for part in parts) for end in ("value", "low", "high")]
         counted = [part.origin for part in parts if part.value]
-        origin = max(counted, key=_WEAKER.index, default="estimated")
+        origin = max(counted, key=_WEAKER.index, default=_WEAKER[-1])
         return Measurement("latency", sums[0], "ms", origin, "device + link + server", sums[1], sums[2])
 
     def road(self, delay_s: float, device: str = "value", size: str = "value") -> Road:
         """Its line over the link's rate, with figures at ``value``, ``low`` or ``high``."""
-        fixed = (_at(self.device, device) + _at(self.server, "value")) / 1e3
+        fixed = (end_of(self.device, device) + end_of(self.server, "value")) / 1e3
         if self.sent is None:
             return Road(self.name, self.kind, fixed, 0.0)
-        return Road(self.name, self.kind, fixed + delay_s, 8 * _at(self.sent.bytes, size))
+        return Road(self.name, self.kind, fixed + delay_s, 8 * end_of(self.sent.bytes, size))
 
 
-def _at(figure: Measurement, end: str) -> float:
+def end_of(figure: Measurement, end: str) -> float:
+    """A figure's ``value``, or its ``low`` or ``high`` where it has one."""
     value = getattr(figure, end)
     return float(figure.value or 0.0) if value is None else float(value)

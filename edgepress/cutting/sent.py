@@ -52,7 +52,9 @@ def raw_input(inputs: Sequence[TensorSpec], picture: bool) -> Sent:
     else:
         size = sum(math.prod(spec.shape) * _width(spec.dtype) for spec in inputs)
         what, how = "input", f"{elements:,} numbers"
-    kept = Measurement("agreement", 1.0, "", "estimated", "the same float network on the same input", 1.0, 1.0)
+    kept = Measurement(
+        "agreement", 1.0, "", "estimated", "the same float network on the same input", 1.0, 1.0
+    )
     return Sent(what, Measurement(f"the {what}", float(size), "bytes", "estimated", how, size, size), kept)
 
 

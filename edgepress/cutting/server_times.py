@@ -81,11 +81,11 @@ def server_times(
         progress(number, count, one.name)
         tails.append(_measured(_tail(graph, one.cut.tensor)))
     decoders: dict[StudentWork, Measurement] = {}
-    for one in students:
-        if one is not None and one not in decoders:
+    for student in students:
+        if student is not None and student not in decoders:
             progress(count - 1, count, "a student's decoder")
-            decoders[one] = _decoder(one)
-    return ServerTimes(whole, tuple(tails), tuple(None if one is None else decoders[one] for one in students))
+            decoders[student] = _decoder(student)
+    return ServerTimes(whole, tuple(tails), tuple(decoders[each] if each else None for each in students))
 
 
 def _estimate(layers: Sequence[LayerCost], server: Target) -> Measurement:
@@ -97,9 +97,7 @@ def _estimate(layers: Sequence[LayerCost], server: Target) -> Measurement:
             f"roofline of one core at 3 GHz, as {server.name} does not say what its own is; may be off by a factor of "
             f"{_USUAL_ERROR:g} either way"
         )
-        figure = Measurement(
-            _NAME, value, "ms", "estimated", how, value / _USUAL_ERROR, value * _USUAL_ERROR
-        )
+        figure = Measurement(_NAME, value, "ms", "estimated", how, value / _USUAL_ERROR, value * _USUAL_ERROR)
     return dataclasses.replace(figure, name=_NAME)
 
 
@@ -152,9 +150,8 @@ def _timed(work: Callable[[], object], by: str) -> Measurement:
 
 
 def _example(item: Any) -> np.ndarray[Any, Any]:
-    kind = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64}.get(item.type, None)
+    """Noise for an input of floats, zeros for any other."""
+    kind = {"tensor(float)": "float32", "tensor(double)": "float64"}.get(item.type)
     if kind is None:
-        kind = np.dtype(item.type.removeprefix("tensor(").removesuffix(")"))
-    if np.dtype(kind).kind == "f":
-        return np.random.default_rng(0).standard_normal(item.shape).astype(kind)
-    return np.zeros(item.shape, kind)
+        return np.zeros(item.shape, np.dtype(item.type.removeprefix("tensor(").removesuffix(")")))
+    return np.asarray(np.random.default_rng(0).standard_normal(item.shape), np.dtype(kind))

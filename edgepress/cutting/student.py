@@ -47,7 +47,8 @@ def student_work(picture: Sequence[int], features: Sequence[int] | None) -> Stud
         return None
     taken = (1, config.latents + 1, *config.map)
     return StudentWork(
-        _counted(Encoder(config), (1, *picture)), _counted(decoder_for(config), taken), taken, lambda: decoder_for(config)
+        _counted(Encoder(config), (1, *picture)), _counted(decoder_for(config), taken), taken,
+        lambda: decoder_for(config),
     )  # fmt: skip
 
 
@@ -64,7 +65,7 @@ def _counted(module: Any, shape: Sequence[int]) -> tuple[LayerCost, ...]:
 
     found: list[LayerCost] = []
 
-    class Count(TorchDispatchMode):
+    class Count(TorchDispatchMode):  # type: ignore[no-untyped-call]
         def __torch_dispatch__(
             self, function: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
         ) -> Any:
@@ -73,7 +74,7 @@ def _counted(module: Any, shape: Sequence[int]) -> tuple[LayerCost, ...]:
                 found.append(_cost(len(found), args[0], args[1], output, bool(args[6])))
             return output
 
-    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), Count():
+    with torch.no_grad(), FakeTensorMode(allow_non_fake_inputs=True), Count():  # type: ignore[no-untyped-call]
         module(torch.empty(shape))
     return tuple(found)
 
@@ -83,4 +84,6 @@ def _cost(number: int, given: Any, weight: Any, output: Any, transposed: bool) -
     macs = (given if transposed else output).numel() * each
     depthwise = not transposed and weight.shape[1] == 1 and weight.shape[0] > 1
     moved = 4 * (given.numel() + output.numel())
-    return LayerCost(f"conv{number}", "DepthwiseConv" if depthwise else "Conv", macs, 4 * weight.numel(), moved)
+    return LayerCost(
+        f"conv{number}", "DepthwiseConv" if depthwise else "Conv", macs, 4 * weight.numel(), moved
+    )

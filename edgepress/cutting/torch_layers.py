@@ -32,7 +32,10 @@ def layers_of_tensors(
     import torch
 
     generator = np.random.default_rng(0)
-    feed = {spec.name: generator.uniform(*(spec.range or (-1, 1)), spec.shape).astype(spec.dtype) for spec in inputs}
+    feed = {
+        spec.name: generator.uniform(*(spec.range or (-1.0, 1.0)), size=spec.shape).astype(spec.dtype)
+        for spec in inputs
+    }
     values = _tensors(graph, feed, [cut.tensor for cut in cuts])
     shapes = {cut.shape for cut in cuts}
     outputs: dict[str, Any] = {}
@@ -61,7 +64,9 @@ def layers_of_tensors(
     return found
 
 
-def _tensors(graph: onnx.ModelProto, feed: dict[str, Any], names: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
+def _tensors(
+    graph: onnx.ModelProto, feed: dict[str, Any], names: Sequence[str]
+) -> dict[str, np.ndarray[Any, Any]]:
     """What tensors inside of a graph are for an input."""
     from edgepress.build.reference import run_graph
 

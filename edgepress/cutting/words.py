@@ -59,7 +59,9 @@ def next_steps(found: Decision) -> list[str]:
     if student is not None:
         cut = f" --cut {shlex.quote(student.layer)}" if student.layer else ""
         total = _told(student.total(found.link))
-        steps.append(f"a student ({total}): edgepress train student {model}{cut} --data DIR -o student.safetensors")
+        steps.append(
+            f"a student ({total}): edgepress train student {model}{cut} --data DIR -o student.safetensors"
+        )
         boards = f"device={found.target},server={found.server}"
         steps.append(f"                  edgepress build student.safetensors --target {boards}")
     return steps

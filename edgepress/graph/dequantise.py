@@ -25,7 +25,9 @@ def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     other = next((node.op_type for node in model.graph.node if node.op_type in _INTEGERS), None)
     if other is not None:
-        raise SourceError(f"the graph computes on integers ({other}), which has no float form; give the float model")
+        raise SourceError(
+            f"the graph computes on integers ({other}), which has no float form; give the float model"
+        )
     new = copy_of(model)
     index = Index.of(new.graph)
     same: dict[str, str] = {}  # a tensor that stands for another

@@ -11,7 +11,18 @@ _FOR_EACH_ELEMENT = (
     "HardSwish", "Identity", "LeakyRelu", "Log", "Max", "Min", "Mish", "Mul", "Neg", "PRelu", "Pow", "Relu", "Selu",
     "Sigmoid", "Softplus", "Softsign", "Sqrt", "Sub", "Add", "Tanh",
 )  # fmt: skip
-_MOVING = ("Constant", "Expand", "Flatten", "Pad", "Reshape", "Resize", "Squeeze", "Transpose", "Unsqueeze", "Upsample")
+_MOVING = (
+    "Constant",
+    "Expand",
+    "Flatten",
+    "Pad",
+    "Reshape",
+    "Resize",
+    "Squeeze",
+    "Transpose",
+    "Unsqueeze",
+    "Upsample",
+)
 _LAST = ("LogSoftmax", "Softmax")
 _QUANTISING = ("DequantizeLinear", "QuantizeLinear")
 

@@ -1,0 +1,143 @@
+"""How many bytes a picture's file takes until the model sees what it saw before: measured on pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgepress.cutting.float_graph import FloatGraph
+from edgepress.cutting.sent import PICTURE_CODECS, Sent, picture_shape
+from edgepress.errors import DataError, EdgepressError, UsageError
+from edgepress.evaluate.picture_codec import Picture
+from edgepress.evaluate.pillow_codecs import PillowCodec
+from edgepress.inputs import ArrayInput, ImageInput, prepare
+from edgepress.inputs.labelled import find_labelled
+from edgepress.measurement import Measurement
+from edgepress.progress import Progress
+from edgepress.tensor import TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PICTURES = 50
+_PLAIN_RATE = 75
+
+
+def measured_files(source: FloatGraph, data: Path, agreement: float, progress: Progress) -> tuple[Sent, ...]:
+    """The files of the picture codecs, each at the lowest rate at which the model agrees with itself often enough.
+
+    The pictures are first made as large as the model takes them, as a device would before it sends them.
+
+    Args:
+        source: a classifier of pictures; of any other model the files are at quality 75, and agreement is not known.
+        data: a folder of pictures, of which at most :data:`PICTURES` are used.
+        agreement: the share of pictures whose first class is to stay the same.
+        progress: told of each codec and picture.
+
+    Raises:
+        UsageError: the model takes no picture, or it is not known how one becomes its input.
+        DataError: the folder has no pictures.
+    """
+    kind = source.prepare.get(source.inputs[0].name, ArrayInput())
+    if picture_shape(source.inputs, source.prepare) is None or not isinstance(kind, ImageInput):
+        raise UsageError(
+            f"{source.name} does not say how a picture becomes its input, so --data cannot be used; give a bundle that "
+            "was built with --image, or leave --data out"
+        )
+    spec = source.inputs[0]
+    files = find_labelled(data, "image", (), 0).spread(PICTURES).files
+    pictures, first = _pictures(files, kind, spec)
+    if not pictures:
+        raise DataError(f"none of the {len(files)} files of {data} can be used; the first: {first}")
+    seen = _classes(source, kind, spec, pictures)
+    found = []
+    for name, title in PICTURE_CODECS.items():
+        codec = PillowCodec(name)
+        where = f"{len(pictures)} picture{'s' * (len(pictures) > 1)} of {data.resolve().name}, {codec.about}"
+
+        def trial(rate: float, codec: PillowCodec = codec) -> tuple[list[int], float | None]:
+            progress(0, 1, f"{codec.name} at {rate:g}")
+            streams = [codec.encode(picture, rate) for picture in pictures]
+            if seen is None:
+                return [len(stream) for stream in streams], None
+            again = _classes(source, kind, spec, [codec.decode(stream) for stream in streams])
+            assert again is not None
+            same = sum(a == b for a, b in zip(seen, again, strict=True)) / len(seen)
+            return [len(stream) for stream in streams], same
+
+        rate, (sizes, share) = _lowest(sorted(codec.rates), trial, agreement if seen is not None else None)
+        found.append(_sent(title, rate, sizes, share, agreement, where))
+    return tuple(found)
+
+
+def _sent(
+    title: str, rate: float, sizes: Sequence[int], share: float | None, agreement: float, where: str
+) -> Sent:
+    """The file at one rate."""
+    how = f"mean at quality {rate:g} over {where}"
+    size = Measurement(title, statistics.fmean(sizes), "bytes", "measured", how, min(sizes), max(sizes))
+    if share is None:
+        kept = Measurement("agreement", None, "", "unavailable", "the model gives no class scores")
+    else:
+        kept = Measurement("agreement", share, "", "measured", f"first classes, {where}")
+        if share < agreement:
+            why = (
+                f"{title} keeps {share:.0%} of the classes at the most ({where}), fewer than {agreement:.0%}"
+            )
+            size = Measurement(title, None, "bytes", "unavailable", why)
+    return Sent(title, size, kept)
+
+
+def _lowest(
+    rates: Sequence[float],
+    trial: Callable[[float], tuple[list[int], float | None]],
+    agreement: float | None,
+) -> tuple[float, tuple[list[int], float | None]]:
+    """The lowest rate that agrees often enough, or the highest there is; by halving, since agreement rises with it."""
+    if agreement is None:
+        rate = min(rates, key=lambda rate: abs(rate - _PLAIN_RATE))
+        return rate, trial(rate)
+    low, high = 0, len(rates) - 1
+    results = {high: trial(rates[high])}
+    while low < high:
+        middle = (low + high) // 2
+        results[middle] = trial(rates[middle])
+        if (results[middle][1] or 0.0) >= agreement:
+            high = middle
+        else:
+            low = middle + 1
+    return rates[high], results[high]
+
+
+def _pictures(files: Sequence[Path], kind: ImageInput, spec: TensorSpec) -> tuple[list[Picture], str]:
+    """Pictures as large as the model takes them, uint8 in RGB, and why the first unreadable one is left out."""
+    rows, columns = spec.shape[2:] if kind.layout == "NCHW" else spec.shape[1:3]
+    plain = dataclasses.replace(kind, mean=(0.0,), std=(1.0,), colour="RGB", layout="NHWC")
+    pixels = TensorSpec(spec.name, (1, rows, columns, 3), "uint8")
+    found: list[Picture] = []
+    first = ""
+    for file in files:
+        try:
+            found.append(prepare(plain, file, pixels)[0])
+        except EdgepressError as error:
+            first = first or str(error)
+    return found, first
+
+
+def _classes(
+    source: FloatGraph, kind: ImageInput, spec: TensorSpec, pictures: Sequence[Picture]
+) -> list[int] | None:
+    """The first class of each picture; None where the model gives no class scores."""
+    from edgepress.build.reference import run_graph
+
+    whole = dataclasses.replace(kind, crop=1.0, fit="stretch")
+    feeds: list[dict[str, Any]] = [{spec.name: prepare(whole, picture, spec)} for picture in pictures]
+    name = source.graph.graph.output[0].name
+    results = [given[name] for given in run_graph(source.graph.SerializeToString(), feeds)]
+    if results[0].size != results[0].shape[-1] or results[0].size < 2:
+        return None
+    return [int(np.argmax(given)) for given in results]
