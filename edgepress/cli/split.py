@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgepress.measurement import Measurement
 
 _ROWS = {"split, student": 3, "split, int8": 5, "split, float32": 2}
-_HEADER = ["", "map", "KB", "device ms", "link ms", "server ms", "total ms", "origins"]
+_HEADER = ["", "map", "device MB", "KB sent", "device ms", "link ms", "server ms", "total ms", "origins"]
 
 
 @click.command(short_help="Say where to cut a network between a device and a server.")
@@ -78,7 +78,8 @@ def command(
     MODEL is what edgepress build takes, or a bundle. Times of the device are its board's: estimated, published, or
     measured there; never this machine's. Each figure says where it is from.
     """
-    from edgepress.cutting.decide import Asked, decide, halves_of
+    from edgepress.cutting.decide import decide, halves_of
+    from edgepress.cutting.divisions import Asked
     from edgepress.cutting.float_graph import float_graph
     from edgepress.cutting.measured_files import measured_files
     from edgepress.cutting.measured_times import measured_times
@@ -129,19 +130,21 @@ def as_data(found: Decision) -> dict[str, Any]:
 
 def as_text(found: Decision) -> str:
     """A decision on a page of text."""
-    from edgepress.cutting.words import crossing_words, next_steps, rate_for_people, verdict
+    from edgepress.cutting.words import crossing_words, next_steps, origins, rate_for_people, verdict
 
     rows = [_HEADER, *(_row(one, found) for one in shown(found.options))]
     lines = [
         f"{found.model} between {found.target} and {found.server}, over {rate_for_people(found.link.bits_per_s)} and "
         f"{1e3 * found.link.delay_s:g} ms there and back",
         "",
-        columns(rows, right=range(2, 7)),
+        columns(rows, right=range(2, 8)),
         "",
         *(crossing_words(one) for one in found.crossings),
         verdict(found),
         "",
         *next_steps(found),
+        "",
+        *origins(found),
         "",
         *found.notes,
     ]
@@ -165,7 +168,9 @@ def _row(one: Option, found: Decision) -> list[str]:
     size = "-" if one.sent is None else f"{(one.sent.bytes.value or 0) / 1e3:.2f}"
     parts = [one.device, link, one.server]
     origins = "/".join(part.origin if part.value else "-" for part in parts)
-    return [one.name, shape(one.map[1:]) if one.map else "-", size, *map(_ms, parts), _spread(total), origins]
+    place = shape(one.map[1:]) if one.map else "-"
+    memory = f"{one.memory.value / 1e6:.1f}" if one.memory.value else "-"
+    return [one.name, place, memory, size, *map(_ms, parts), _spread(total), origins]
 
 
 def _ms(figure: Measurement) -> str:

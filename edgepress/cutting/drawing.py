@@ -25,7 +25,7 @@ def draw(found: Decision, path: Path) -> None:
     delay = found.link.delay_s
     curves: dict[str, list[Road]] = {}
     for one in sorted(_drawn(found.options), key=lambda one: _ORDER.index(one.kind)):
-        curves.setdefault(one.curve, []).append(one.road(delay))
+        curves.setdefault(one.name if one.kind == ALL_DEVICE else one.curve, []).append(one.road(delay))
     lines = tuple(Line(name, _points(roads), _STEPS // 2) for name, roads in curves.items())
     asked = Upright(_mbit(found.link.bits_per_s), f"asked: {rate_for_people(found.link.bits_per_s)}")
     inside = SLOWEST <= found.link.bits_per_s <= FASTEST

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +28,16 @@ PICTURES = 50
 _PLAIN_RATE = 75
 
 
+@dataclass(frozen=True)
+class Trial:
+    """One rate: mean bytes of a picture, and the share of pictures whose class stays the same."""
+
+    bytes: float
+    agreement: float
+
+
 def measured_files(source: FloatGraph, data: Path, agreement: float, progress: Progress) -> tuple[Sent, ...]:
-    """The files of the picture codecs, each at the lowest rate at which the model agrees with itself often enough.
+    """The files of the picture codecs, each at the rate at which the model agrees with itself as often as asked.
 
     The pictures are first made as large as the model takes them, as a device would before it sends them.
 
@@ -59,58 +68,53 @@ def measured_files(source: FloatGraph, data: Path, agreement: float, progress: P
         codec = PillowCodec(name)
         where = f"{len(pictures)} picture{'s' * (len(pictures) > 1)} of {data.resolve().name}, {codec.about}"
 
-        def trial(rate: float, codec: PillowCodec = codec) -> tuple[list[int], float | None]:
+        def trial(rate: float, codec: PillowCodec = codec) -> Trial:
             progress(0, 1, f"{codec.name} at {rate:g}")
             streams = [codec.encode(picture, rate) for picture in pictures]
-            if seen is None:
-                return [len(stream) for stream in streams], None
-            again = _classes(source, kind, spec, [codec.decode(stream) for stream in streams])
-            assert again is not None
-            same = sum(a == b for a, b in zip(seen, again, strict=True)) / len(seen)
-            return [len(stream) for stream in streams], same
+            size = statistics.fmean(map(len, streams))
+            again = (
+                _classes(source, kind, spec, [codec.decode(stream) for stream in streams]) if seen else None
+            )
+            if seen is None or again is None:
+                return Trial(size, 0.0)
+            return Trial(size, sum(a == b for a, b in zip(seen, again, strict=True)) / len(seen))
 
-        rate, (sizes, share) = _lowest(sorted(codec.rates), trial, agreement if seen is not None else None)
-        found.append(_sent(title, rate, sizes, share, agreement, where))
+        found.append(_sent(title, sorted(codec.rates), trial, agreement if seen is not None else None, where))
     return tuple(found)
 
 
 def _sent(
-    title: str, rate: float, sizes: Sequence[int], share: float | None, agreement: float, where: str
+    title: str, rates: Sequence[float], trial: Callable[[float], Trial], agreement: float | None, where: str
 ) -> Sent:
-    """The file at one rate."""
-    how = f"mean at quality {rate:g} over {where}"
-    size = Measurement(title, statistics.fmean(sizes), "bytes", "measured", how, min(sizes), max(sizes))
-    if share is None:
-        kept = Measurement("agreement", None, "", "unavailable", "the model gives no class scores")
-    else:
-        kept = Measurement("agreement", share, "", "measured", f"first classes, {where}")
-        if share < agreement:
-            why = (
-                f"{title} keeps {share:.0%} of the classes at the most ({where}), fewer than {agreement:.0%}"
-            )
-            size = Measurement(title, None, "bytes", "unavailable", why)
-    return Sent(title, size, kept)
-
-
-def _lowest(
-    rates: Sequence[float],
-    trial: Callable[[float], tuple[list[int], float | None]],
-    agreement: float | None,
-) -> tuple[float, tuple[list[int], float | None]]:
-    """The lowest rate that agrees often enough, or the highest there is; by halving, since agreement rises with it."""
+    """The file whose agreement is the one asked for, between two neighbouring rates; of agreement, which rises."""
     if agreement is None:
         rate = min(rates, key=lambda rate: abs(rate - _PLAIN_RATE))
-        return rate, trial(rate)
+        kept = Measurement("agreement", None, "", "unavailable", "the model gives no class scores")
+        return Sent(title, _size(title, trial(rate).bytes, f"at quality {rate:g}, {where}"), kept)
+    results = {high: trial(rates[high]) for high in (0, len(rates) - 1)}
     low, high = 0, len(rates) - 1
-    results = {high: trial(rates[high])}
-    while low < high:
+    kept = Measurement("agreement", agreement, "", "measured", f"first classes, {where}")
+    if results[high].agreement < agreement:
+        why = f"{title} keeps {results[high].agreement:.0%} of the classes at the most ({where})"
+        return Sent(title, Measurement(title, None, "bytes", "unavailable", why), kept)
+    while high - low > 1:
         middle = (low + high) // 2
         results[middle] = trial(rates[middle])
-        if (results[middle][1] or 0.0) >= agreement:
+        if results[middle].agreement >= agreement:
             high = middle
         else:
-            low = middle + 1
-    return rates[high], results[high]
+            low = middle
+    if results[low].agreement >= agreement:
+        high = low
+    ends, shares = [results[low], results[high]], [results[low].agreement, results[high].agreement]
+    value = float(np.exp(np.interp(agreement, shares, [np.log(one.bytes) for one in ends])))
+    how = f"mean between quality {rates[low]:g} and {rates[high]:g}, which keep {shares[0]:.0%} and {shares[1]:.0%}"
+    size = Measurement(title, value, "bytes", "measured", f"{how} of the classes; {where}")
+    return Sent(title, dataclasses.replace(size, low=ends[0].bytes, high=ends[1].bytes), kept)
+
+
+def _size(title: str, value: float, how: str) -> Measurement:
+    return Measurement(title, value, "bytes", "measured", f"mean {how}", value, value)
 
 
 def _pictures(files: Sequence[Path], kind: ImageInput, spec: TensorSpec) -> tuple[list[Picture], str]:

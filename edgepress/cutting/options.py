@@ -53,7 +53,7 @@ class Option:
     def name(self) -> str:
         """For people: what is sent from where."""
         if self.sent is None:
-            return self.curve
+            return f"{self.curve} (does not fit)" if self.fits is False else self.curve
         if self.kind == ALL_SERVER:
             return f"all-server, {self.sent.name}"
         return f"{self.sent.name} behind {self.cut}"

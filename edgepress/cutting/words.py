@@ -30,11 +30,13 @@ def crossing_words(one: Crossing) -> str:
 def verdict(found: Decision) -> str:
     """Which division of the work is fastest over the link, beside the best of the other kinds."""
     over = f"At {rate_for_people(found.link.bits_per_s)} and {1e3 * found.link.delay_s:g} ms"
-    if not found.options:
+    if not found.fitting:
         return f"{over} nothing can be said: no time of the device or of the server is known."
-    first = found.options[0]
+    first = found.fitting[0]
     others = [found.best(kind) for kind in (ALL_DEVICE, ALL_SERVER, SPLIT) if kind != first.kind]
-    known = [one for one in others if one is not None]
+    known = sorted(
+        (one for one in others if one is not None), key=lambda one: one.total(found.link).value or 0.0
+    )
     text = f"{over} {first.name} is fastest with {_told(first.total(found.link))}"
     if known:
         text += ", before " + " and ".join(f"{one.name} with {_told(one.total(found.link))}" for one in known)
@@ -45,9 +47,9 @@ def verdict(found: Decision) -> str:
 
 def next_steps(found: Decision) -> list[str]:
     """What to do with it: commands, each with what it is for."""
-    if not found.options:
+    if not found.fitting:
         return []
-    model, first = shlex.quote(found.model), found.options[0]
+    model, first = shlex.quote(found.model), found.fitting[0]
     steps = []
     if first.kind == ALL_DEVICE:
         method = " --method int8" if "int8" in first.curve else ""
@@ -55,7 +57,7 @@ def next_steps(found: Decision) -> list[str]:
     elif first.kind == ALL_SERVER:
         steps.append(f"on the server:    edgepress build {model} --target {found.server} -o whole.edge")
         steps.append("                  edgepress serve whole.edge")
-    student = next((one for one in found.options if one.curve == _STUDENT), None)
+    student = next((one for one in found.fitting if one.curve == _STUDENT), None)
     if student is not None:
         cut = f" --cut {shlex.quote(student.layer)}" if student.layer else ""
         total = _told(student.total(found.link))
@@ -65,6 +67,24 @@ def next_steps(found: Decision) -> list[str]:
         boards = f"device={found.target},server={found.server}"
         steps.append(f"                  edgepress build student.safetensors --target {boards}")
     return steps
+
+
+def origins(found: Decision) -> list[str]:
+    """How each figure was come by: a line for each source, with what it is the source of."""
+    sources: dict[str, str] = {}
+    for one in found.options:
+        bytes_ = one.sent.bytes if one.sent is not None else None
+        for what, figure in (
+            (f"device, {one.curve}", one.device),
+            (f"bytes, {one.sent.name}" if one.sent else "", bytes_),
+            ("server, a student's decoder and the rest" if one.curve == _STUDENT else "server", one.server),
+        ):
+            if figure is not None and figure.value and what not in sources:
+                sources[what] = f"{figure.origin}: {figure.how}"
+    shared: dict[str, list[str]] = {}
+    for what, how in sources.items():
+        shared.setdefault(how, []).append(what)
+    return [f"{'; '.join(whats)}: {how}" for how, whats in shared.items()]
 
 
 def _told(figure: Measurement) -> str:
