@@ -86,7 +86,7 @@ def measured_files(source: FloatGraph, data: Path, agreement: float, progress: P
 def _sent(
     title: str, rates: Sequence[float], trial: Callable[[float], Trial], agreement: float | None, where: str
 ) -> Sent:
-    """The file whose agreement is the one asked for, between two neighbouring rates; of agreement, which rises."""
+    """The file whose agreement is the one asked for, between two neighbouring rates: agreement rises with the rate."""
     if agreement is None:
         rate = min(rates, key=lambda rate: abs(rate - _PLAIN_RATE))
         kept = Measurement("agreement", None, "", "unavailable", "the model gives no class scores")
@@ -104,13 +104,19 @@ def _sent(
             high = middle
         else:
             low = middle
-    if results[low].agreement >= agreement:
-        high = low
-    ends, shares = [results[low], results[high]], [results[low].agreement, results[high].agreement]
-    value = float(np.exp(np.interp(agreement, shares, [np.log(one.bytes) for one in ends])))
-    how = f"mean between quality {rates[low]:g} and {rates[high]:g}, which keep {shares[0]:.0%} and {shares[1]:.0%}"
-    size = Measurement(title, value, "bytes", "measured", f"{how} of the classes; {where}")
-    return Sent(title, dataclasses.replace(size, low=ends[0].bytes, high=ends[1].bytes), kept)
+    first, last = results[low], results[high]
+    if first.agreement >= agreement:  # at the lowest rate there is
+        kept = dataclasses.replace(kept, value=first.agreement)
+        return Sent(title, _size(title, first.bytes, f"at quality {rates[low]:g}, {where}"), kept)
+    part = (agreement - first.agreement) / (last.agreement - first.agreement)
+    size = _size(
+        title,
+        first.bytes * (last.bytes / first.bytes) ** part,
+        f"between quality {rates[low]:g} and {rates[high]:g}, which keep {first.agreement:.0%} and "
+        f"{last.agreement:.0%} of the classes, {where}",
+    )
+    ends = sorted((first.bytes, last.bytes))
+    return Sent(title, dataclasses.replace(size, low=ends[0], high=ends[1]), kept)
 
 
 def _size(title: str, value: float, how: str) -> Measurement:
