@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import torch
@@ -19,6 +21,8 @@ def diamond() -> onnx.ModelProto:
     def weight(*shape: int) -> np.ndarray:
         return (generator.standard_normal(shape) / 8).astype(np.float32)
 
+    pad: dict[str, Any]
+    half: dict[str, Any]
     pad, half = {"pads": [1, 1, 1, 1]}, {"pads": [1, 1, 1, 1], "strides": [2, 2]}
     nodes = [
         helper.make_node("Conv", ["x", "w0"], ["c0"], "stem", **half),
