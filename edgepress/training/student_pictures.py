@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgepress.errors import DataError, UsageError
+from edgepress.errors import DataError
 from edgepress.inputs import ImageInput, prepare
 from edgepress.tensor import TensorSpec
 from edgepress.training.examples import Batch, Examples
@@ -62,12 +62,7 @@ def find_pictures(folders: Sequence[Path], kind: ImageInput, spec: TensorSpec, k
 
     Raises:
         DataError: there are too few pictures, or one that is to be kept apart is not among them.
-        UsageError: the teacher's input is no picture of channels, rows and columns.
     """
-    if kind.layout != "NCHW" or len(spec.shape) != 4 or spec.dtype != "float32" or spec.shape[1] != 3:
-        raise UsageError(
-            f"the teacher takes {spec.dtype} {spec.shape}; a student needs one that takes float32 RGB pictures, 1x3xHxW"
-        )
     material = Material(folders, 2, 3, _LEAST)
     if isinstance(keep, Path):
         apart = _listed(material, keep)
@@ -86,7 +81,7 @@ def find_pictures(folders: Sequence[Path], kind: ImageInput, spec: TensorSpec, k
 
 
 def picture_sets(pictures: Pictures) -> Sets:
-    """Random cut-outs to train on, as the teacher's input; and, to tell how it goes, the middles of some of the same."""
+    """Random cut-outs to train on, as the teacher's input; and the middles of some of the same, to score on."""
     size = pictures.spec.shape[2:]
     trained = torch.tensor(pictures.trained)
 
@@ -104,7 +99,7 @@ def picture_sets(pictures: Pictures) -> Sets:
 
 
 def cut_out(samples: Tensor, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Float pixels ``[channels, *size]`` of any part of a picture ``[channels, rows, columns]``, mirrored half the time.
+    """Float pixels ``[channels, *size]`` of a part of a picture ``[channels, rows, columns]``, mirrored half the time.
 
     Area and proportions are drawn as for training classifiers (Szegedy et al., "Going deeper with convolutions", 2015,
     section 6), but no part is smaller than a quarter.
