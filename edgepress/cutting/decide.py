@@ -50,6 +50,7 @@ class Decision:
 
     Attributes:
         model, target, server: what was asked.
+        again: what to write behind a command's name to mean the model again; empty for a bundle.
         link: the link that was asked about.
         options: every division of the work for which all figures are known and the board's memory suffices, the
             fastest first; everything on the device is among them even where it does not fit.
@@ -58,6 +59,7 @@ class Decision:
     """
 
     model: str
+    again: str
     target: str
     server: str
     link: Link
@@ -103,7 +105,7 @@ def decide(source: FloatGraph, halves: Halves, asked: Asked, progress: Progress 
     kept.sort(key=lambda one: one.total(asked.link).value or 0.0)
     fitting = [one for one in kept if one.fits is not False]
     return Decision(
-        source.model, asked.target.name, asked.server.name, asked.link, tuple(kept),
+        source.model, source.again, asked.target.name, asked.server.name, asked.link, tuple(kept),
         crossings_of(fitting, asked.link.delay_s), tuple(_notes(source, halves, options, picture, asked)),
     )  # fmt: skip
 

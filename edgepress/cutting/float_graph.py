@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,11 @@ class FloatGraph:
 
     Attributes:
         name: for people.
-        model: what a command takes to mean it again.
+        model: as it was given.
         graph: in float, tidied, with the shapes of all tensors.
         prepare: how each input is made, by tensor name; empty where that is not known.
         module: the torch module that it was exported from; None for other sources.
+        again: what to write behind a command's name to mean it again; empty for a bundle, which is built already.
         note: what was done to the model first, in words; empty where nothing was.
     """
 
@@ -42,6 +44,7 @@ class FloatGraph:
     graph: onnx.ModelProto
     prepare: dict[str, InputKind]
     module: Any = None
+    again: str = ""
     note: str = ""
 
     @property
@@ -82,7 +85,9 @@ def float_graph(
         done, _, _ = export(job)
         graph = steps.read_graph(done.folder / steps.GRAPH)
     module = source.load() if source.kind == "torch" else None
-    return FloatGraph(source.name, model, graph, source.prepare, module)
+    given = "".join(f" --input {spec.name}:{'x'.join(map(str, spec.shape))}:{spec.dtype}" for spec in inputs)
+    given += f" --weights {shlex.quote(weights)}" if weights else ""
+    return FloatGraph(source.name, model, graph, source.prepare, module, shlex.quote(model) + given)
 
 
 def _of_bundle(path: Path) -> FloatGraph:
@@ -100,4 +105,4 @@ def _of_bundle(path: Path) -> FloatGraph:
         rounds = is_quantised(graph)
         note = "the bundle's int8 network in float" if rounds else ""
         graph = dequantise(graph) if rounds else tidy(graph)
-        return FloatGraph(bundle.manifest.name, str(path), graph, dict(part.prepare), None, note)
+        return FloatGraph(bundle.manifest.name, str(path), graph, dict(part.prepare), note=note)

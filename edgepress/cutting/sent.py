@@ -33,7 +33,7 @@ def map_sent(name: str, elements: int, each: int) -> Sent:
     """A map as numbers of ``each`` bytes, 4 or 1."""
     size = Measurement(
         f"a map as {name}", float(elements * each), "bytes", "estimated",
-        f"{elements:,} numbers of {each} byte{'s' * (each > 1)}; exact but for the message's head",
+        f"{each} byte{'s' * (each > 1)} a number; exact but for the message's head",
         float(elements * each), float(elements * each),
     )  # fmt: skip
     if each == 4:

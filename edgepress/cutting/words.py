@@ -47,9 +47,9 @@ def verdict(found: Decision) -> str:
 
 def next_steps(found: Decision) -> list[str]:
     """What to do with it: commands, each with what it is for."""
-    if not found.fitting:
+    if not found.fitting or not found.again:
         return []
-    model, first = shlex.quote(found.model), found.fitting[0]
+    model, first = found.again, found.fitting[0]
     steps = []
     if first.kind == ALL_DEVICE:
         method = " --method int8" if "int8" in first.curve else ""
@@ -71,20 +71,22 @@ def next_steps(found: Decision) -> list[str]:
 
 def origins(found: Decision) -> list[str]:
     """How each figure was come by: a line for each source, with what it is the source of."""
-    sources: dict[str, str] = {}
+    sources: dict[tuple[str, str], list[str]] = {}
     for one in found.options:
-        bytes_ = one.sent.bytes if one.sent is not None else None
-        for what, figure in (
-            (f"device, {one.curve}", one.device),
-            (f"bytes, {one.sent.name}" if one.sent else "", bytes_),
-            ("server, a student's decoder and the rest" if one.curve == _STUDENT else "server", one.server),
-        ):
-            if figure is not None and figure.value and what not in sources:
-                sources[what] = f"{figure.origin}: {figure.how}"
-    shared: dict[str, list[str]] = {}
-    for what, how in sources.items():
-        shared.setdefault(how, []).append(what)
-    return [f"{'; '.join(whats)}: {how}" for how, whats in shared.items()]
+        figures = [("device", one.curve, one.device)]
+        figures.append(("server", "student" if one.curve == _STUDENT else "the rest", one.server))
+        if one.sent is not None:
+            figures.append(("KB", one.sent.name, one.sent.bytes))
+        for column, what, figure in figures:
+            if figure.value:
+                whats = sources.setdefault((column, f"{figure.origin}: {figure.how}"), [])
+                known = [each for key, names in sources.items() if key[0] == column for each in names]
+                whats += [what] if what not in known else []
+    return [
+        f"{column} of {' / '.join(whats)}: {how}"
+        for (column, how), whats in sorted(sources.items(), key=lambda item: item[0][0])
+        if whats
+    ]
 
 
 def _told(figure: Measurement) -> str:

@@ -141,8 +141,8 @@ def _panel(panel: Panel, names: Sequence[str], across: _Axis, size: tuple[int, i
         anchor, beside = ("end", -5) if ended else ("start", 5)
         parts.append(f"<path d='M{left:.1f},{_TOP}v{tall}' stroke='#666' stroke-dasharray='5 4'/>")
         parts.append(
-            f"<text x='{left + beside:.1f}' y='{_TOP + 16 + 15 * number}' text-anchor='{anchor}'>"
-            f"{escape(upright.words)}</text>"
+            f"<text x='{left + beside:.1f}' y='{_TOP + 16 + 15 * number}' text-anchor='{anchor}' "
+            f"stroke='#fff' stroke-width='4' paint-order='stroke'>{escape(upright.words)}</text>"
         )
     parts.append(f"<rect x='{_LEFT}' y='{_TOP}' width='{inner}' height='{tall}' fill='none' stroke='#888'/>")
     # The first line is the one that the picture is about: it lies above the others.

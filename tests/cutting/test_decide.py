@@ -29,7 +29,9 @@ from edgepress.progress import silent
 from edgepress.targets import load_target
 from tests.cutting.networks import diamond
 
-SOURCE = FloatGraph("diamond", "diamond.onnx", diamond(), {"x": ImageInput(mean=(127.0,), std=(128.0,))})
+SOURCE = FloatGraph(
+    "diamond", "diamond.onnx", diamond(), {"x": ImageInput(mean=(127.0,), std=(128.0,))}, again="diamond.onnx"
+)
 HALVES = halves_of(SOURCE)
 
 
