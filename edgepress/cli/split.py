@@ -50,6 +50,11 @@ _HEADER = ["", "map", "device MB", "KB sent", "device ms", "link ms", "server ms
     help="The share of pictures whose class must stay the same where what is sent is not exact.",
 )
 @click.option(
+    "--student",
+    type=click.Path(path_type=Path),
+    help="A trained student of MODEL, whose own networks and bytes are taken.",
+)
+@click.option(
     "--device-bundle",
     type=click.Path(path_type=Path),
     help="The model's bundle with layer times of the device, or what edgepress profile --layers --json printed there.",
@@ -70,8 +75,8 @@ _HEADER = ["", "map", "device MB", "KB sent", "device ms", "link ms", "server ms
 )
 @click.option("--json", "as_json", is_flag=True, help="Print every option and every figure as JSON.")
 def command(
-    model: str, target: str, link: str, server: str, data: Path | None, agreement: float, device_bundle: Path | None,
-    threads: int, inputs: tuple[str, ...], weights: str, plot: Path | None, as_json: bool,
+    model: str, target: str, link: str, server: str, data: Path | None, agreement: float, student: Path | None,
+    device_bundle: Path | None, threads: int, inputs: tuple[str, ...], weights: str, plot: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Try every place to cut MODEL at, between a device and a server.
 
@@ -83,6 +88,7 @@ def command(
     from edgepress.cutting.float_graph import float_graph
     from edgepress.cutting.measured_files import measured_files
     from edgepress.cutting.measured_times import measured_times
+    from edgepress.cutting.trained_student import trained_student
     from edgepress.hardware.link import parse_link
     from edgepress.targets import load_target
 
@@ -101,7 +107,8 @@ def command(
         halves = halves_of(source)
         known = measured_times(device_bundle, device, halves) if device_bundle is not None else None
         files = measured_files(source, data, agreement, progress) if data is not None else ()
-        asked = Asked(device, finisher, parsed, agreement, threads, known, files)
+        trained = trained_student(student, source, agreement) if student is not None else None
+        asked = Asked(device, finisher, parsed, agreement, threads, known, files, trained)
         found = decide(source, halves, asked, progress)
     if plot is not None:
         from edgepress.cutting.drawing import draw

@@ -90,7 +90,7 @@ def decide(source: FloatGraph, halves: Halves, asked: Asked, progress: Progress 
         SourceError: ONNX Runtime does not take a half that is to be measured.
     """
     picture = picture_shape(source.inputs, source.prepare)
-    students = students_of(halves, picture, source.module is not None)
+    students = students_of(halves, picture, source.module is not None, asked.student)
     server = server_times(source.graph, halves, students, asked.server, progress)
     times = estimated_times(halves, asked.target, source.name, asked.threads)
     if asked.device is not None:

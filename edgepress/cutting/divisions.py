@@ -12,6 +12,8 @@ from edgepress.cutting.options import ALL_DEVICE, ALL_SERVER, NOTHING, SPLIT, Op
 from edgepress.cutting.sent import PICTURE_CODECS, Sent, map_sent, picture_file, raw_input, student_stream
 from edgepress.cutting.server_times import ServerTimes
 from edgepress.cutting.student import StudentWork, student_work
+from edgepress.cutting.trained_student import TrainedStudent
+from edgepress.errors import UsageError
 from edgepress.hardware.link import Link
 from edgepress.measurement import Measurement
 from edgepress.targets import Target
@@ -28,6 +30,7 @@ class Asked:
         threads: of the device; 0 takes all of its cores.
         device: measured times of the device, which go before estimates of the same precision.
         files: pictures' files as they were measured, which go before published figures.
+        student: one that is trained, in the place of what one would be like.
     """
 
     target: Target
@@ -37,6 +40,7 @@ class Asked:
     threads: int = 0
     device: DeviceTimes | None = None
     files: tuple[Sent, ...] = ()
+    student: TrainedStudent | None = None
 
 
 def all_device(halves: Halves, times: Sequence[DeviceTimes], target: Target) -> list[Option]:
@@ -86,8 +90,22 @@ def split_maps(
     return found
 
 
-def students_of(halves: Halves, picture: tuple[int, ...] | None, torch: bool) -> list[StudentWork | None]:
-    """A student for each candidate, where one can be trained, and one whose decoder gives the picture again."""
+def students_of(
+    halves: Halves, picture: tuple[int, ...] | None, torch: bool, trained: TrainedStudent | None
+) -> list[StudentWork | None]:
+    """A student for each candidate, where one can be trained, and one whose decoder gives the picture again.
+
+    Raises:
+        UsageError: the server's half of a trained student begins behind no candidate.
+    """
+    if trained is not None:
+        layers = [*(one.layer or None for one in halves.candidates), ""]
+        if trained.layer not in layers:
+            raise UsageError(
+                f"the student's server goes on behind {trained.layer}, which is no place that was found to cut at; "
+                "leave --student out"
+            )
+        return [trained.work if layer == trained.layer else None for layer in layers]
     if picture is None or not torch:
         return [None] * (len(halves.candidates) + 1)
     behind = [student_work(picture, one.cut.shape[1:]) if one.layer else None for one in halves.candidates]
@@ -112,7 +130,8 @@ def with_student(
             continue
         work = Work(student.encoder, sum(layer.weight_bytes for layer in student.encoder), _largest(student))
         device = time_of(student.encoder, asked.target, FLOAT, asked.threads)
-        sent = student_stream(asked.agreement, picture[1] * picture[2])
+        own = asked.student.sent if asked.student is not None else None
+        sent = own or student_stream(asked.agreement, picture[1] * picture[2])
         memory, fits = memory_of(work, FLOAT), _fits(work, FLOAT, asked.target)
         found.append(_option(one, "split, student", sent, device, _sum(decoder, tail), memory, fits))
     return found

@@ -47,7 +47,7 @@ def student_work(picture: Sequence[int], features: Sequence[int] | None) -> Stud
         return None
     taken = (1, config.latents + 1, *config.map)
     return StudentWork(
-        _counted(Encoder(config), (1, *picture)), _counted(decoder_for(config), taken), taken,
+        counted(Encoder(config), (1, *picture)), counted(decoder_for(config), taken), taken,
         lambda: decoder_for(config),
     )  # fmt: skip
 
@@ -57,7 +57,7 @@ def _three(extents: Sequence[int]) -> tuple[int, int, int]:
     return first, second, third
 
 
-def _counted(module: Any, shape: Sequence[int]) -> tuple[LayerCost, ...]:
+def counted(module: Any, shape: Sequence[int]) -> tuple[LayerCost, ...]:
     """The convolutions of a module, from the shape of what it takes; only shapes are worked out."""
     import torch
     from torch._subclasses import FakeTensorMode

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from edgepress.build.listener import Silent
@@ -21,10 +22,12 @@ from edgepress.cutting.measured_files import measured_files
 from edgepress.cutting.measured_times import measured_times
 from edgepress.cutting.options import ALL_DEVICE, ALL_SERVER, SPLIT
 from edgepress.cutting.published import PIXELS, published_bytes
+from edgepress.cutting.trained_student import trained_student
 from edgepress.cutting.words import next_steps, verdict
 from edgepress.errors import DataError, TargetError, UsageError
 from edgepress.hardware.link import Link, parse_link
 from edgepress.inputs import ImageInput
+from edgepress.nn.student.cut import cut
 from edgepress.progress import silent
 from edgepress.targets import load_target
 from tests.cutting.networks import diamond
@@ -239,10 +242,6 @@ def test_a_cut_names_the_torch_layer_that_gives_its_tensor(torch_source: FloatGr
     first = halves.candidates[0]
     assert first.cut.shape == (1, 8, 16, 16) and first.layer == ""  # the shared ReLU's last output is another
 
-    import torch
-
-    from edgepress.nn.student.cut import cut
-
     for one in halves.candidates:
         if one.layer and len(one.cut.shape) == 4:
             assert (
@@ -259,3 +258,33 @@ def test_a_student_is_considered_where_one_can_be_trained(torch_source: FloatGra
         len({one.device.value for one in students}) == 1
     )  # the encoder is the same wherever the server begins
     assert any("train student" in step for step in next_steps(found))
+
+
+def test_a_trained_student_brings_its_own_figures(torch_source: FloatGraph, tmp_path: Path) -> None:
+    from edgepress.coding.split import SplitRate
+    from edgepress.nn.student.config import StudentConfig
+    from edgepress.nn.student.frozen import Teacher, untrained
+    from edgepress.nn.student.student_file import halved, write_student
+
+    config = StudentConfig((3, 32, 32), (8, 16, 16), latents=4, hidden=8, width=16, blocks=1)
+    about = Teacher(torch_source.model, "", "block", torch_source.inputs[0], ImageInput(), "y")
+    rest = cut(torch_source.module, torch.zeros(1, 3, 32, 32), "block", ()).tail
+    student = untrained(rest, about, config, (1.0, 0.1))
+    halved(student.encoder), halved(student.heads["server"].module.decoder)  # type: ignore[arg-type]
+    rates = (SplitRate(1.0, 0.0, 40.0, 0.8), SplitRate(0.1, -1.0, 90.0, 0.95))
+    write_student(tmp_path / "s.safetensors", dataclasses.replace(student, rates=rates))
+    for agreement, size in ((0.7, 40.0), (0.9, 90.0), (0.99, 90.0)):
+        trained = trained_student(tmp_path / "s.safetensors", torch_source, agreement)
+        assert (trained.layer, trained.sent.bytes.value, trained.sent.bytes.origin) == (
+            "block",
+            size,
+            "measured",
+        )
+    asked = Asked(load_target("rpi4"), load_target("x86-64-v3"), Link(1e6, 0.02), student=trained)
+    found = decide(torch_source, halves_of(torch_source), asked)
+    (only,) = [one for one in found.options if one.curve == "split, student"]
+    assert only.layer == "block" and only.sent is trained.sent
+    with pytest.raises(UsageError, match="is a student of"):
+        trained_student(tmp_path / "s.safetensors", dataclasses.replace(torch_source, model="other"), 0.9)
+    with pytest.raises(UsageError, match="no torch network"):
+        trained_student(tmp_path / "s.safetensors", SOURCE, 0.9)
