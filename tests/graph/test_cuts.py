@@ -136,7 +136,11 @@ def test_saturation_stays_when_a_quantised_graph_becomes_a_float_one() -> None:
         helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"]),
     ]
     weight = np.random.default_rng(0).standard_normal((4, 3, 3, 3)).astype(np.float32)
-    constants = {"w": weight, "s": np.asarray(np.float32(0.01)), "z": np.asarray(np.uint8(0))}
+    constants: dict[str, np.ndarray] = {
+        "w": weight,
+        "s": np.asarray(0.01, np.float32),
+        "z": np.asarray(0, np.uint8),
+    }
     quantised = tidy(build(nodes, constants))
     (a,), (b,) = results(quantised), results(dequantise(quantised))
     assert (a.min(), a.max()) == (b.min(), b.max()) and 0 < float(np.abs(a - b).max()) < 0.006
