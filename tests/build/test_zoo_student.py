@@ -44,7 +44,9 @@ def test_it_says_how_it_was_made(student: FrozenStudent) -> None:
     assert not set(student.facts["kept_apart"]) & set(student.facts["trained_on"])
     sizes = [rate.bytes for rate in student.rates]
     assert None not in sizes and sizes == sorted(sizes, key=lambda size: size or 0.0)
-    assert [rate.agreement for rate in student.rates] == sorted(rate.agreement or 0.0 for rate in student.rates)
+    assert [rate.agreement for rate in student.rates] == sorted(
+        rate.agreement or 0.0 for rate in student.rates
+    )
 
 
 def test_photographs_pass(student: FrozenStudent) -> None:
@@ -54,7 +56,14 @@ def test_photographs_pass(student: FrozenStudent) -> None:
     (coding,) = read_codings(student.models[rate])
     assert channels_of(coding) == split.latents
     agreed = 0
-    photographs = (data.chelsea(), data.coffee(), data.astronaut(), data.rocket(), data.cat(), data.hubble_deep_field())
+    photographs = (
+        data.chelsea(),
+        data.coffee(),
+        data.astronaut(),
+        data.rocket(),
+        data.cat(),
+        data.hubble_deep_field(),
+    )
     with torch.no_grad():
         for number, pixels in enumerate(photographs):
             x = about.prepare.from_array(pixels, about.input)  # type: ignore[union-attr]
@@ -65,7 +74,9 @@ def test_photographs_pass(student: FrozenStudent) -> None:
                 header = Header(split.identity_bytes, "array", rate, *sizes, split.shape, 0, split.rows)
                 stream = whole.encode(header, sent, lambda: PortableCoder(coding))
                 assert len(stream) < 2 * (student.rates[rate].bytes or 0.0)
-                assert np.array_equal(whole.decode(stream, header, lambda: PortableCoder(coding)).values, sent)
+                assert np.array_equal(
+                    whole.decode(stream, header, lambda: PortableCoder(coding)).values, sent
+                )
             taken = server_input(sent, student.steps[rate], student.rates[rate].plane)
             given = student.heads["server"].module(torch.from_numpy(taken))
             agreed += int(given.argmax() == teacher(torch.from_numpy(x)).argmax())
