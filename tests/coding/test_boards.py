@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from edgepress.targets.compilers.link import CODER, CODER_HEADERS, Linked, link
 from edgepress.targets.compilers.zig import OPTIONS, c_compiler, invoke
 from edgepress.targets.load import load_target
 from tests.coding import golden
+from tests.coding.bare import run_bare
 from tests.native.tiny_model import FILES
 from tests.required_tools import tool
 
@@ -24,13 +24,6 @@ GOLDEN = "122fd0ab6bc5075b3f325697645e95922767b0e7fa1f54de5ca9ad0114470167"
 
 def linked(board: str, folder: Path, more: tuple[Path, ...] = ()) -> Linked:
     return link([*FILES, *more], load_target(board), folder, "tiny", executable=False, coder=True)
-
-
-def run_bare(cc: tuple[str, ...], units: list[str], case: Path, *emulator: str) -> int:
-    """The status of the trial as a program without a libc."""
-    flags = ("-ffreestanding", "-fno-builtin", "-nostdlib", "-static", "-I.", "-Wl,-e,_start", "-o", "trial")
-    invoke((*cc, *OPTIONS, *flags, "start.c", "trial.c", "ep_mem.c", *units), "linking the trial", case)
-    return subprocess.run([*emulator, str(case / "trial")], check=False, timeout=60).returncode
 
 
 def test_the_golden_streams_are_what_they_were() -> None:

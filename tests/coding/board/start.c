@@ -2,11 +2,16 @@
 int ep_trial(void);
 void _start(void);
 
+#if defined(__x86_64__)
+__attribute__((force_align_arg_pointer))
+#endif
 void _start(void) {
 #if defined(__aarch64__)
   register long code __asm__("x0") = ep_trial();
   register long call __asm__("x8") = 93;
   __asm__ volatile("svc 0" ::"r"(code), "r"(call));
+#elif defined(__x86_64__)
+  __asm__ volatile("syscall" ::"a"(60), "D"(ep_trial()) : "rcx", "r11", "memory");
 #elif defined(__riscv)
   register long code __asm__("a0") = ep_trial();
   register long call __asm__("a7") = 93;
