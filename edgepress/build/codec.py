@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,9 @@ class JoinedCodec:
 
     def has_coder(self, part: str) -> bool:
         return True
+
+    def sender(self, part: str) -> Callable[[], str] | None:
+        return None
 
     def made_from(self, part: str) -> str:
         return ENCODER if part == DECODER else ""

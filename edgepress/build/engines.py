@@ -20,6 +20,7 @@ from edgepress.errors import CheckError, CompileError, MissingExtraError, Source
 from edgepress.metrics.difference import magnitude, worst_difference
 from edgepress.records import encode, near
 from edgepress.samples import Feed
+from edgepress.targets.compilers.sender import NAME
 from edgepress.targets.features import takes_two_bits
 
 KNOWN = ("aot", "ort")
@@ -124,7 +125,8 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
 
 def _aot(job: Job, network: PressedNetwork) -> Compiled:
     tuned = tiles_for(job.target)
-    coder = job.joined.has_coder(job.part)
+    coder, sender = job.joined.has_coder(job.part), job.joined.sender(job.part)
+    sent_by = job.source.digest if sender is not None else ""
 
     def compile_work(folder: Path, progress: Any) -> None:
         steps.need("tvm", "compiling machine code")
@@ -157,7 +159,10 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
 
         made = steps.read_facts(compiled.folder)
         units = [compiled.folder / name for name in made["files"]]
-        linked = link(units, job.target, folder, coder=coder)
+        if sender is not None:
+            (folder / NAME).write_text(sender())
+            units.append(folder / NAME)
+        linked = link(units, job.target, folder, coder=coder, sender=sender is not None)
         for name in ("weights.bin", LAYERS):
             shutil.copyfile(compiled.folder / name, folder / name)
         roles = {"library": linked.shared, "archive": linked.archive, "executable": linked.executable}
@@ -174,7 +179,7 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
     linked = job.step(
         "link",
         f"linking for {job.target.toolchain.zig_target}",
-        {"kernels": compiled.key, "target": encode(job.target), "coder": coder},
+        {"kernels": compiled.key, "target": encode(job.target), "coder": coder, "sender": sent_by},
         link_work,
         lambda folder: ", ".join(
             f"{role} {size / 1e3:.0f} KB" for role, size in steps.read_facts(folder)["bytes"].items()

@@ -70,6 +70,10 @@ class Joined(Protocol):
         """Whether a part's library holds the entropy coder."""
         ...
 
+    def sender(self, part: str) -> Callable[[], str] | None:
+        """What gives the C source that tells a part's library what it sends; None where it makes no streams."""
+        ...
+
     def made_from(self, part: str) -> str:
         """The part from whose examples a part's own are made; empty where they are made from files."""
         ...
@@ -118,6 +122,9 @@ class Alone:
 
     def has_coder(self, part: str) -> bool:
         return False
+
+    def sender(self, part: str) -> Callable[[], str] | None:
+        return None
 
     def made_from(self, part: str) -> str:
         return ""

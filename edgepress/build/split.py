@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from edgepress.recipe import Recipe
 from edgepress.samples import Feed
 from edgepress.source import Source
 from edgepress.split_source import LATENTS, SplitSource
+from edgepress.targets.compilers.sender import sender_source
 
 _FLOAT = 0.99  # of first classes, which must be torch's where the server's half stays in float
 
@@ -56,6 +57,13 @@ class JoinedSplit:
 
     def has_coder(self, part: str) -> bool:
         return part == DEVICE
+
+    def sender(self, part: str) -> Callable[[], str] | None:
+        def source() -> str:
+            frozen, split = self.source.frozen(), self.source.description
+            return sender_source(split, steps_to_bytes(frozen.steps, split), frozen.models)
+
+        return source if part == DEVICE else None
 
     def made_from(self, part: str) -> str:
         return DEVICE if part in self.source.description.heads else ""

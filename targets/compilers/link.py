@@ -132,7 +132,7 @@ def link(
             microcontroller the image.
         coder: also the entropy coder of ``ep_coding.h``, for parts of codecs.
         sender: also the coder and the streams of ``ep_split.h``, for the device's part of a split network; one of
-            the files is what :func:`edgepress.targets.compilers.split_source.split_source` writes.
+            the files is what :func:`edgepress.targets.compilers.sender.sender_source` writes.
 
     Raises:
         CompileError: a file does not compile, a symbol is missing, or the linker failed.

@@ -8,7 +8,7 @@ import pytest
 
 from edgepress.coding.frozen import write_codings
 from edgepress.targets.compilers.link import CODER, CODER_HEADERS, SENDER, SENDER_HEADERS
-from edgepress.targets.compilers.split_source import NAME, split_source
+from edgepress.targets.compilers.sender import NAME, sender_source
 from tests.coding import golden, split_golden
 from tests.native.tiny_model import RUNTIME
 
@@ -47,7 +47,7 @@ def split_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text += f"static const uint8_t *const ep_trial_streams[] = {{{names}}};\n"
     text += _array("uint32_t", "ep_trial_lengths", [len(stream) for stream in streams])
     (folder / "split_case.h").write_text(text)
-    source = split_source(split_golden.SPLIT, split_golden.steps(), split_golden.models())
+    source = sender_source(split_golden.SPLIT, split_golden.steps(), split_golden.models())
     (folder / NAME).write_text(source)
     return _with_sources(folder)
 

@@ -22,7 +22,7 @@ from edgepress.targets.compilers.link import (
     Linked,
     link,
 )
-from edgepress.targets.compilers.split_source import NAME
+from edgepress.targets.compilers.sender import NAME
 from edgepress.targets.compilers.zig import c_compiler
 from edgepress.targets.load import load_target
 from tests.coding import split_golden

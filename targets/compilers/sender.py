@@ -11,7 +11,7 @@ NAME = "split.c"
 _A_LINE = 24  # bytes
 
 
-def split_source(split: Split, steps: bytes, models: Sequence[bytes]) -> str:
+def sender_source(split: Split, steps: bytes, models: Sequence[bytes]) -> str:
     """The source: the same text for the same network.
 
     Args:
