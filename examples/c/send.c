@@ -13,8 +13,8 @@ int main(int argc, char **argv) {
   const ep_split *split = ep_get_split(); /* static tables, too */
   char *end = argv[0];
   const unsigned long rate = argc == 5 ? strtoul(argv[3], &end, 10) : 0u;
-  if (argc != 5 || end == argv[3] || *end != '\0') {
-    fprintf(stderr, "usage: %s weights.bin tensor.f32 rate stream.epc\n", argv[0]);
+  if (argc != 5 || end == argv[3] || *end != '\0' || model->input_count != 1 || model->output_count != 1) {
+    fprintf(stderr, "usage: %s weights.bin tensor.f32 rate stream.epc, for a device's half\n", argv[0]);
     return 2;
   }
 

@@ -57,7 +57,7 @@ def _array(kind: str, name: str, numbers: list[int]) -> str:
 
 
 def _with_sources(folder: Path) -> Path:
-    for path in BOARD.glob("*.c"):
+    for path in BOARD.glob("*.[ch]"):
         (folder / path.name).write_bytes(path.read_bytes())
     for name in (*CODER, *CODER_HEADERS, *SENDER, *SENDER_HEADERS, "ep_mem.c", "ep_os.h"):
         (folder / name).write_bytes((RUNTIME / name).read_bytes())

@@ -1,0 +1,137 @@
+"""The C example of a split network's device: the bytes that Python makes, on this machine and on an emulated board."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from edgepress.coding.coder import PortableCoder
+from edgepress.coding.split import integers
+from edgepress.coding.stream import Header
+from edgepress.coding.whole import encode, step_of
+from edgepress.hardware.emulator.unicorn import emulate_library
+from edgepress.runtimes.native import NativeModel
+from edgepress.targets.compilers.link import Linked, link
+from edgepress.targets.compilers.sender import NAME, sender_source
+from edgepress.targets.compilers.tvm import compile_graph
+from edgepress.targets.compilers.zig import c_compiler, invoke, static_command
+from edgepress.targets.load import load_target
+from tests.coding import split_golden
+from tests.native.tiny_model import ROOT
+from tests.required_tools import tool
+
+Array = np.ndarray[Any, Any]
+SPLIT = replace(split_golden.SPLIT, shape=(3, 12, 14), rows=6, columns=7)
+EXAMPLE = np.random.default_rng(2).normal(size=(1, *SPLIT.shape)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device's half, linked: the files beside it are ``weights.bin`` and ``x.f32``."""
+
+    folder: Path
+    linked: Linked
+
+    @property
+    def library(self) -> Path:
+        assert self.linked.shared is not None
+        return self.linked.shared
+
+    @property
+    def weights(self) -> bytes:
+        return (self.folder / "weights.bin").read_bytes()
+
+
+def graph() -> onnx.ModelProto:
+    """One convolution: 3×12×14 values to latents of 5×6×7."""
+    weights = np.random.default_rng(5).normal(size=(5, 3, 3, 3)).astype(np.float32)
+    node = helper.make_node("Conv", ["x", "w"], ["latents"], strides=[2, 2], pads=[1, 1, 1, 1])
+    made = helper.make_graph(
+        [node],
+        "device",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, list(EXAMPLE.shape))],
+        [helper.make_tensor_value_info("latents", TensorProto.FLOAT, [1, 5, 6, 7])],
+        [numpy_helper.from_array(weights, "w")],
+    )
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+
+
+def device(board: str, folder: Path) -> Device:
+    kernels = compile_graph(graph(), load_target(board), folder)
+    source = folder / NAME
+    source.write_text(sender_source(SPLIT, split_golden.steps(), split_golden.models()))
+    units = [kernels.model, kernels.kernels, source]
+    linked = link(units, load_target(board), folder / "aot", executable=False, sender=True)
+    EXAMPLE.tofile(folder / "x.f32")
+    shutil.copytree(ROOT / "examples" / "c", folder, dirs_exist_ok=True)
+    return Device(folder, linked)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Device:
+    """For this machine, with the example built by its Makefile."""
+    tool("cc")
+    made = device("host", tmp_path_factory.mktemp("here"))
+    command = [tool("make"), "send", "AOT=aot", "CFLAGS=-O2 -std=c11 -Wall -Wextra -Werror"]
+    done = subprocess.run(command, cwd=made.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def expected(latents: Array, rate: int) -> bytes:
+    extents = (SPLIT.latents, SPLIT.rows, SPLIT.columns)
+    header = Header(SPLIT.identity_bytes, "array", rate, *extents, SPLIT.shape, 0, step_of(*extents))
+    sent = integers(latents[0], split_golden.STEPS[rate], SPLIT.highest)
+    assert sent.any()
+    return encode(header, sent, lambda: PortableCoder(split_golden.MODELS[rate]))
+
+
+def send(made: Device, *command: str, rate: str = "0", out: str = "out.epc") -> subprocess.CompletedProcess[str]:
+    arguments = [*command, "./send", "weights.bin", "x.f32", rate, out]
+    return subprocess.run(arguments, cwd=made.folder, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_it_writes_what_python_writes(here: Device) -> None:
+    latents = NativeModel(here.library, here.weights).run({"x": EXAMPLE})["latents"]
+    for rate in range(2):
+        done = send(here, rate=str(rate))
+        assert done.returncode == 0, done.stderr
+        assert (here.folder / "out.epc").read_bytes() == expected(latents, rate)
+
+
+def test_it_does_so_on_a_raspberry_pi(tmp_path: Path) -> None:
+    emulator, pi = tool("qemu-aarch64-static"), load_target("rpi4")
+    made = device("rpi4", tmp_path)
+    compiler = c_compiler(pi)
+    units = ("-Iaot", "send.c", str(made.linked.archive), "-o", "send")
+    invoke((*static_command(compiler, tmp_path), *units), "linking the example", tmp_path)
+    latents = emulate_library(made.library.read_bytes(), made.weights, [EXAMPLE], pi).outputs[0]
+    for rate in range(2):
+        done = send(made, emulator, "-cpu", pi.toolchain.qemu_cpu, rate=str(rate))
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "out.epc").read_bytes() == expected(latents, rate)
+
+
+@pytest.mark.parametrize(
+    ("rate", "out", "code", "said"),
+    [
+        ("2", "x.epc", 1, "no rate 2; there are 0 to 1"),
+        ("4294967296", "x.epc", 1, "no rate 4294967296"),
+        ("-1", "x.epc", 1, "no rate -1"),
+        ("", "x.epc", 2, "usage"),
+        ("0x", "x.epc", 2, "usage"),
+        ("0", "absent/x.epc", 1, "absent/x.epc cannot be written"),
+    ],
+)
+def test_what_cannot_be_is_said(here: Device, rate: str, out: str, code: int, said: str) -> None:
+    done = send(here, rate=rate, out=out)
+    assert done.returncode == code and said in done.stderr
+    assert not (here.folder / "x.epc").exists()
