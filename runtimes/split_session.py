@@ -13,7 +13,17 @@ from edgepress.coding import whole
 from edgepress.coding.coder import OpenCoder, channels_of
 from edgepress.coding.description import model_name
 from edgepress.coding.frozen import read_codings
-from edgepress.coding.split import DEVICE, LOCAL, SERVER, SPLIT, STEPS, Split, integers, read_steps, server_input
+from edgepress.coding.split import (
+    DEVICE,
+    LOCAL,
+    SERVER,
+    SPLIT,
+    STEPS,
+    Split,
+    integers,
+    read_steps,
+    server_input,
+)
 from edgepress.coding.stream import MOST_HEADER, Header, read_header
 from edgepress.errors import BundleError, DataError, OtherStreamError, UsageError
 from edgepress.inputs import Value
@@ -90,7 +100,12 @@ class SplitSession(Session):
         return self._answer(network, found.values, header.rate, count)
 
     def run(
-        self, value: Value | Mapping[str, Value], count: int = 5, *, rate: int | None = None, head: str = SERVER
+        self,
+        value: Value | Mapping[str, Value],
+        count: int = 5,
+        *,
+        rate: int | None = None,
+        head: str = SERVER,
     ) -> Result:
         """Both halves in this process, through the integers that would be sent.
 
@@ -137,7 +152,9 @@ class SplitSession(Session):
         if part not in parts:
             known = (DEVICE, *self.split.heads, LOCAL)
             hint = "take the bundle that holds it" if part in known else f"it has {', '.join(parts)}"
-            raise UsageError(f"{self.bundle.path} holds no part {part}{near(part, parts)}; {hint}{_MISSING.get(part, '')}")
+            raise UsageError(
+                f"{self.bundle.path} holds no part {part}{near(part, parts)}; {hint}{_MISSING.get(part, '')}"
+            )
         with self._lock:
             if part not in self._networks:
                 choice = choose(self.bundle, part, self._asked, self._trust)
@@ -198,12 +215,17 @@ class SplitSession(Session):
         split, part = self.split, self.bundle.manifest.parts[name]
         sent, one = (split.rows, split.columns), len(part.inputs) == 1 and len(part.outputs) >= 1
         if name == DEVICE:
-            fits = one and (part.inputs[0].shape, part.outputs[0].shape) == ((1, *split.shape), (1, split.latents, *sent))
+            fits = one and (part.inputs[0].shape, part.outputs[0].shape) == (
+                (1, *split.shape),
+                (1, split.latents, *sent),
+            )
             fits = fits and len(part.outputs) == 1
         else:
             fits = one and part.inputs[0].shape == (1, split.latents + 1, *sent)
         if not fits:
-            raise BundleError(f"the part {name} of {self.bundle.path} is not as its split says; build the bundle again")
+            raise BundleError(
+                f"the part {name} of {self.bundle.path} is not as its split says; build the bundle again"
+            )
 
 
 _MISSING = {

@@ -210,7 +210,12 @@ def _compile(units: Sequence[str], flags: tuple[str, ...], job: _Job) -> list[st
 
 
 def _compile_runtime(names: Sequence[str], job: _Job) -> list[str]:
-    for name in (*names, *_HEADERS, *(CODER_HEADERS if job.coder else ()), *(SENDER_HEADERS if job.sender else ())):
+    for name in (
+        *names,
+        *_HEADERS,
+        *(CODER_HEADERS if job.coder else ()),
+        *(SENDER_HEADERS if job.sender else ()),
+    ):
         shutil.copyfile(runtime_folder() / name, job.work / name)
     flags = (*OPTIONS, "-I.", *(() if names == _THREADS else _FREESTANDING))
     if names == START:
@@ -271,6 +276,6 @@ def _microcontroller(
         return archive, sources, None
     objects += [*_compile_runtime(_SUPPORT, job), *_compile_runtime(START, job)]
     result = f"{job.name}.elf"
-    command = image_command(job.compiler, job.target, objects, result)
+    command = image_command(job.compiler, job.target, objects, result, SENDER_EXPORTS if job.sender else ())
     invoke(command, f"linking the image for {job.target.name}", job.work)
     return archive, sources, job.deliver(result)

@@ -59,4 +59,6 @@ def _array(name: str, data: bytes) -> str:
 
 def _printable(text: str) -> str:
     """Without what could end a comment or a line."""
-    return "".join(letter if letter.isascii() and (letter.isalnum() or letter in " _.:-") else "_" for letter in text)
+    return "".join(
+        letter if letter.isascii() and (letter.isalnum() or letter in " _.:-") else "_" for letter in text
+    )

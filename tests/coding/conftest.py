@@ -19,7 +19,9 @@ BOARD = Path(__file__).parent / "board"
 def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the trial and its case as C."""
     folder = tmp_path_factory.mktemp("case")
-    text = "#include <stdint.h>\n" + _array("uint8_t", "ep_trial_models", list(write_codings(golden.models())))
+    text = "#include <stdint.h>\n" + _array(
+        "uint8_t", "ep_trial_models", list(write_codings(golden.models()))
+    )
     rows = []
     for number, (rate, shape, body) in enumerate(golden.bodies()):
         text += _array("uint8_t", f"body{number}", list(body))

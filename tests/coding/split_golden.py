@@ -57,6 +57,8 @@ def header(rate: int) -> Header:
 def streams() -> list[bytes]:
     """By the definition, one a rate."""
     return [
-        encode(header(rate), integers(latents(), STEPS[rate], SPLIT.highest), lambda c=coding: PortableCoder(c))
+        encode(
+            header(rate), integers(latents(), STEPS[rate], SPLIT.highest), lambda c=coding: PortableCoder(c)
+        )
         for rate, coding in enumerate(MODELS)
     ]

@@ -19,7 +19,10 @@ class Stream(ctypes.Structure):
 
     _fields_ = (
         ("identity", ctypes.c_uint8 * 16),
-        *((name, ctypes.c_uint32) for name in ("kind", "rate", "channels", "rows", "columns", "step", "sampling")),
+        *(
+            (name, ctypes.c_uint32)
+            for name in ("kind", "rate", "channels", "rows", "columns", "step", "sampling")
+        ),
         ("rank", ctypes.c_uint32),
         ("shape", ctypes.c_uint32 * 4),
     )
@@ -65,7 +68,12 @@ class Sender:
 
     def __init__(self, library: Path) -> None:
         self.code = ctypes.CDLL(str(library))
-        u32, u64, pointer, split = ctypes.c_uint32, ctypes.c_uint64, ctypes.c_void_p, ctypes.POINTER(SentSplit)
+        u32, u64, pointer, split = (
+            ctypes.c_uint32,
+            ctypes.c_uint64,
+            ctypes.c_void_p,
+            ctypes.POINTER(SentSplit),
+        )
         for name, arguments, result in (
             ("bytes", (split, u32), u64),
             ("open", (split, u32, pointer, u64), pointer),
@@ -93,7 +101,13 @@ class Sender:
         most = self.code.ep_split_most_bytes(sender) if room is None else room
         out = np.full(most + _BEHIND, 0xA5, np.uint8)
         length = self.code.ep_split_encode(
-            sender, latents.ctypes.data, latents.nbytes, scratch.ctypes.data, scratch.nbytes, out.ctypes.data, most
+            sender,
+            latents.ctypes.data,
+            latents.nbytes,
+            scratch.ctypes.data,
+            scratch.nbytes,
+            out.ctypes.data,
+            most,
         )
         assert (out[most:] == 0xA5).all()
         return out[:length].tobytes() if length >= 0 else int(length)

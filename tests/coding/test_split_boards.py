@@ -74,12 +74,24 @@ def test_this_machines_archive_makes_them(split_case: Path, tmp_path: Path) -> N
 
 
 def test_the_sources_make_them_on_any_x86(split_case: Path) -> None:
-    cc = (*c_compiler(load_target("host")).cc[:3], "cc", "-target", "x86_64-linux-gnu.2.28", "-mcpu=x86_64_v2")
+    cc = (
+        *c_compiler(load_target("host")).cc[:3],
+        "cc",
+        "-target",
+        "x86_64-linux-gnu.2.28",
+        "-mcpu=x86_64_v2",
+    )
     assert run_bare(cc, [*CODER, *SENDER, NAME], split_case, trial=TRIAL) == 0
 
 
 def test_the_sources_make_them_on_armv7(split_case: Path) -> None:
-    cc = (*c_compiler(load_target("host")).cc[:3], "cc", "-target", "arm-linux-musleabihf", "-mcpu=generic+v7a")
+    cc = (
+        *c_compiler(load_target("host")).cc[:3],
+        "cc",
+        "-target",
+        "arm-linux-musleabihf",
+        "-mcpu=generic+v7a",
+    )
     units, emulator = [*CODER, *SENDER, NAME], tool("qemu-arm-static")
     assert run_bare(cc, units, split_case, emulator, "-cpu", "cortex-a7", trial=TRIAL) == 0
 

@@ -50,7 +50,9 @@ def sender(tmp_path_factory: pytest.TempPathFactory) -> Sender:
     return Sender(out)
 
 
-def split_of(extents: tuple[int, int, int], step: int, shape: tuple[int, ...] = (3, 9), highest: int = 99) -> SentSplit:
+def split_of(
+    extents: tuple[int, int, int], step: int, shape: tuple[int, ...] = (3, 9), highest: int = 99
+) -> SentSplit:
     return sent_split(IDENTITY, extents, step, shape, highest, STEPS, MODELS)
 
 
@@ -109,7 +111,15 @@ def test_a_wrong_argument_is_refused(sender: Sender) -> None:
     made, _memory = sender.opened(split_of(latents.shape, 3), 0)
     code, out = sender.code, np.zeros(2000, np.uint8)
     scratch = np.zeros(-(-code.ep_split_scratch(made) // 8), np.uint64)
-    right = [made, latents.ctypes.data, latents.nbytes, scratch.ctypes.data, scratch.nbytes, out.ctypes.data, 2000]
+    right = [
+        made,
+        latents.ctypes.data,
+        latents.nbytes,
+        scratch.ctypes.data,
+        scratch.nbytes,
+        out.ctypes.data,
+        2000,
+    ]
     assert code.ep_split_encode(*right) > 0
     for place, wrong in (
         (0, None), (1, None), (1, right[1] + 1), (2, latents.nbytes - 4), (2, latents.nbytes + 4), (3, None),
@@ -134,7 +144,11 @@ def test_tables_that_make_no_streams_are_refused(sender: Sender, path: str, valu
     split = split_of((3, 8, 9), 3)
     assert sender.opened(split, 0)[0]
     owner, _, name = path.rpartition(".")
-    setattr({"": split, "stream": split.stream, "steps": split.steps, "models.0": split.models[0]}[owner], name, value)
+    setattr(
+        {"": split, "stream": split.stream, "steps": split.steps, "models.0": split.models[0]}[owner],
+        name,
+        value,
+    )
     assert not sender.opened(split, 0)[0]
 
 

@@ -17,6 +17,8 @@ from edgepress.coding.coder import PortableCoder
 from edgepress.coding.split import integers
 from edgepress.coding.stream import Header
 from edgepress.coding.whole import encode, step_of
+from edgepress.errors import CheckError
+from edgepress.hardware.emulator.sending import emulate_sender
 from edgepress.hardware.emulator.unicorn import emulate_library
 from edgepress.runtimes.native import NativeModel
 from edgepress.targets.compilers.link import Linked, link
@@ -69,7 +71,8 @@ def device(board: str, folder: Path) -> Device:
     source = folder / NAME
     source.write_text(sender_source(SPLIT, split_golden.steps(), split_golden.models()))
     units = [kernels.model, kernels.kernels, source]
-    linked = link(units, load_target(board), folder / "aot", executable=False, sender=True)
+    image = load_target(board).kind == "microcontroller"
+    linked = link(units, load_target(board), folder / "aot", executable=image, sender=True)
     EXAMPLE.tofile(folder / "x.f32")
     shutil.copytree(ROOT / "examples" / "c", folder, dirs_exist_ok=True)
     return Device(folder, linked)
@@ -94,7 +97,9 @@ def expected(latents: Array, rate: int) -> bytes:
     return encode(header, sent, lambda: PortableCoder(split_golden.MODELS[rate]))
 
 
-def send(made: Device, *command: str, rate: str = "0", out: str = "out.epc") -> subprocess.CompletedProcess[str]:
+def send(
+    made: Device, *command: str, rate: str = "0", out: str = "out.epc"
+) -> subprocess.CompletedProcess[str]:
     arguments = [*command, "./send", "weights.bin", "x.f32", rate, out]
     return subprocess.run(arguments, cwd=made.folder, capture_output=True, text=True, check=False, timeout=60)
 
@@ -135,3 +140,18 @@ def test_what_cannot_be_is_said(here: Device, rate: str, out: str, code: int, sa
     done = send(here, rate=rate, out=out)
     assert done.returncode == code and said in done.stderr
     assert not (here.folder / "x.epc").exists()
+
+
+@pytest.mark.parametrize("board", ["rpi4", "cortex-m7"])
+def test_emulated_libraries_send_the_same_and_count(board: str, tmp_path: Path) -> None:
+    made = device(board, tmp_path)
+    code = (made.linked.image or made.library).read_bytes()
+    latents = np.random.default_rng(4).normal(0, 3, (1, 5, 6, 7)).astype(np.float32)
+    sent = emulate_sender(code, latents, 2, load_target(board))
+    assert [one.stream for one in sent] == [expected(latents, rate) for rate in range(2)]
+    assert all(10 * 210 < one.instructions < 1000 * 210 and one.opening > 1000 for one in sent)
+    assert emulate_sender(code, latents, 2, load_target(board)) == sent
+    with pytest.raises(CheckError, match="no size for rate 2"):
+        emulate_sender(code, latents, 3, load_target(board))
+    with pytest.raises(CheckError, match=r"refuses the latents \(-1\)"):
+        emulate_sender(code, latents[:, :4], 1, load_target(board))
