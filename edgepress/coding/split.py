@@ -134,6 +134,16 @@ class Split:
         return (json.dumps(encode(self), sort_keys=True, indent=1) + "\n").encode()
 
 
+def costs_more(split: Split) -> str:
+    """A sentence that says so where the device's half costs more than what it replaces; else empty."""
+    if not split.replaced_macs or split.device_macs <= split.replaced_macs:
+        return ""
+    return (
+        f"the device's half costs more than what it replaces: {split.device_macs / 1e6:.1f} M multiply-adds against "
+        f"{split.replaced_macs / 1e6:.1f} M of the teacher's own layers; a slimmer one would pay"
+    )
+
+
 def split_tables(split: Split) -> tuple[str, ...]:
     """The tables that each part of a split network's bundle names, but for ``local``."""
     return (SPLIT, STEPS, *map(model_name, range(len(split.rates))))
@@ -212,14 +222,21 @@ def split_of(tables: dict[str, str], member: Callable[[str], bytes | memoryview]
 
 
 def integers(latents: Array, steps: Array, highest: int) -> Array:
+<<<<<<< HEAD
     """What is sent: float32 ``[latents, rows, columns]`` → int16, by float32 steps ``[latents]``; 0 for a NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.rint(np.asarray(latents, np.float32) / steps[:, None, None])
     return np.clip(np.nan_to_num(scaled), -highest, highest).astype(np.int16)
+=======
+    """What is sent: float32 ``[latents, rows, columns]`` → int16, by float32 steps ``[latents]``."""
+    scaled = np.rint(np.asarray(latents, np.float32) / steps[:, None, None])
+    found: Array = np.clip(np.nan_to_num(scaled), -highest, highest).astype(np.int16)
+    return found
+>>>>>>> build-6
 
 
 def server_input(sent: Array, steps: Array, plane: float) -> Array:
-    """What the server's part takes of int16 ``[latents, rows, columns]``: float32 ``[1, latents + 1, rows, columns]``."""
+    """What the server takes of int16 ``[latents, rows, columns]``: float32 ``[1, latents + 1, rows, columns]``."""
     made = np.empty((1, len(sent) + 1, *sent.shape[1:]), np.float32)
     np.multiply(sent, steps[:, None, None], out=made[0, :-1])
     made[0, -1] = plane

@@ -48,23 +48,23 @@ def cut(teacher: nn.Module, example: Tensor, layer: str, watched: Sequence[str] 
     Args:
         teacher: in evaluation mode, of one input and one output; it is left as it is.
         example: one input ``[1, …]``.
-        layer: as :meth:`torch.nn.Module.named_modules` calls it.
+        layer: as :meth:`torch.nn.Module.named_modules` calls it; empty cuts before the first layer.
         watched: layers behind it whose outputs are given too; None takes, of each size of map that follows, the last
-            one.
+            one that is made of several.
 
     Raises:
         SourceError: there is no such layer, the network cannot be traced, or something else than the layer's output
             is used behind it.
     """
     names = layers_of(teacher)
-    if layer not in names:
+    if layer and layer not in names:
         raise SourceError(f"the network has no layer {layer!r}{near(layer, names)}; name one of its modules")
     graph = _traced(teacher, example)
-    place = _outputs(graph, [layer]).get(layer)
+    place = _outputs(graph, [layer]).get(layer) if layer else _input(graph)
     if place is None:
         raise SourceError(f"the layer {layer!r} gives no map that later layers use; name another")
     before = _ancestors(place)
-    seen = _watched(graph, before, place) if watched is None else _named(graph, watched, before)
+    seen = _watched(graph, before, teacher) if watched is None else _named(graph, watched, before)
     head, tail = _head(graph, place), _tail(graph, place, before, list(seen.values()))
     return Cut(layer, head, tail, tuple(place.meta["val"].shape[1:]), tuple(seen))
 
@@ -87,6 +87,10 @@ def _traced(teacher: nn.Module, example: Tensor) -> fx.GraphModule:
             "free of decisions that depend on values"
         ) from error
     return found  # type: ignore[no-any-return]
+
+
+def _input(graph: fx.GraphModule) -> fx.Node | None:
+    return next((node for node in graph.graph.nodes if node.op == "placeholder"), None)
 
 
 def _outputs(graph: fx.GraphModule, layers: Iterable[str]) -> dict[str, fx.Node]:
@@ -113,22 +117,30 @@ def _ancestors(node: fx.Node) -> set[fx.Node]:
     return found
 
 
-def _watched(graph: fx.GraphModule, before: set[fx.Node], place: fx.Node) -> dict[str, fx.Node]:
-    """Behind the cut: of each run of layers whose maps have one size and one number of channels the last."""
-    depths: dict[str, int] = {}
-    for node in graph.graph.nodes:
-        for name, _ in (node.meta.get("nn_module_stack") or {}).values():
-            if name:
-                depths[name] = name.count(".")
+def _watched(graph: fx.GraphModule, before: set[fx.Node], teacher: nn.Module) -> dict[str, fx.Node]:
+    """Behind the cut: of each size of map the last layer that is made of several; of plain layers where none is."""
+    modules = dict(teacher.named_modules())
+    called = {
+        name for node in graph.graph.nodes for name, _ in (node.meta.get("nn_module_stack") or {}).values()
+    }
+    outer = [name for name in modules if name in called and not _within(name, called)]
     found: dict[tuple[int, ...], tuple[str, fx.Node]] = {}
-    for name, node in _outputs(graph, depths).items():
-        shape = tuple(node.meta["val"].shape[1:])
-        if node in before or len(shape) != len(place.meta["val"].shape) - 1:
-            continue
-        size = shape[1:]
-        if size not in found or _position(graph, node) >= _position(graph, found[size][1]):
-            found[size] = (name, node)
+    for names in ([name for name in outer if any(modules[name].children())], outer):
+        for name, node in _outputs(graph, names).items():
+            size = tuple(node.meta["val"].shape[2:])
+            if node not in before and len(size) == 2 and max(size) > 1:
+                at = found.get(size)
+                if at is None or _position(graph, node) > _position(graph, at[1]):
+                    found[size] = (name, node)
+        if found:
+            break
     return dict(found.values())
+
+
+def _within(name: str, called: set[str]) -> bool:
+    """Whether a layer is part of another one, other than the whole network."""
+    parts = name.split(".")
+    return any(".".join(parts[:count]) in called for count in range(1, len(parts)))
 
 
 def _position(graph: fx.GraphModule, node: fx.Node) -> int:
@@ -169,24 +181,31 @@ def _tail(
         if node in wanted or node is place:
             continue
         wanted.add(node)
-        if not _is_batch(node):
-            open_ += node.all_input_nodes
+        if _is_batch(node) or node.op == "get_attr":
+            continue
+        if node in before or node.op == "placeholder":
+            raise SourceError(
+                f"behind the cut the network still uses {_maker(node)}, which was made before it; cut where one "
+                "layer's output is all that the rest needs"
+            )
+        open_ += node.all_input_nodes
     for node in graph.graph.nodes:
         if node not in wanted:
             continue
         if _is_batch(node):
             copies[node] = new.call_function(torch.ops.aten.sym_size.int, (features, 0))
             continue
-        if node.op == "placeholder" or (node in before and node.op != "get_attr"):
-            raise SourceError(
-                f"behind the cut the network still uses {node.name}, which was made before it; cut where one layer's "
-                "output is all that the rest needs"
-            )
         copies[node] = new.node_copy(node, lambda other: copies[other])
     new.output((copies[given], *(copies[node] for node in watched)))
     return fx.GraphModule(graph, new)
 
 
+def _maker(node: fx.Node) -> str:
+    """The layer that a node belongs to, for people."""
+    stack = [name for name, _ in (node.meta.get("nn_module_stack") or {}).values() if name]
+    return f"the output of {stack[-1]}" if stack else node.name
+
+
 def _is_batch(node: fx.Node) -> bool:
     """Whether a node is the number of examples, which the features tell as well."""
-    return node.target is torch.ops.aten.sym_size.int and node.args[1] == 0
+    return node.target is torch.ops.aten.sym_size.int and node.args[1:] == (0,)

@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from edgepress.coding.split import SERVER, Split, SplitRate
 from edgepress.inputs import InputKind
 from edgepress.nn.student.config import StudentConfig
-from edgepress.nn.student.student import LIMIT, Decoder, Encoder
+from edgepress.nn.student.decoder import decoder_for
+from edgepress.nn.student.encoder import Encoder
+from edgepress.nn.student.student import LIMIT
 from edgepress.tensor import TensorSpec
 
 Array = np.ndarray[Any, Any]
@@ -66,11 +68,13 @@ class Head:
         module: a :class:`ServerHalf`, in evaluation mode.
         teacher: what it was distilled from.
         changed: names in ``module.rest`` of the tensors that are no longer the teacher's.
+        config: the student's form, with the ``features`` of this head's own decoder.
     """
 
     module: nn.Module
     teacher: Teacher
-    changed: tuple[str, ...] = ()
+    changed: tuple[str, ...]
+    config: StudentConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +154,7 @@ def untrained(
     from edgepress.coding.fit import fit
     from edgepress.coding.frozen import write_codings
 
-    encoder, decoder = Encoder(config).eval(), Decoder(config).eval()
+    encoder, decoder = Encoder(config).eval(), decoder_for(config).eval()
     generator = np.random.default_rng(0)
     sent = generator.laplace(0, 2, (8, config.latents, *config.map))
     models = tuple(
@@ -159,5 +163,5 @@ def untrained(
     )
     steps = np.stack([np.full(config.latents, 2.0**-rate, np.float32) for rate in range(len(betas))])
     rates = tuple(SplitRate(beta, float(-rate)) for rate, beta in enumerate(betas))
-    head = Head(ServerHalf(decoder, teacher).eval(), about)
+    head = Head(ServerHalf(decoder, teacher).eval(), about, (), config)
     return FrozenStudent(config, encoder, {SERVER: head}, steps, rates, models, {})

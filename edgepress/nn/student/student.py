@@ -6,98 +6,32 @@ After Matsubara, Yang, Levorato and Mandt, "Supervised Compression for Resource-
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from edgepress.nn.student.config import StudentConfig
-from edgepress.nn.student.gdn import DivisiveNorm
+from edgepress.nn.student.decoder import decoder_for
+from edgepress.nn.student.encoder import Encoder
 from edgepress.nn.student.prior import FactorisedPrior
 
 LIMIT = 1023
 """The greatest magnitude of an integer that is sent."""
-
-
-class Encoder(nn.Module):
-    """A picture → latents: ``[n, channels, rows, columns]`` → ``[n, latents, rows / 8, columns / 8]``."""
-
-    def __init__(self, config: StudentConfig) -> None:
-        super().__init__()
-        first, second = config.widths
-        self.stem = nn.Conv2d(config.picture[0], first, 6, 4, 1)
-        self.stem_norm = _norm(config, first)
-        self.down = nn.Conv2d(first, second, 3, 2, 1)
-        self.down_norm = _norm(config, second)
-        self.blocks = nn.Sequential(*(DepthwiseBlock(second) for _ in range(config.encoder_blocks)))
-        self.last = nn.Conv2d(second, config.latents, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
-        x = self.down_norm(self.down(self.stem_norm(self.stem(x))))
-        latents: Tensor = self.last(self.blocks(x))
-        return latents
-
-
-class DepthwiseBlock(nn.Module):
-    """A depthwise convolution of 3, ReLU, a convolution of 1; added to what came in."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.depthwise = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.pointwise = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[n, channels, rows, columns]``, of the same shape."""
-        y: Tensor = self.pointwise(torch.relu(self.depthwise(x)))
-        return x + y
-
-
-class Decoder(nn.Module):
-    """Latents and the rate's plane → the teacher's features: ``[n, latents + 1, …]`` → ``[n, *features]``."""
-
-    def __init__(self, config: StudentConfig) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(config.latents + 1, config.width, 3, padding=1)
-        self.blocks = nn.Sequential(*(ResidualBlock(config.width) for _ in range(config.blocks)))
-        channels, doublings = config.features[0], config.doublings
-        self.resize: nn.Module = nn.Identity()
-        if doublings > 0:
-            self.resize = nn.PixelShuffle(2**doublings)
-            channels *= 4**doublings
-        stride = 2 ** max(0, -doublings)
-        self.last = nn.Conv2d(config.width, channels, 2 * stride - 1, stride, stride - 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """See the class."""
-        features: Tensor = self.resize(self.last(self.blocks(self.first(x))))
-        return features
-
-
-class ResidualBlock(nn.Module):
-    """ReLU, a convolution of 3, ReLU, a convolution of 1; added to what came in."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 1)
-        nn.init.zeros_(self.second.weight)
-        nn.init.zeros_(self.second.bias)  # type: ignore[arg-type]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``[n, width, rows, columns]``, of the same shape."""
-        y: Tensor = self.second(torch.relu(self.first(torch.relu(x))))
-        return x + y
+_COARSEST, _FINEST = 12.0, 3.0  # steps at first
 
 
 class Student(nn.Module):
-    """Encoder, steps, prior and decoder."""
+    """Encoder, steps, prior and decoder; rates count from the coarsest."""
 
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.decoder = Decoder(config)
+        self.decoder = decoder_for(config)
         self.prior = FactorisedPrior(config.latents)
-        self.log_steps = nn.Parameter(torch.linspace(0, 1, config.rates)[:, None].repeat(1, config.latents))
+        steps = torch.linspace(math.log(_COARSEST), math.log(_FINEST), config.rates)
+        self.log_steps = nn.Parameter(steps[:, None].repeat(1, config.latents))
 
     def steps(self, rate: Tensor) -> Tensor:
         """What latents are divided by before they are rounded: rates ``[n]`` → ``[n, latents]``."""
@@ -115,16 +49,11 @@ class Student(nn.Module):
         """Latents that symbols stand for."""
         return symbols * self.steps(rate)[..., None, None]
 
-    def features(self, latents: Tensor, rate: Tensor) -> Tensor:
-        """What the decoder makes of latents that came through a stream."""
-        plane = self.planes(rate)[:, None, None, None].expand(-1, 1, *latents.shape[2:])
-        found: Tensor = self.decoder(torch.cat([latents, plane.to(latents.dtype)], 1))
-        return found
+    def taken(self, latents: Tensor, rate: Tensor) -> Tensor:
+        """What the server takes: latents that came through a stream, and the rate's plane behind them."""
+        plane = self.planes()[rate][:, None, None, None].expand(-1, 1, *latents.shape[2:])
+        return torch.cat([latents, plane.to(latents.dtype)], 1)
 
-    def planes(self, rate: Tensor) -> Tensor:
-        """What tells the decoder of the rate: the mean of the steps' logarithms, ``[n]``."""
-        return self.log_steps.mean(1).detach()[rate]
-
-
-def _norm(config: StudentConfig, channels: int) -> nn.Module:
-    return DivisiveNorm(channels) if config.norm == "gdn" else nn.ReLU()
+    def planes(self) -> Tensor:
+        """What tells the decoder of a rate: a quarter of the mean log2 of its steps, ``[rates]``."""
+        return self.log_steps.detach().mean(1) / (4 * math.log(2))
