@@ -222,17 +222,11 @@ def split_of(tables: dict[str, str], member: Callable[[str], bytes | memoryview]
 
 
 def integers(latents: Array, steps: Array, highest: int) -> Array:
-<<<<<<< HEAD
     """What is sent: float32 ``[latents, rows, columns]`` → int16, by float32 steps ``[latents]``; 0 for a NaN."""
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = np.rint(np.asarray(latents, np.float32) / steps[:, None, None])
-    return np.clip(np.nan_to_num(scaled), -highest, highest).astype(np.int16)
-=======
-    """What is sent: float32 ``[latents, rows, columns]`` → int16, by float32 steps ``[latents]``."""
-    scaled = np.rint(np.asarray(latents, np.float32) / steps[:, None, None])
     found: Array = np.clip(np.nan_to_num(scaled), -highest, highest).astype(np.int16)
     return found
->>>>>>> build-6
 
 
 def server_input(sent: Array, steps: Array, plane: float) -> Array:

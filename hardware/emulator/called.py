@@ -176,7 +176,7 @@ class Called:
         self._stack = self.room(_STACK) + _STACK
 
     def room(self, size: int) -> int:
-        """The address of ``size`` new bytes, which end where the mapping does, so that the next one cannot be touched."""
+        """The address of ``size`` new bytes that end where their mapping does: the next one cannot be touched."""
         whole = _round(max(size, 1), _PAGE)
         start = self._next
         if start < _RETURN < start + whole + _GUARD:

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgepress.coding.whole import decode
-from edgepress.coding.stream import read_header
 from edgepress.coding.coder import PortableCoder
 from edgepress.coding.split import integers
+from edgepress.coding.stream import read_header
+from edgepress.coding.whole import decode
 from edgepress.hardware.emulator.elf import read_image
 from edgepress.targets.compilers.link import (
     CODER,
