@@ -23,6 +23,7 @@ from edgepress.coding.split import (
     integers,
     read_steps,
     server_input,
+    stream_header,
 )
 from edgepress.coding.stream import MOST_HEADER, Header, read_header
 from edgepress.errors import BundleError, DataError, OtherStreamError, UsageError
@@ -209,12 +210,7 @@ class SplitSession(Session):
         return SplitResult(found.outputs, found.labels, rate=rate, sent=sent)
 
     def _stream(self, sent: Array, rate: int) -> bytes:
-        split = self.split
-        header = Header(
-            split.identity_bytes, "array", rate, split.latents, split.rows, split.columns, split.shape, 0,
-            whole.step_of(split.latents, split.rows, split.columns),
-        )  # fmt: skip
-        return whole.encode(header, sent, self._coder(rate))
+        return whole.encode(stream_header(self.split, rate), sent, self._coder(rate))
 
     def _coder(self, rate: int) -> OpenCoder:
         """What makes coders for a rate.

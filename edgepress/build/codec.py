@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from edgepress.build.engines import AGREEMENT
 from edgepress.build.job import Job
 from edgepress.build.joined import Sent, Shared, refuse_described, refuse_options
 from edgepress.build.press import calibration_samples
+from edgepress.build.sending import Sending
 from edgepress.bundle import Check
 from edgepress.codec_source import CODES, SAMPLES, CodecSource
 from edgepress.coding.description import DECODER, DESCRIPTION, ENCODER, LEVELS, levels_to_bytes, model_name
@@ -53,7 +54,7 @@ class JoinedCodec:
     def has_coder(self, part: str) -> bool:
         return True
 
-    def sender(self, part: str) -> Callable[[], str] | None:
+    def sending(self, part: str) -> Sending | None:
         return None
 
     def made_from(self, part: str) -> str:

@@ -20,6 +20,7 @@ from edgepress.source import Source
 if TYPE_CHECKING:
     from edgepress.build.assemble import Finished
     from edgepress.build.job import Job
+    from edgepress.build.sending import Sending
 
 Array = np.ndarray[Any, Any]
 Sent = Callable[[Feed], list[Array]]
@@ -70,8 +71,8 @@ class Joined(Protocol):
         """Whether a part's library holds the entropy coder."""
         ...
 
-    def sender(self, part: str) -> Callable[[], str] | None:
-        """What gives the C source that tells a part's library what it sends; None where it makes no streams."""
+    def sending(self, part: str) -> Sending | None:
+        """What a part's library sends by itself; None where it makes no streams."""
         ...
 
     def made_from(self, part: str) -> str:
@@ -123,7 +124,7 @@ class Alone:
     def has_coder(self, part: str) -> bool:
         return False
 
-    def sender(self, part: str) -> Callable[[], str] | None:
+    def sending(self, part: str) -> Sending | None:
         return None
 
     def made_from(self, part: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from edgepress.build.engines import AGREEMENT
 from edgepress.build.job import Job
 from edgepress.build.joined import Sent, Shared, refuse_described
 from edgepress.build.press import calibration_samples
+from edgepress.build.sending import Sending
 from edgepress.bundle import Check
 from edgepress.coding.description import model_name
 from edgepress.coding.split import DEVICE, LOCAL, SPLIT, STEPS, Split, costs_more, integers, steps_to_bytes
@@ -23,7 +24,6 @@ from edgepress.recipe import Recipe
 from edgepress.samples import Feed
 from edgepress.source import Source
 from edgepress.split_source import LATENTS, SplitSource
-from edgepress.targets.compilers.sender import sender_source
 
 _FLOAT = 0.99  # of first classes, which must be torch's where the server's half stays in float
 
@@ -58,12 +58,8 @@ class JoinedSplit:
     def has_coder(self, part: str) -> bool:
         return part == DEVICE
 
-    def sender(self, part: str) -> Callable[[], str] | None:
-        def source() -> str:
-            frozen, split = self.source.frozen(), self.source.description
-            return sender_source(split, steps_to_bytes(frozen.steps, split), frozen.models)
-
-        return source if part == DEVICE else None
+    def sending(self, part: str) -> Sending | None:
+        return Sending(self.source.description, self.source.frozen) if part == DEVICE else None
 
     def made_from(self, part: str) -> str:
         return DEVICE if part in self.source.description.heads else ""

@@ -34,6 +34,8 @@ from typing import Any
 import numpy as np
 
 from edgepress.coding.description import model_name
+from edgepress.coding.stream import Header
+from edgepress.coding.whole import step_of
 from edgepress.errors import BundleError
 from edgepress.records import RecordError, decode, encode
 
@@ -219,6 +221,12 @@ def split_of(tables: dict[str, str], member: Callable[[str], bytes | memoryview]
     if missing:
         raise BundleError(f"{where} has no table {missing!r} for its stream; build the bundle again")
     return split
+
+
+def stream_header(split: Split, rate: int) -> Header:
+    """The header of a split network's stream at a rate."""
+    extents = (split.latents, split.rows, split.columns)
+    return Header(split.identity_bytes, "array", rate, *extents, split.shape, 0, step_of(*extents))
 
 
 def integers(latents: Array, steps: Array, highest: int) -> Array:

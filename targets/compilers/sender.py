@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from edgepress.coding.split import Split
-from edgepress.coding.whole import step_of
+from edgepress.coding.split import Split, stream_header
 
 NAME = "split.c"
 _A_LINE = 24  # bytes
@@ -25,7 +24,7 @@ def sender_source(split: Split, steps: bytes, models: Sequence[bytes]) -> str:
     if len(steps) != 4 * len(split.rates) * split.latents or len(models) != len(split.rates):
         raise ValueError(f"{len(steps)} bytes of steps and {len(models)} models for {len(split.rates)} rates")
     named = [("steps", steps), *((f"model{rate}", model) for rate, model in enumerate(models))]
-    extents = (split.latents, split.rows, split.columns)
+    extents = (split.latents, split.rows, split.columns, stream_header(split, 0).step)
     identity = ", ".join(f"0x{byte:02x}" for byte in split.identity_bytes)
     return "\n".join(
         [
@@ -40,7 +39,7 @@ def sender_source(split: Split, steps: bytes, models: Sequence[bytes]) -> str:
             "static const ep_split sent = {",
             f"    EP_SPLIT_ABI, {split.highest}u, {len(models)}u,",
             f"    {{{{{identity}}},",
-            f"     EP_STREAM_ARRAY, 0u, {', '.join(f'{size}u' for size in (*extents, step_of(*extents)))}, 0u,",
+            f"     EP_STREAM_ARRAY, 0u, {', '.join(f'{size}u' for size in extents)}, 0u,",
             f"     {len(split.shape)}u, {{{', '.join(f'{size}u' for size in split.shape)}}}}},",
             "    {steps, sizeof steps}, models,",
             "};",

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from edgepress.coding.coder import PortableCoder
 from edgepress.coding.frozen import write_codings
-from edgepress.coding.split import Split, SplitRate, integers, steps_to_bytes
-from edgepress.coding.stream import Header
-from edgepress.coding.whole import encode, step_of
+from edgepress.coding.split import Split, SplitRate, integers, steps_to_bytes, stream_header
+from edgepress.coding.whole import encode
 from tests.coding import golden
 
 Array = np.ndarray[Any, Any]
@@ -48,17 +48,10 @@ def steps() -> bytes:
     return steps_to_bytes(STEPS, SPLIT)
 
 
-def header(rate: int) -> Header:
-    """Of a stream at a rate."""
-    extents = (LATENTS, *MAP)
-    return Header(SPLIT.identity_bytes, "array", rate, *extents, SPLIT.shape, 0, step_of(*extents))
-
-
 def streams() -> list[bytes]:
     """By the definition, one a rate."""
+    sent = (integers(latents(), steps, SPLIT.highest) for steps in STEPS)
     return [
-        encode(
-            header(rate), integers(latents(), STEPS[rate], SPLIT.highest), lambda c=coding: PortableCoder(c)
-        )
-        for rate, coding in enumerate(MODELS)
+        encode(stream_header(SPLIT, rate), values, partial(PortableCoder, MODELS[rate]))
+        for rate, values in enumerate(sent)
     ]

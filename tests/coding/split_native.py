@@ -59,7 +59,7 @@ def sent_split(
     stream = Stream((ctypes.c_uint8 * 16)(*identity), 0, 0, *extents, step, 0, len(shape))
     stream.shape = (ctypes.c_uint32 * 4)(*shape)
     raw = steps.astype("<f4").tobytes()
-    tables = (Table * len(models))(*((model, len(model)) for model in models))
+    tables = (Table * len(models))(*(Table(model, len(model)) for model in models))
     return SentSplit(1, highest, len(models), stream, Table(raw, len(raw)), tables)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edgepress.coding.coder import PortableCoder
-from edgepress.coding.split import integers
+from edgepress.coding.split import integers, stream_header
 from edgepress.coding.stream import read_header
 from edgepress.coding.whole import decode
 from edgepress.hardware.emulator.elf import read_image
@@ -46,8 +47,8 @@ def test_the_golden_streams_are_what_they_were() -> None:
 def test_the_golden_streams_hold_the_integers_in_several_chunks() -> None:
     for rate, stream in enumerate(split_golden.streams()):
         header = read_header(stream)
-        assert header == split_golden.header(rate) and header.chunks == 2
-        found = decode(stream, header, lambda rate=rate: PortableCoder(split_golden.MODELS[rate]))  # type: ignore[misc]
+        assert header == stream_header(split_golden.SPLIT, rate) and header.chunks == 2
+        found = decode(stream, header, partial(PortableCoder, split_golden.MODELS[rate]))
         wanted = integers(split_golden.latents(), split_golden.STEPS[rate], split_golden.SPLIT.highest)
         assert (found.values == wanted).all() and wanted.reshape(-1)[:4].tolist() == [0, 0, 200, -200]
         quotients = split_golden.latents()[:, 1:] / split_golden.STEPS[rate][:, None, None]

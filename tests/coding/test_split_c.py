@@ -55,9 +55,14 @@ def split_of(
     return sent_split(IDENTITY, extents, step, shape, highest, STEPS, MODELS)
 
 
+def header(latents: Array, rate: int, step: int, shape: tuple[int, ...]) -> Header:
+    channels, rows, columns = latents.shape
+    return Header(IDENTITY, "array", rate, channels, rows, columns, shape, 0, step)
+
+
 def wanted(latents: Array, rate: int, step: int, shape: tuple[int, ...] = (3, 9), highest: int = 99) -> bytes:
-    header = Header(IDENTITY, "array", rate, *latents.shape, shape, 0, step)  # type: ignore[misc]
-    return encode(header, integers(latents, STEPS[rate], highest), lambda: PortableCoder(CODINGS[rate]))
+    sent = integers(latents, STEPS[rate], highest)
+    return encode(header(latents, rate, step, shape), sent, lambda: PortableCoder(CODINGS[rate]))
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,10 +91,9 @@ def test_any_floats_and_any_steps_round_as_numpy_does(sender: Sender, bits: Arra
     with np.errstate(all="ignore"):
         latents[:, 1] = (bits[:, 1] % 64 - 32 + np.float32(0.5)) * by.T
     split = sent_split(IDENTITY, latents.shape, 2, (1,), 200, by, MODELS[:1])
-    header = Header(IDENTITY, "array", 0, *latents.shape, (1,), 0, 2)  # type: ignore[misc]
-    assert sender.encode(split, 0, latents) == encode(
-        header, integers(latents, by[0], 200), lambda: PortableCoder(CODINGS[0])
-    )
+    sent = integers(latents, by[0], 200)
+    expected = encode(header(latents, 0, 2, (1,)), sent, lambda: PortableCoder(CODINGS[0]))
+    assert sender.encode(split, 0, latents) == expected
 
 
 def test_room_that_is_too_short_is_said(sender: Sender) -> None:

@@ -14,9 +14,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgepress.coding.coder import PortableCoder
-from edgepress.coding.split import integers
-from edgepress.coding.stream import Header
-from edgepress.coding.whole import encode, step_of
+from edgepress.coding.split import integers, stream_header
+from edgepress.coding.whole import encode
 from edgepress.errors import CheckError
 from edgepress.hardware.emulator.sending import emulate_sender
 from edgepress.hardware.emulator.unicorn import emulate_library
@@ -90,11 +89,9 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Device:
 
 
 def expected(latents: Array, rate: int) -> bytes:
-    extents = (SPLIT.latents, SPLIT.rows, SPLIT.columns)
-    header = Header(SPLIT.identity_bytes, "array", rate, *extents, SPLIT.shape, 0, step_of(*extents))
     sent = integers(latents[0], split_golden.STEPS[rate], SPLIT.highest)
     assert sent.any()
-    return encode(header, sent, lambda: PortableCoder(split_golden.MODELS[rate]))
+    return encode(stream_header(SPLIT, rate), sent, lambda: PortableCoder(split_golden.MODELS[rate]))
 
 
 def send(
