@@ -232,11 +232,8 @@ def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str, til
         network = _network(found, model)
     origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
     if what := _frozen(network):
-        if weights or inputs:
-            raise SourceError(
-                f"{model} is a {what}, which has its weights with it and says what it takes; leave "
-                f"{'--weights' if weights else '--input'} out"
-            )
+        if weights:
+            raise SourceError(f"{model} is a {what}, which has its weights with it; leave --weights out")
         is_codec = what == "codec"
         return _from_codec(name, network, origin, tile) if is_codec else _from_student(name, network, origin)
     if not inputs:
