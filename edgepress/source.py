@@ -196,15 +196,19 @@ def _from_trained_file(path: Path, tile: int, teachers: tuple[str, ...]) -> Sour
         return _from_codec(name, read_codec_file(path), {"kind": "codec", "name": path.name}, tile)
     if is_student_file(path):
         return _from_student(
-            name, read_student_file(path, _finder(teachers)), {"kind": "student", "name": path.name}
+            name, read_student_file(path, teacher_finder(teachers)), {"kind": "student", "name": path.name}
         )
     raise SourceError(
         f"{path} holds weights and no network; give the network's code beside it, as file.py:callable --weights {path}"
     )
 
 
-def _finder(teachers: tuple[str, ...]) -> Callable[[Any], Any]:
-    """What finds the teachers that a student's file names: among those that are given, then in the zoo."""
+def teacher_finder(teachers: tuple[str, ...]) -> Callable[[Any], Any]:
+    """What finds the teachers that a student's file names: among those that are given, then in the zoo.
+
+    Args:
+        teachers: names of the zoo, or ``file.py:callable``.
+    """
 
     def find(wanted: Any) -> Any:
         from edgepress.nn.student.student_file import zoo_teacher

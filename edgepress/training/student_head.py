@@ -30,6 +30,7 @@ from edgepress.training.student_pictures import find_pictures, picture_sets
 from edgepress.training.student_recipe import counted, form_for, frozen_cut, gives_scores, moved, teacher_of
 from edgepress.training.student_run import learn_head
 
+PLAN = Plan(steps=1000, batch=16, rate=5e-4, warmup=0.03, precision="bfloat16", every=100)
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 
 
@@ -52,7 +53,7 @@ class HeadRecipe:
     match: tuple[str, ...] | None = None
     form: dict[str, int] = dataclasses.field(default_factory=dict)
     answers: float = 0.5
-    plan: Plan = Plan(steps=1000, batch=16, rate=5e-4, warmup=0.03, precision="bfloat16", every=100)  # noqa: RUF009
+    plan: Plan = PLAN
     keep: int | Path = 64
 
     def __post_init__(self) -> None:

@@ -57,8 +57,8 @@ def teacher() -> Classifier:
     return Classifier().eval()
 
 
-def wide() -> nn.Module:
-    """For pictures of another size."""
+def stranger() -> nn.Module:
+    """Nobody's teacher."""
     return nn.Sequential(nn.Conv2d(3, 7, 32, 32), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
 
 
@@ -81,6 +81,11 @@ def other() -> FrozenStudent:
 def costly() -> FrozenStudent:
     """Its device would spend less without it."""
     return dataclasses.replace(student(), macs={"device": 296e3, "teacher": 400e6, "replaced": 100e3})
+
+
+def cheap() -> FrozenStudent:
+    """Its device costs nothing worth a word."""
+    return dataclasses.replace(student(), macs={"device": 1e3, "teacher": 400e6, "replaced": 100e3})
 
 
 def filed(digest: str) -> FrozenStudent:

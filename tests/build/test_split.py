@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 
 import edgepress
 from edgepress import SplitSession, zoo
@@ -24,6 +25,7 @@ from edgepress.coding.description import model_name
 from edgepress.coding.frozen import read_codings
 from edgepress.coding.split import integers, read_steps, server_input, split_tables
 from edgepress.errors import CheckError, EdgepressError, SourceError, UsageError
+from edgepress.nn.student.frozen import FrozenStudent
 from edgepress.nn.student.student_file import write_student
 from edgepress.recipe import Recipe, read_recipe
 from edgepress.samples import Samples
@@ -55,6 +57,19 @@ def whole(tmp_path_factory: pytest.TempPathFactory, cache: StepCache) -> Path:
     target = f"{BOARDS},second=x86-64-v3"
     build(recipe("two_heads", path, target=target, fallback=f"{NETS}:teacher"), cache=cache)
     return path
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What the command line prints on both of its streams."""
+
+    def run(*words: object) -> str:
+        with pytest.raises(SystemExit):
+            main([*map(str, words)])
+        found = capsys.readouterr()
+        return found.out + found.err
+
+    return run
 
 
 def test_each_part_has_its_board_its_tensors_and_the_same_tables(whole: Path) -> None:
@@ -92,7 +107,7 @@ def test_costs_are_counted_where_the_student_does_not_tell_them(whole: Path) -> 
     with open_bundle(whole) as bundle:
         split = bundle.split("device")
     assert split is not None
-    assert 1e5 < split.device_macs < 1e6 and 1e4 < split.server_macs < 1e6
+    assert 1.5e6 < split.device_macs < 1.6e6 and 1e5 < split.server_macs < 2e5
 
 
 def test_checks_say_how_much_is_torchs(whole: Path) -> None:
@@ -132,8 +147,8 @@ def test_the_bundle_gives_what_torch_gives(whole: Path) -> None:
             assert answer.labels[0].name == student_nets.LABELS[int(expected.argmax())]
             assert session.answer(stream, "second")["kind"].shape == (1, 2)
             (coding,) = read_codings(frozen.models[rate])
-            body = stream[-(len(stream) - len(stream) + len(PortableCoder(coding).encode(sent))) :]
-            np.testing.assert_array_equal(PortableCoder(coding).decode(body, 8, 8), sent)
+            body = PortableCoder(coding).encode(sent)
+            assert stream.endswith(body) and len(stream) < len(body) + 64
 
 
 def test_the_same_student_gives_the_same_bytes_and_other_boards_the_same_streams(
@@ -155,12 +170,10 @@ def test_the_same_student_gives_the_same_bytes_and_other_boards_the_same_streams
         )
 
 
-def test_parts_are_taken_out_alone_or_together(whole: Path, tmp_path: Path) -> None:
+def test_parts_are_taken_out_alone_or_together(whole: Path, tmp_path: Path, said: Callable[..., str]) -> None:
     alone, both = tmp_path / "device.edge", tmp_path / "both.edge"
-    done = CliRunner().invoke(main, ["extract", str(whole), "--part", "device", "-o", str(alone)])
-    assert done.exit_code == 0 and "--part device,local takes both" in done.output
-    done = CliRunner().invoke(main, ["extract", str(whole), "--part", "local, device", "-o", str(both)])
-    assert done.exit_code == 0 and "note" not in done.output
+    assert "--part device,local takes both" in said("extract", whole, "--part", "device", "-o", alone)
+    assert "note" not in said("extract", whole, "--part", "local, device", "-o", both)
     with open_bundle(whole) as bundle, open_bundle(alone) as device, open_bundle(both) as pair:
         assert device.split("device") == bundle.split("server") == pair.split("device")
         assert list(device.manifest.parts) == ["device"] and set(pair.manifest.parts) == {"device", "local"}
@@ -185,16 +198,13 @@ def test_heads_are_pressed_where_the_recipe_says_so(cache: StepCache, tmp_path: 
     assert manifest.method["device"]["name"] == "none" and manifest.method["server"]["name"] == "int8"
     answer = next(check for check in manifest.checks if check.step == "answer")
     assert answer.limit == Recipe().gate.agreement
-    with pytest.raises(UsageError, match="entropic-student: .*'servr'"):
+    with pytest.raises(UsageError, match=r"entropic-student: .*'servr'"):
         build(recipe("student", path, options={"servr": "int8"}), cache=cache)
 
 
 def test_another_encoder_would_be_found_out(whole: Path, cache: StepCache, tmp_path: Path) -> None:
     """The check compares with the student that is built, at each rate."""
-    source, feed = (
-        split_source(student_nets.other()),
-        np.random.default_rng(0).standard_normal((1, 3, 64, 64)),
-    )
+    feed = np.random.default_rng(0).standard_normal((1, 3, 64, 64))
     samples = Samples("x", "noise", 1, lambda: [{"image": feed.astype(np.float32)}])
     graphs = {}
     with open_bundle(whole) as bundle:
@@ -204,33 +214,29 @@ def test_another_encoder_would_be_found_out(whole: Path, cache: StepCache, tmp_p
             graphs[part].parent.mkdir()
             graphs[part].write_bytes(bundle.member(record.member))
             (tmp_path / part / "weights.bin").write_bytes(bundle.member(record.weights))
-    engines: dict[str, list[object]] = {"device": [], "server": []}
-    found = compare_split(source, graphs, engines, samples, Silent().progress)  # type: ignore[arg-type]
+    engines: dict[str, list[Any]] = {"device": [], "server": []}
+
+    def compared(student: FrozenStudent) -> list[dict[str, Any]]:
+        return compare_split(split_source(student), graphs, engines, samples, Silent().progress)
+
+    found, same = compared(student_nets.other()), compared(student_nets.student())
     assert [figure["part"] for figure in found] == ["device", "server"]
     assert found[0]["share"] < 0.9
-    same = compare_split(
-        split_source(student_nets.student()),
-        graphs,
-        engines,
-        samples,
-        Silent().progress,  # type: ignore[arg-type]
-    )
     assert [figure["share"] for figure in same] == [1.0, 1.0]
 
 
-@pytest.mark.parametrize(("part", "message"), [("device", "symbols"), ("server", "first classes")])
 def test_networks_that_are_not_torchs_stop_the_build(
-    cache: StepCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, message: str
+    cache: StepCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    figure = {"part": part, "how": "ort", "detail": "", "share": 0.98}
+    figure = {"part": "device", "how": "ort", "detail": "", "share": 0.98}
     monkeypatch.setattr("edgepress.build.split_check.compare_split", lambda *_: [figure])
-    with pytest.raises(CheckError, match=rf"the part {part} .* 98\.0000% of {message} are the same"):
-        build(recipe("student", tmp_path / "a.edge", samples=3 + len(part)), cache=cache)
+    with pytest.raises(CheckError, match=r"the part device .* 98\.0000% of symbols are the same, and 99\.9%"):
+        build(recipe("cheap", tmp_path / "a.edge"), cache=cache)
     assert not (tmp_path / "a.edge").exists()
 
 
 def test_a_device_that_costs_more_than_it_replaces_is_said(
-    whole: Path, cache: StepCache, tmp_path: Path
+    whole: Path, cache: StepCache, tmp_path: Path, said: Callable[..., str]
 ) -> None:
     class Notes(Silent):
         def __init__(self) -> None:
@@ -243,27 +249,22 @@ def test_a_device_that_costs_more_than_it_replaces_is_said(
     build(recipe("costly", tmp_path / "a.edge"), notes, cache)
     sentence = "the device's half costs more than what it replaces"
     assert any(sentence in note for note in notes.heard)
-    page = CliRunner().invoke(main, ["inspect", str(tmp_path / "a.edge")]).output
+    page = said("inspect", tmp_path / "a.edge")
     assert sentence in page and "the teacher's layers that it replaces take 100 k" in page
     assert "the whole teacher takes 400 M" in page
-    assert sentence not in CliRunner().invoke(main, ["inspect", str(whole)]).output
+    assert sentence not in said("inspect", whole)
 
 
-def test_what_run_encode_and_profile_say(whole: Path, photograph: Path) -> None:
-    def said(*words: str) -> str:
-        return CliRunner().invoke(main, [*words]).output
-
-    found = said("run", str(whole), str(photograph), "--rate", "1", "--top", "2")
+def test_what_run_encode_and_profile_say(whole: Path, photograph: Path, said: Callable[..., str]) -> None:
+    found = said("run", whole, photograph, "--rate", "1", "--top", "2")
     assert "bytes sent, rate 1" in found and any(label in found for label in student_nets.LABELS)
-    assert "kind" in said("run", str(whole), str(photograph), "--head", "second")
-    assert "has no rate 3; it has 0 to 2" in said("run", str(whole), str(photograph), "--rate", "3")
-    assert "runs one network here" in said(
-        "run", str(whole), str(photograph), "--part", "local", "--rate", "1"
-    )
-    assert "edgepress run runs both halves" in said("encode", str(photograph), "--codec", str(whole))
-    assert "edgepress run runs both halves" in said("decode", str(photograph), "--codec", str(whole))
-    assert "(edgepress run uses both halves)" in said("profile", str(whole))
-    assert "FAILED" not in (verified := said("verify", str(whole))) and "second" in verified
+    assert "kind" in said("run", whole, photograph, "--head", "second")
+    assert "has no rate 3; it has 0 to 2" in said("run", whole, photograph, "--rate", "3")
+    assert "runs one network here" in said("run", whole, photograph, "--part", "local", "--rate", "1")
+    assert "edgepress run runs both halves" in said("encode", photograph, "--codec", whole)
+    assert "edgepress run runs both halves" in said("decode", photograph, "--codec", whole)
+    assert "(edgepress run uses both halves)" in said("profile", whole)
+    assert "FAILED" not in (verified := said("verify", whole)) and "second" in verified
 
 
 @pytest.mark.parametrize(
@@ -275,7 +276,6 @@ def test_what_run_encode_and_profile_say(whole: Path, photograph: Path) -> None:
         ({"target": "device=rpi4"}, "add server=BOARD"),
         ({"target": "device=rpi4,sever=rpi4"}, "did you mean 'server'"),
         ({"target": f"{BOARDS},local=rpi5"}, "no part 'local'"),
-        ({"fallback": f"{NETS}:wide"}, "is no fallback|input"),
         ({"fallback": f"{NETS}:other"}, "no single network"),
         ({"fallback": "walloc-f8c12"}, "no single network"),
         ({"fallback": "efficientnet-lite0"}, "takes 1x3x224x224 of float32 and the student 1x3x64x64"),
@@ -319,8 +319,8 @@ def test_a_file_and_its_teacher(tmp_path: Path) -> None:
         )
     with pytest.raises(SourceError, match="--teacher"):
         resolve(str(path))
-    with pytest.raises(SourceError, match="none of .*wide is that network as it was then"):
-        resolve(str(path), teachers=(f"{NETS}:wide",))
+    with pytest.raises(SourceError, match=r"none of .*stranger is that network as it was then"):
+        resolve(str(path), teachers=(f"{NETS}:stranger",))
 
 
 def test_a_student_of_the_zoo(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,8 +355,9 @@ def test_examples_of_the_heads_are_what_the_device_sends() -> None:
     assert planes == [0.0, -1.0, -2.0, 0.0]  # the rates in turn
 
 
-def test_code_for_the_board_gives_the_same_symbols_in_the_emulator(cache: StepCache, tmp_path: Path) -> None:
-    """The device's part for a board by the engine aot, its library with the coder; ONNX Runtime for none."""
+def test_code_for_the_board_gives_the_same_symbols_in_the_emulator(
+    cache: StepCache, tmp_path: Path, said: Callable[..., str]
+) -> None:
     built = build(recipe("student", tmp_path / "a.edge", target="rpi4", engines=("aot",)), cache=cache)
     manifest: Manifest = built.manifest
     shares = [
@@ -366,5 +367,5 @@ def test_code_for_the_board_gives_the_same_symbols_in_the_emulator(cache: StepCa
     ]
     assert shares and all(check.origin == "emulated" and check.worst >= 0.999 for check in shares)
     assert manifest.parts["device"].engines["aot"].facts["instructions"] > 1e4
-    page = CliRunner().invoke(main, ["inspect", str(tmp_path / "a.edge")]).output
+    page = said("inspect", tmp_path / "a.edge")
     assert "an inference on the device (emulated)" in page

@@ -133,7 +133,7 @@ def test_a_header_that_lies_is_refused_before_anything_is_decoded(path: Path) ->
             {"channels": LATENTS + 1}, {"rows": 1 << 20, "step": 1}, {"columns": 1}, {"shape": (3, 16)},
             {"kind": "picture"}, {"rate": 2},
         ):  # fmt: skip
-            lying = dataclasses.replace(header, **change).to_bytes()  # type: ignore[arg-type]
+            lying = dataclasses.replace(header, **change).to_bytes()
             with pytest.raises(DataError, match="does not fit the student halves"):
                 session.answer(lying + stream[len(header.to_bytes()) :])
 

@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 from torch import nn
 
+from edgepress.coding.split import integers, server_input
 from edgepress.errors import DataError, SourceError, UsageError
 from edgepress.inputs import ImageInput
 from edgepress.nn.student.student_file import read_student_file
 from edgepress.source import Source
 from edgepress.tensor import TensorSpec
 from edgepress.training.plan import Plan
+from edgepress.training.student_head import HeadRecipe, train_head
 from edgepress.training.student_pictures import cut_out, find_pictures
 from edgepress.training.student_recipe import StudentRecipe, train_student
 
@@ -111,6 +113,58 @@ def test_a_student_goes_on_from_another(photographs: Path, tmp_path: Path) -> No
         train_student(other, [photographs], tmp_path / "other.safetensors", tmp_path / "other")
     with pytest.raises(SourceError, match="neither a codec's file"):
         train_student(recipe(start=photographs / "00.png"), [photographs], tmp_path / "c", tmp_path / "d")
+
+
+def colours() -> nn.Module:
+    """Another teacher: three numbers of a picture, from an input of 0 to 1."""
+    torch.manual_seed(5)
+    return nn.Sequential(
+        nn.Conv2d(3, 5, 3, 2, 1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(5, 3)
+    ).eval()
+
+
+@pytest.mark.parametrize("layer", ["", "1"])
+def test_a_second_head_reads_the_same_stream(photographs: Path, tmp_path: Path, layer: str) -> None:
+    first, output = tmp_path / "first.safetensors", tmp_path / "two.safetensors"
+    one = train_student(recipe(answering=None), [photographs], first, tmp_path / "run")
+    other = dataclasses.replace(
+        source(), load=colours, digest="other", prepare={"image": ImageInput(std=(255.0,))}
+    )
+    teachers = {"digest": network, "other": colours}
+    wanted = HeadRecipe(first, "colours", other, layer, plan=PLAN, keep=4)
+    two = train_head(
+        wanted, [photographs], output, tmp_path / "head", find_teacher=lambda asked: teachers[asked.digest]()
+    )
+    assert two.identity == one.identity and list(two.heads) == ["server", "colours"]
+    history = two.facts["head colours"]["history"]
+    assert history[-1][1] < history[0][1]
+    back = read_student_file(output, lambda asked: teachers[asked.digest]())
+    picture = np.asarray(Image.open(photographs / "01.png"))
+    x = torch.from_numpy(KIND.from_array(picture, SPEC))
+    with torch.no_grad():
+        sent = integers(back.encoder(x)[0].numpy(), back.steps[1], 1023)
+        taken = torch.from_numpy(server_input(sent, back.steps[1], back.rates[1].plane))
+        for name in back.heads:
+            assert torch.allclose(back.heads[name].module(taken), two.heads[name].module(taken), atol=1e-5)
+        if not layer:  # what the head's decoder gives is the picture as its own teacher takes it
+            restored = back.heads["colours"].module.decoder(taken)  # type: ignore[operator]
+            assert 0.2 < float(restored.mean()) < 0.8
+    again = dataclasses.replace(wanted, student=output)
+    with pytest.raises(UsageError, match="has a head colours already"):
+        train_head(
+            again, [photographs], output, tmp_path / "x", find_teacher=lambda asked: teachers[asked.digest]()
+        )
+    with pytest.raises(UsageError, match="cannot be called"):
+        dataclasses.replace(wanted, name="device")
+
+
+def test_without_a_price_eight_bits_are_sent_for_each_latent(photographs: Path, tmp_path: Path) -> None:
+    plain = recipe(betas=(0.0,), answering=None, form={**FORM, "latents": 2})
+    frozen = train_student(plain, [photographs], tmp_path / "plain.safetensors", tmp_path / "run")
+    (rate,) = frozen.rates
+    assert rate.bytes == pytest.approx(
+        2 * 8 * 8 + 50, rel=0.02
+    )  # two latents of 8 x 8, and a stream's own bytes
 
 
 def test_what_is_kept_apart_can_be_listed(photographs: Path, tmp_path: Path) -> None:
