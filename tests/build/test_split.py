@@ -366,6 +366,10 @@ def test_code_for_the_board_gives_the_same_symbols_in_the_emulator(
         if check.part == "device" and check.step == "aot" and check.unit == "share of symbols"
     ]
     assert shares and all(check.origin == "emulated" and check.worst >= 0.999 for check in shares)
-    assert manifest.parts["device"].engines["aot"].facts["instructions"] > 1e4
+    facts = manifest.parts["device"].engines["aot"].facts
+    assert facts["instructions"] > 1e4
+    (streams,) = (check for check in manifest.checks if check.step == "stream")
+    assert streams.part == "device" and streams.origin == "emulated" and streams.passed
+    assert len(facts["stream_instructions"]) == 3 and min(facts["stream_instructions"]) > 1e4
     page = said("inspect", tmp_path / "a.edge")
     assert "an inference on the device (emulated)" in page

@@ -17,7 +17,7 @@ BOARD = Path(__file__).parent / "board"
 
 @pytest.fixture(scope="session")
 def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the trial and its case as C."""
+    """A folder with the trials of golden streams and of the golden split network as C."""
     folder = tmp_path_factory.mktemp("case")
     text = "#include <stdint.h>\n" + _array(
         "uint8_t", "ep_trial_models", list(write_codings(golden.models()))
@@ -32,13 +32,16 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text += f"#define EP_TRIAL_STREAMS {len(rows)}\n#define EP_TRIAL_MOST {5 * 16 * 37}\n"
     text += f"static const ep_trial_stream ep_trial_streams[] = {{{', '.join(rows)}}};\n"
     (folder / "case.h").write_text(text)
-    return _with_sources(folder)
+    _write_split(folder)
+    for path in BOARD.glob("*.[ch]"):
+        (folder / path.name).write_bytes(path.read_bytes())
+    for name in (*CODER, *CODER_HEADERS, *SENDER, *SENDER_HEADERS, "ep_mem.c", "ep_os.h"):
+        (folder / name).write_bytes((RUNTIME / name).read_bytes())
+    return folder
 
 
-@pytest.fixture(scope="session")
-def split_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the trial of the golden split network, its tables and its streams as C."""
-    folder = tmp_path_factory.mktemp("split")
+def _write_split(folder: Path) -> None:
+    """The golden split network: its tables and its streams."""
     extents = zip(("LATENTS", "ROWS", "COLUMNS"), (split_golden.LATENTS, *split_golden.MAP), strict=True)
     text = "#include <stdint.h>\n" + "".join(f"#define EP_TRIAL_{name} {size}u\n" for name, size in extents)
     text += _array("uint32_t", "ep_trial_special", list(split_golden.SPECIAL))
@@ -51,16 +54,7 @@ def split_case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "split_case.h").write_text(text)
     source = sender_source(split_golden.SPLIT, split_golden.steps(), split_golden.models())
     (folder / NAME).write_text(source)
-    return _with_sources(folder)
 
 
 def _array(kind: str, name: str, numbers: list[int]) -> str:
     return f"static const {kind} {name}[] = {{{','.join(map(str, numbers))}}};\n"
-
-
-def _with_sources(folder: Path) -> Path:
-    for path in BOARD.glob("*.[ch]"):
-        (folder / path.name).write_bytes(path.read_bytes())
-    for name in (*CODER, *CODER_HEADERS, *SENDER, *SENDER_HEADERS, "ep_mem.c", "ep_os.h"):
-        (folder / name).write_bytes((RUNTIME / name).read_bytes())
-    return folder

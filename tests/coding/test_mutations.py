@@ -30,9 +30,9 @@ def campaign(case: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def split_campaign(split_case: Path) -> Path:
+def split_campaign(case: Path) -> Path:
     """Of a split network's tables and latents."""
-    return sanitized(split_case, "split_campaign", *SENDER, NAME)
+    return sanitized(case, "split_campaign", *SENDER, NAME)
 
 
 def run(program: Path, count: int, seed: int) -> list[int]:

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edgepress.coding.coder import PortableCoder
 from edgepress.coding.split import integers, stream_header
 from edgepress.coding.whole import encode
-from edgepress.errors import CheckError
+from edgepress.errors import BundleError, CheckError
 from edgepress.hardware.emulator.sending import emulate_sender
 from edgepress.hardware.emulator.unicorn import emulate_library
 from edgepress.runtimes.native import NativeModel
@@ -78,14 +78,20 @@ def device(board: str, folder: Path) -> Device:
 
 
 @pytest.fixture(scope="module")
-def here(tmp_path_factory: pytest.TempPathFactory) -> Device:
+def host(tmp_path_factory: pytest.TempPathFactory) -> Device:
     """For this machine, with the example built by its Makefile."""
     tool("cc")
-    made = device("host", tmp_path_factory.mktemp("here"))
+    made = device("host", tmp_path_factory.mktemp("host"))
     command = [tool("make"), "send", "AOT=aot", "CFLAGS=-O2 -std=c11 -Wall -Wextra -Werror"]
     done = subprocess.run(command, cwd=made.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return made
+
+
+@pytest.fixture(scope="module")
+def raspberry(tmp_path_factory: pytest.TempPathFactory) -> Device:
+    """For the Raspberry Pi 4."""
+    return device("rpi4", tmp_path_factory.mktemp("pi"))
 
 
 def expected(latents: Array, rate: int) -> bytes:
@@ -101,25 +107,27 @@ def send(
     return subprocess.run(arguments, cwd=made.folder, capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_it_writes_what_python_writes(here: Device) -> None:
-    latents = NativeModel(here.library, here.weights).run({"x": EXAMPLE})["latents"]
+def test_it_writes_what_python_writes(host: Device) -> None:
+    latents = NativeModel(host.library, host.weights).run({"x": EXAMPLE})["latents"]
     for rate in range(2):
-        done = send(here, rate=str(rate))
+        done = send(host, rate=str(rate))
         assert done.returncode == 0, done.stderr
-        assert (here.folder / "out.epc").read_bytes() == expected(latents, rate)
+        assert (host.folder / "out.epc").read_bytes() == expected(latents, rate)
 
 
-def test_it_does_so_on_a_raspberry_pi(tmp_path: Path) -> None:
-    emulator, pi = tool("qemu-aarch64-static"), load_target("rpi4")
-    made = device("rpi4", tmp_path)
-    compiler = c_compiler(pi)
-    units = ("-Iaot", "send.c", str(made.linked.archive), "-o", "send")
-    invoke((*static_command(compiler, tmp_path), *units), "linking the example", tmp_path)
-    latents = emulate_library(made.library.read_bytes(), made.weights, [EXAMPLE], pi).outputs[0]
+def test_it_does_so_on_a_raspberry_pi(raspberry: Device) -> None:
+    emulator, board = tool("qemu-aarch64-static"), load_target("rpi4")
+    units = ("-Iaot", "send.c", str(raspberry.linked.archive), "-o", "send")
+    invoke(
+        (*static_command(c_compiler(board), raspberry.folder), *units),
+        "linking the example",
+        raspberry.folder,
+    )
+    latents = emulate_library(raspberry.library.read_bytes(), raspberry.weights, [EXAMPLE], board).outputs[0]
     for rate in range(2):
-        done = send(made, emulator, "-cpu", pi.toolchain.qemu_cpu, rate=str(rate))
+        done = send(raspberry, emulator, "-cpu", board.toolchain.qemu_cpu, rate=str(rate))
         assert done.returncode == 0, done.stderr
-        assert (tmp_path / "out.epc").read_bytes() == expected(latents, rate)
+        assert (raspberry.folder / "out.epc").read_bytes() == expected(latents, rate)
 
 
 @pytest.mark.parametrize(
@@ -133,22 +141,38 @@ def test_it_does_so_on_a_raspberry_pi(tmp_path: Path) -> None:
         ("0", "absent/x.epc", 1, "absent/x.epc cannot be written"),
     ],
 )
-def test_what_cannot_be_is_said(here: Device, rate: str, out: str, code: int, said: str) -> None:
-    done = send(here, rate=rate, out=out)
+def test_what_cannot_be_is_said(host: Device, rate: str, out: str, code: int, said: str) -> None:
+    done = send(host, rate=rate, out=out)
     assert done.returncode == code and said in done.stderr
-    assert not (here.folder / "x.epc").exists()
+    assert not (host.folder / "x.epc").exists()
 
 
-@pytest.mark.parametrize("board", ["rpi4", "cortex-m7"])
-def test_emulated_libraries_send_the_same_and_count(board: str, tmp_path: Path) -> None:
-    made = device(board, tmp_path)
-    code = (made.linked.image or made.library).read_bytes()
+def check_sender(code: bytes, board: str) -> None:
+    """An emulated library's streams are the definition's, their instructions repeat, and what is wrong is refused."""
     latents = np.random.default_rng(4).normal(0, 3, (1, 5, 6, 7)).astype(np.float32)
     sent = emulate_sender(code, latents, 2, load_target(board))
     assert [one.stream for one in sent] == [expected(latents, rate) for rate in range(2)]
-    assert all(10 * 210 < one.instructions < 1000 * 210 and one.opening > 1000 for one in sent)
+    assert all(
+        10 * latents.size < one.instructions < 1000 * latents.size and one.opening > 1000 for one in sent
+    )
     assert emulate_sender(code, latents, 2, load_target(board)) == sent
     with pytest.raises(CheckError, match="no size for rate 2"):
         emulate_sender(code, latents, 3, load_target(board))
     with pytest.raises(CheckError, match=r"refuses the latents \(-1\)"):
         emulate_sender(code, latents[:, :4], 1, load_target(board))
+
+
+def test_an_emulated_library_sends_the_same(raspberry: Device) -> None:
+    check_sender(raspberry.library.read_bytes(), "rpi4")
+
+
+def test_an_emulated_microcontroller_sends_the_same(tmp_path: Path) -> None:
+    image = device("cortex-m7", tmp_path).linked.image
+    assert image is not None
+    check_sender(image.read_bytes(), "cortex-m7")
+
+
+def test_a_library_that_sends_nothing_is_refused(pi: Linked) -> None:
+    assert pi.shared is not None
+    with pytest.raises(BundleError, match="does not have ep_get_split"):
+        emulate_sender(pi.shared.read_bytes(), EXAMPLE, 1, load_target("rpi4"))

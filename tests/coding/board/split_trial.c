@@ -26,31 +26,31 @@ static void make_latents(void) {
 }
 
 #if defined(__wasm__)
-__attribute__((export_name("ep_trial")))
+__attribute__((export_name("ep_split_trial")))
 #endif
-int ep_trial(void) {
+int ep_split_trial(void) {
   const ep_split *split = ep_get_split();
   make_latents();
   for (uint32_t rate = 0; rate < split->rate_count; ++rate) {
     const uint64_t size = ep_split_bytes(split, rate);
     if (size == 0u || size > sizeof memory) {
-      return 10 + (int)rate;
+      return 110 + (int)rate;
     }
     const ep_sender *sender = ep_split_open(split, rate, memory, size);
     if (sender == 0 || ep_split_scratch(sender) > sizeof scratch || ep_split_most_bytes(sender) > sizeof written ||
         ep_split_latent_bytes(sender) != sizeof latents) {
-      return 20 + (int)rate;
+      return 120 + (int)rate;
     }
     const int64_t length = ep_split_encode(sender, latents.numbers, sizeof latents, scratch, sizeof scratch, written,
                                            sizeof written);
     if (length != (int64_t)ep_trial_lengths[rate]) {
-      return 30 + (int)rate;
+      return 130 + (int)rate;
     }
     for (uint32_t k = 0; k < ep_trial_lengths[rate]; ++k) {
       if (written[k] != ep_trial_streams[rate][k]) {
-        return 40 + (int)rate;
+        return 140 + (int)rate;
       }
     }
   }
-  return ep_split_bytes(split, split->rate_count) == 0u ? 0 : 50;
+  return ep_split_bytes(split, split->rate_count) == 0u ? 0 : 150;
 }
