@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from edgepress.build.sending import Sending
 from edgepress.coding.coder import PortableCoder
 from edgepress.coding.split import integers, stream_header
 from edgepress.coding.whole import encode
@@ -170,6 +172,17 @@ def test_an_emulated_microcontroller_sends_the_same(tmp_path: Path) -> None:
     image = device("cortex-m7", tmp_path).linked.image
     assert image is not None
     check_sender(image.read_bytes(), "cortex-m7")
+
+
+def test_a_build_finds_a_library_that_sends_something_else(raspberry: Device) -> None:
+    latents = np.random.default_rng(4).normal(0, 3, (1, 5, 6, 7)).astype(np.float32)
+    code, board = raspberry.library.read_bytes(), load_target("rpi4")
+    tables: Any = SimpleNamespace(steps=split_golden.STEPS, models=split_golden.models())
+    found = Sending(SPLIT, lambda: tables).emulated(code, latents, board)
+    assert found["bytes"] == [len(expected(latents, rate)) for rate in range(2)]
+    tables.steps = split_golden.STEPS * np.float32([[1], [2]])
+    with pytest.raises(CheckError, match="rpi4 does not send at rate 1"):
+        Sending(SPLIT, lambda: tables).emulated(code, latents, board)
 
 
 def test_a_library_that_sends_nothing_is_refused(pi: Linked) -> None:
