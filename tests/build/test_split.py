@@ -250,8 +250,8 @@ def test_a_device_that_costs_more_than_it_replaces_is_said(
     sentence = "the device's half costs more than what it replaces"
     assert any(sentence in note for note in notes.heard)
     page = said("inspect", tmp_path / "a.edge")
-    assert sentence in page and "the teacher's layers that it replaces take 100 k" in page
-    assert "the whole teacher takes 400 M" in page
+    assert sentence in page and "296% of the 100 k of the teacher's layers that it replaces" in page
+    assert "0% of the 400 M of the whole teacher" in page
     assert sentence not in said("inspect", whole)
 
 
