@@ -8,7 +8,6 @@ from edgepress.bundle import Bundle
 from edgepress.cli.table import amount, columns, printable
 from edgepress.coding.split import DEVICE, LOCAL, Split, costs_more
 
-
 TRAINING = "training"  # of the manifest's method; of which a line is told here
 
 
