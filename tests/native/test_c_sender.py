@@ -180,7 +180,7 @@ def test_a_build_finds_a_library_that_sends_something_else(raspberry: Device) ->
     tables: Any = SimpleNamespace(steps=split_golden.STEPS, models=split_golden.models())
     found = Sending(SPLIT, lambda: tables).emulated(code, latents, board)
     assert found["bytes"] == [len(expected(latents, rate)) for rate in range(2)]
-    tables.steps = split_golden.STEPS * np.float32([[1], [2]])
+    tables.steps = split_golden.STEPS * np.array([[1], [2]], np.float32)
     with pytest.raises(CheckError, match="rpi4 does not send at rate 1"):
         Sending(SPLIT, lambda: tables).emulated(code, latents, board)
 
