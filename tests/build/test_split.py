@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import edgepress
 from edgepress import SplitSession, zoo
@@ -27,7 +28,7 @@ from edgepress.coding.split import integers, read_steps, server_input, split_tab
 from edgepress.errors import CheckError, EdgepressError, SourceError, UsageError
 from edgepress.nn.student.frozen import FrozenStudent
 from edgepress.nn.student.student_file import write_student
-from edgepress.recipe import Recipe, read_recipe
+from edgepress.recipe import InputRecipe, Recipe, read_recipe
 from edgepress.samples import Samples
 from edgepress.source import resolve
 from edgepress.split_source import split_source
@@ -298,9 +299,58 @@ def test_an_onnx_file_is_a_fallback_too(cache: StepCache, cnn_onnx: Path, tmp_pa
         build(Recipe(model=str(cnn_onnx), fallback=str(cnn_onnx), output=str(tmp_path / "a.edge")))
 
 
-def test_a_whole_network_is_not_split_by_a_build(cnn_onnx: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"edgepress train student .*small-cnn\.onnx"):
-        build(Recipe(model=str(cnn_onnx), method="entropic-student", output=str(tmp_path / "a.edge")))
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"model": f"{NETS}:teacher"}, "give a folder of them with --data"),
+        ({"data": "."}, "no torch network"),
+        ({"model": f"{NETS}:teacher", "data": ".", "target": "device=rpi4,sever=rpi4"}, "no part 'sever'"),
+        ({"model": f"{NETS}:teacher", "data": ".", "options": {"betas": [1.0]}}, "'beta'"),
+    ],
+)
+def test_what_cannot_be_distilled_is_refused_before_hours_of_training(
+    cnn_onnx: Path, tmp_path: Path, more: dict[str, object], message: str
+) -> None:
+    inputs = (
+        {"image": InputRecipe((1, 3, 64, 64), "float32", student_nets.PREPARE)} if "model" in more else {}
+    )
+    given = {"model": str(cnn_onnx), "method": "entropic-student", "inputs": inputs} | more
+    with pytest.raises(EdgepressError, match=message):
+        build(Recipe(output=str(tmp_path / "a.edge"), **given))  # type: ignore[arg-type]
+
+
+def test_a_build_of_the_teacher_trains_its_student_once(
+    cache: StepCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The training itself is told from outside what to do, and gives a file; here it is a stand-in."""
+    asked = []
+
+    def train(training: Any, data: list[Path], output: Path, folder: Path, **more: Any) -> None:
+        asked.append((training.layer, training.betas, training.form, training.maps.steps, training.answering))
+        (folder / "begun").write_text("a checkpoint")
+        write_student(output, student_nets.filed(training.teacher.digest))
+
+    monkeypatch.setattr("edgepress.training.student_recipe.train_student", train)
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(4):
+        pixels = np.random.default_rng(number).integers(0, 256, (80, 80, 3), np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{number}.png")
+    options = {"cut": "stem", "beta": [1.0, 0.5, 0.1], "hidden": 8, "steps": 7, "answer_steps": 0, "keep": 1}
+    wanted = Recipe(
+        model=f"{NETS}:teacher", method="entropic-student", data=str(pictures), options=options, engines=("ort",),
+        inputs={"image": InputRecipe((1, 3, 64, 64), "float32", student_nets.PREPARE)}, golden=1, samples=6,
+        output=str(tmp_path / "a.edge"), target=BOARDS,
+    )  # fmt: skip
+    _, steps = plan(wanted, cache)
+    assert [(step.name, step.cached) for step in steps] == [("train", False)]
+    built = build(wanted, cache=cache)
+    assert asked == [("stem", (1.0, 0.5, 0.1), {"hidden": 8}, 7, None)]
+    assert built.ran[0] == "train" and built.manifest.name == "student-nets-student"
+    assert list(built.manifest.parts) == ["device", "server"]
+    assert build(wanted, cache=cache).reused[0] == "train" and len(asked) == 1
+    _, steps = plan(wanted, cache)
+    assert steps[0].name == "train" and steps[-1].name == "symbols" and all(step.cached for step in steps)
 
 
 def test_a_file_and_its_teacher(tmp_path: Path) -> None:
