@@ -6,7 +6,6 @@ The parent calls :func:`start_fresh`; the child runs this module and prints one 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import edgepress
 from edgepress.errors import EdgepressError
+from edgepress.hardware.child import module_command, module_environment
 
 _RUNS = 5  # until the peak no longer grows
 _LONGEST = 3600.0
@@ -46,8 +45,6 @@ def start_fresh(bundle: Path, part: str, engine: str, threads: int, trust: bool)
     Raises:
         EdgepressError: the child failed; the message is the child's own.
     """
-    home = str(Path(edgepress.__file__).parent.parent)
-    paths = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
     task = {
         "bundle": str(bundle.absolute()),
         "part": part,
@@ -55,7 +52,7 @@ def start_fresh(bundle: Path, part: str, engine: str, threads: int, trust: bool)
         "threads": threads,
         "trust": trust,
     }
-    command = [sys.executable, "-P", "-m", "edgepress.hardware.fresh", json.dumps(task)]
+    command = module_command("edgepress.hardware.fresh", json.dumps(task))
     try:
         done = subprocess.run(
             command,
@@ -63,7 +60,7 @@ def start_fresh(bundle: Path, part: str, engine: str, threads: int, trust: bool)
             text=True,
             timeout=_LONGEST,
             check=False,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=module_environment(),
         )
     except subprocess.TimeoutExpired:
         raise EdgepressError(

@@ -19,11 +19,14 @@ from edgepress.version import __version__
 
 COMMANDS = {
     "build": Entry("edgepress.cli.build:command", "Press a model for a board and write one bundle."),
-    "train": Entry("edgepress.cli.train:command", "Train a learned codec on a folder."),
+    "train": Entry("edgepress.cli.train:command", "Train a codec or a student on a folder."),
     "init": Entry("edgepress.cli.init:command", "Write a commented recipe to start from."),
     "run": Entry("edgepress.cli.run:command", "Run a bundle on files."),
     "encode": Entry("edgepress.cli.encode:command", "Press pictures, recordings and arrays by a codec."),
     "decode": Entry("edgepress.cli.decode:command", "Give back what edgepress encode pressed."),
+    "split": Entry(
+        "edgepress.cli.split:command", "Say where to cut a network between a device and a server."
+    ),
     "profile": Entry(
         "edgepress.cli.profile:command", "Measure load, first run, steady state, memory and layers."
     ),
@@ -32,7 +35,7 @@ COMMANDS = {
     ),
     "inspect": Entry("edgepress.cli.inspect:command", "Show what a bundle holds."),
     "verify": Entry("edgepress.cli.verify:command", "Check every byte and the golden outputs of a bundle."),
-    "extract": Entry("edgepress.cli.extract:command", "Take one part of a bundle out."),
+    "extract": Entry("edgepress.cli.extract:command", "Take parts of a bundle out."),
     "targets": Entry("edgepress.cli.targets:command", "List the boards, or show one."),
     "hwbench": Entry(
         "edgepress.cli.hwbench:command", "Measure this machine's peak operations and bandwidth."

@@ -62,6 +62,7 @@ def fit(
     device: str | torch.device = "cpu",
     progress: Progress = silent,
     kept: Callable[[Record], None] | None = None,
+    faster: Callable[[str], float] | None = None,
 ) -> History:
     """Train a module in place; it ends with the weights of the best score, in evaluation mode.
 
@@ -72,6 +73,7 @@ def fit(
         folder: keeps a checkpoint, at each interval and every five minutes; a run found there goes on where it was.
         before_step: told the number of each step, to set λ or the like.
         kept: told the record of each step whose checkpoint is kept.
+        faster: how many times the plan's learning rate a parameter has, by its name; 1 for all by default.
 
     Raises:
         DataError: the loss is NaN or infinite, or the folder's checkpoint is damaged or of another run.
@@ -80,7 +82,7 @@ def fit(
     device = torch.device(device)
     torch.manual_seed(plan.seed)
     module.to(device).train()
-    optimiser = _optimiser(module, plan)
+    optimiser = _optimiser(module, plan, faster)
     identity = _identity(module, examples, plan) if folder is not None else ""
     records: list[Record] = []
     best: tuple[Record, dict[str, Tensor]] | None = None
@@ -95,7 +97,7 @@ def fit(
         if _patience_is_over(records, plan):
             break
         for group in optimiser.param_groups:
-            group["lr"] = plan.rate_at(step)
+            group["lr"] = plan.rate_at(step) * group["times"]
             group["weight_decay"] = plan.decay_at(step) if group["decays"] else 0.0
         if before_step is not None:
             before_step(step)
@@ -136,13 +138,15 @@ def fit(
     return History(tuple(records), records[-1].step, best[0])
 
 
-def _optimiser(module: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    parameters = [each for each in module.parameters() if each.requires_grad]
+def _optimiser(module: nn.Module, plan: Plan, faster: Callable[[str], float] | None) -> torch.optim.Optimizer:
+    kinds: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, each in module.named_parameters():
+        if each.requires_grad:
+            kinds.setdefault((faster(name) if faster else 1.0, each.dim() >= 2), []).append(each)
     groups = [
-        {"params": [each for each in parameters if (each.dim() >= 2) == decays], "decays": decays}
-        for decays in (True, False)
+        {"params": kinds[kind], "times": kind[0], "decays": kind[1]}
+        for kind in sorted(kinds, key=lambda kind: (kind[0], not kind[1]))
     ]
-    groups = [group for group in groups if group["params"]]
     if plan.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=plan.rate, momentum=0.9, nesterov=True)
     return torch.optim.AdamW(groups, lr=plan.rate, betas=(0.9, 0.98))

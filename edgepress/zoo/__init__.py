@@ -27,6 +27,7 @@ class ZooEntry:
         inputs, prepare, outputs, labels: see :class:`edgepress.source.Source`.
         about: one sentence, with its terms.
         codec: gives a :class:`edgepress.nn.codec.FrozenCodec`, for codecs; what is said above of a network is empty.
+        student: gives a :class:`edgepress.nn.student.frozen.FrozenStudent`, for students, alike.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ZooEntry:
     labels: Path | None
     about: str
     codec: Callable[[], Any] | None = None
+    student: Callable[[], Any] | None = None
 
 
 def _efficientnet_lite0() -> ZooEntry:
@@ -55,16 +57,18 @@ def _efficientnet_lite0() -> ZooEntry:
     )
 
 
-def _codec(name: str) -> ZooEntry:
-    from edgepress.zoo.codecs import ABOUT, CodecFile
+def _trained(name: str, is_codec: bool) -> ZooEntry:
+    from edgepress.zoo.trained import TrainedFile
 
-    file = CodecFile(name)
-    return ZooEntry(name, lambda: file.load().module, file.digest, (), {}, (), None, ABOUT[name], file.load)
+    file = TrainedFile(name)
+    made = {"codec" if is_codec else "student": file.load}
+    module = (lambda: file.load().module) if is_codec else (lambda: file.load().encoder)
+    return ZooEntry(name, module, file.digest, (), {}, (), None, file.about, **made)
 
 
 _ENTRIES: dict[str, Callable[[], ZooEntry]] = {
     DEFAULT: _efficientnet_lite0,
-    **{name: functools.partial(_codec, name) for name in ("liveaction-f16c48", "walloc-f8c12")},
+    **{name: functools.partial(_trained, name, True) for name in ("liveaction-f16c48", "walloc-f8c12")},
 }
 
 

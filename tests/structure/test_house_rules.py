@@ -11,7 +11,10 @@ from tests.structure.house import ROOT, modules, source_files
 
 MOST_LINES = 400
 BANNED_NAMES = ("util", "common", "helper", "misc")
-PRINTS = {"edgepress.hardware.fresh": "its child process answers its parent on standard output"}
+PRINTS = {
+    "edgepress.hardware.fresh": "its child process answers its parent on standard output",
+    "edgepress.hardware.relay": "a process of its own, which says when and where it listens",
+}
 
 
 @pytest.mark.parametrize("file", source_files(), ids=lambda file: str(file.relative_to(ROOT)))
