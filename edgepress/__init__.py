@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from edgepress.recipe import Recipe
     from edgepress.runtimes.codec_session import CodecSession
     from edgepress.runtimes.session import Result, Session, load
+    from edgepress.runtimes.split_session import SplitSession
 
-__all__ = ["CodecSession", "EdgepressError", "Recipe", "Result", "Session", "__version__", "build", "load"]
+__all__ = [
+    "CodecSession", "EdgepressError", "Recipe", "Result", "Session", "SplitSession", "__version__", "build", "load",
+]  # fmt: skip
 
 _HOMES = {
     "build": "edgepress.build",
@@ -27,6 +30,7 @@ _HOMES = {
     "Recipe": "edgepress.recipe",
     "Result": "edgepress.runtimes.session",
     "Session": "edgepress.runtimes.session",
+    "SplitSession": "edgepress.runtimes.split_session",
     "load": "edgepress.runtimes.session",
 }
 

@@ -7,6 +7,7 @@
     ├── SourceError                3   the model cannot be read or exported
     │   └── UnsupportedOpError     3   an operator of the model has no road to the target
     ├── DataError                  4   a picture, a recording, a stream or a data folder is not what it should be
+    │   └── OtherStreamError       4   a stream of another codec or student than the one that is to read it
     ├── TargetError                5   the board is unknown, or this machine is not the board asked for
     ├── CompileError               6   the compiler or the linker failed
     ├── CheckError                 7   a golden output, the accuracy gate or a board check did not pass
@@ -62,6 +63,10 @@ class DataError(EdgepressError):
     """A picture, a recording, a stream or a data folder is not what it should be."""
 
     exit_code = 4
+
+
+class OtherStreamError(DataError):
+    """A stream of another codec or student than the one that is to read it."""
 
 
 class TargetError(EdgepressError):

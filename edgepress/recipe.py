@@ -68,6 +68,7 @@ class Recipe:
         inputs: by tensor name.
         outputs: what the outputs mean, by tensor name.
         labels: a file with one class name a line, for the first output.
+        fallback: a whole network for a student's device, used where no server answers, as ``model`` names one.
         tile: samples of an axis that a codec's networks are compiled for; 0 takes a size that serves most boards.
         data: a folder of examples to calibrate and to check with; empty takes pictures that come along. A method that
             trains takes ``file.py:callable``, ``package.module:callable`` and ``digits`` too.
@@ -88,6 +89,7 @@ class Recipe:
     inputs: dict[str, InputRecipe] = field(default_factory=dict)
     outputs: dict[str, OutputKind] = field(default_factory=dict)
     labels: str = ""
+    fallback: str = ""
     tile: int = 0
     data: str = ""
     samples: int = 64
@@ -138,9 +140,9 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     def root(text: str, is_path: bool) -> str:
         return str(folder / text) if text and is_path and not Path(text).is_absolute() else text
 
-    code = _is_code(recipe.model)
     changes = {
-        "model": root(recipe.model, recipe.model.endswith(".onnx") or code),
+        "model": root(recipe.model, _is_path(recipe.model)),
+        "fallback": root(recipe.fallback, _is_path(recipe.fallback)),
         "weights": root(recipe.weights, True),
         "target": _rooted_target(recipe.target, root),
         "output": root(recipe.output, True),
@@ -181,6 +183,11 @@ def _rooted_target(text: str, root: Callable[[str, bool], str]) -> str:
 def _is_code(text: str) -> bool:
     """Whether it is ``file.py:callable``, whose path is all but the last colon and what follows."""
     return text.rpartition(":")[0].endswith(".py")
+
+
+def _is_path(model: str) -> bool:
+    """Whether a model is named by a path."""
+    return model.endswith((".onnx", ".safetensors")) or _is_code(model)
 
 
 def _rooted_data(data: str, folder: Path) -> str:

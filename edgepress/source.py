@@ -1,4 +1,4 @@
-"""What can be pressed: a network of the zoo, an ONNX file, or a torch module that your own code makes.
+"""What can be pressed: a network of the zoo, an ONNX file, a torch module that your own code makes, a codec, a student.
 
 ``resolve`` finds out which of these a text means, without loading torch where it need not.
 """
@@ -15,10 +15,12 @@ from typing import Any, Literal
 from edgepress import zoo
 from edgepress.codec_source import CodecSource, codec_source
 from edgepress.coding.description import DECODER, ENCODER
+from edgepress.coding.split import DEVICE
 from edgepress.errors import MissingExtraError, SourceError
 from edgepress.fingerprint import fingerprint
 from edgepress.inputs import InputKind
 from edgepress.records import near
+from edgepress.split_source import SplitSource, split_source
 from edgepress.tensor import TensorSpec
 from edgepress.user_code import CALLED, beside, look_up, user_code
 
@@ -38,7 +40,8 @@ class Source:
         prepare: how each input is made, by tensor name.
         labels: class names for the first output; empty where it gives no class scores.
         parts: the networks that it is made of, by name; empty where it is one network, which ``load`` gives.
-        codec: what is known of the codec whose networks the parts are; None for any other model.
+        joined: what is known of the codec, or of the student, whose networks the parts are; each of these parts has
+            it too. None for any other model, and for a part that stands by itself.
     """
 
     name: str
@@ -51,7 +54,7 @@ class Source:
     prepare: dict[str, InputKind] = field(default_factory=dict)
     labels: tuple[str, ...] = ()
     parts: dict[str, Source] = field(default_factory=dict)
-    codec: CodecSource | None = None
+    joined: CodecSource | SplitSource | None = None
 
 
 def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "", tile: int = 0) -> Source:
@@ -59,9 +62,10 @@ def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "", 
 
     Args:
         model: a name of the zoo, ``path.onnx``, ``package.module:callable`` or ``file.py:callable``; or the
-            ``path.safetensors`` of a codec, as ``edgepress train`` writes it.
+            ``path.safetensors`` of a codec or of a student, as ``edgepress train`` writes it.
             The callable is a ``torch.nn.Module`` object, or a function or class that gives one when called; for a
-            codec it is, or gives, an :class:`edgepress.nn.codec.FrozenCodec`.
+            codec it is, or gives, an :class:`edgepress.nn.codec.FrozenCodec`, for a student an
+            :class:`edgepress.nn.student.frozen.FrozenStudent`.
         inputs: the tensors that the model takes, where it cannot say so itself.
         weights: a checkpoint for torch code: a safetensors file, or a folder as Hugging Face's libraries write it.
         tile: samples of an axis that a codec's networks are compiled for; 0 takes a size that serves most boards.
@@ -79,7 +83,7 @@ def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "", 
     if model.endswith(".onnx"):
         return _from_onnx(Path(model), inputs)
     if model.endswith(".safetensors") and Path(model).is_file():
-        return _from_codec_file(Path(model), tile)
+        return _from_trained_file(Path(model), tile)
     if ":" in model:
         return _from_callable(model, inputs, weights, tile)
     if Path(model).is_dir():
@@ -102,6 +106,8 @@ def _from_zoo(name: str, tile: int) -> Source:
     origin = {"kind": "zoo", "name": name, "about": entry.about}
     if entry.codec is not None:
         return _from_codec(name, entry.codec(), origin, tile)
+    if entry.student is not None:
+        return _from_student(name, entry.student(), origin)
     labels = tuple(entry.labels.read_text(encoding="utf-8").splitlines()) if entry.labels else ()
     return Source(
         name,
@@ -146,26 +152,47 @@ def _from_codec(name: str, frozen: Any, origin: dict[str, str], tile: int) -> So
     def part(which: str) -> Source:
         return Source(
             name, "torch", f"{frozen.identity} {which}", origin, lambda: modules[which], codec.inputs(which),
-            codec.outputs(which), codec.prepare(which), codec=codec,
+            codec.outputs(which), codec.prepare(which), joined=codec,
         )  # fmt: skip
 
     parts = {which: part(which) for which in modules}
-    return Source(name, "torch", frozen.identity, origin, lambda: frozen.module, parts=parts, codec=codec)
+    return Source(name, "torch", frozen.identity, origin, lambda: frozen.module, parts=parts, joined=codec)
 
 
-def _from_codec_file(path: Path, tile: int) -> Source:
+def _from_student(name: str, frozen: Any, origin: dict[str, str]) -> Source:
+    """A frozen student: a source of the device's half and of the server's heads."""
+    split = split_source(frozen)
+    digests = {DEVICE: f"{frozen.identity} {DEVICE}"}
+    digests |= {part: fingerprint(head.module, __name__) for part, head in frozen.heads.items()}
+    modules = {DEVICE: frozen.encoder, **{part: head.module for part, head in frozen.heads.items()}}
+
+    def part(which: str) -> Source:
+        return Source(
+            name, "torch", digests[which], origin, lambda: modules[which], split.inputs(which),
+            split.outputs(which), split.prepare(which), split.labels(which), joined=split,
+        )  # fmt: skip
+
+    digest = hashlib.sha256(repr((sorted(digests.items()), split.description)).encode()).hexdigest()
+    parts = {which: part(which) for which in split.parts}
+    return Source(name, "torch", digest, origin, lambda: frozen.encoder, parts=parts, joined=split)
+
+
+def _from_trained_file(path: Path, tile: int) -> Source:
     """What ``edgepress train`` wrote."""
     try:
         from edgepress.nn.codec.codec_file import is_codec_file, read_codec_file
     except ImportError:
-        raise MissingExtraError("pressing a codec", "torch", "build") from None
-    if not is_codec_file(path):
-        raise SourceError(
-            f"{path} holds weights and no network; give the network's code beside it, as file.py:callable --weights "
-            f"{path}"
-        )
-    origin = {"kind": "codec", "name": path.name}
-    return _from_codec(path.stem.lower().replace("_", "-"), read_codec_file(path), origin, tile)
+        raise MissingExtraError("pressing a trained file", "torch", "build") from None
+    name = path.stem.lower().replace("_", "-")
+    if is_codec_file(path):
+        return _from_codec(name, read_codec_file(path), {"kind": "codec", "name": path.name}, tile)
+    from edgepress.nn.student.student_file import is_student_file, read_student_file
+
+    if is_student_file(path):
+        return _from_student(name, read_student_file(path), {"kind": "student", "name": path.name})
+    raise SourceError(
+        f"{path} holds weights and no network; give the network's code beside it, as file.py:callable --weights {path}"
+    )
 
 
 def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str, tile: int) -> Source:
@@ -176,13 +203,14 @@ def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str, til
         found, home = look_up(model, "name a module or a function that gives one")
         network = _network(found, model)
     origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
-    if _is_codec(network):
+    if what := _frozen(network):
         if weights or inputs:
             raise SourceError(
-                f"{model} is a codec, which has its weights with it and says what it takes; leave "
+                f"{model} is a {what}, which has its weights with it and says what it takes; leave "
                 f"{'--weights' if weights else '--input'} out"
             )
-        return _from_codec(name, network, origin, tile)
+        is_codec = what == "codec"
+        return _from_codec(name, network, origin, tile) if is_codec else _from_student(name, network, origin)
     if not inputs:
         raise SourceError(
             f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224, "
@@ -200,19 +228,22 @@ def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str, til
     return Source(name, "torch", digest, origin, lambda: network, inputs)
 
 
-def _is_codec(network: Any) -> bool:
+def _frozen(network: Any) -> str:
+    """``codec`` or ``student`` for one that was frozen; empty for anything else."""
     from edgepress.nn.codec.frozen import FrozenCodec
+    from edgepress.nn.student.frozen import FrozenStudent
 
-    return isinstance(network, FrozenCodec)
+    kinds = {"codec": FrozenCodec, "student": FrozenStudent}
+    return next((name for name, kind in kinds.items() if isinstance(network, kind)), "")
 
 
 def _network(found: Any, model: str) -> Any:
-    """A torch module in evaluation mode, or a frozen codec, that the user's code is or gives."""
+    """A torch module in evaluation mode, a frozen codec or student, that the user's code is or gives."""
     try:
         import torch
     except ImportError:
         raise MissingExtraError("pressing a torch module", "torch", "build") from None
-    if not isinstance(found, torch.nn.Module) and not _is_codec(found):
+    if not isinstance(found, torch.nn.Module) and not _frozen(found):
         if not callable(found):
             raise SourceError(
                 f"{model} is {type(found).__name__}; name a torch module or a function that gives one"
@@ -220,7 +251,7 @@ def _network(found: Any, model: str) -> Any:
         torch.manual_seed(0)  # a network with random weights is the same one in every build
         with user_code(f"{model}() failed", CALLED):
             found = found()
-    if _is_codec(found):
+    if _frozen(found):
         return found
     if not isinstance(found, torch.nn.Module):
         raise SourceError(f"{model} gave {type(found).__name__}; it must give a torch.nn.Module")

@@ -10,7 +10,7 @@ import numpy as np
 from edgepress.coding.context import MOST
 from edgepress.coding.description import Codec
 from edgepress.coding.stream import Header
-from edgepress.errors import DataError, UsageError
+from edgepress.errors import DataError, OtherStreamError, UsageError
 from edgepress.runtimes.codec_stream import layout
 from edgepress.runtimes.codec_tiles import Reach
 
@@ -91,7 +91,7 @@ class CodecForm:
             DataError: it is another's, or makes no sense.
         """
         if header.identity != self.codec.identity_bytes:
-            raise DataError(
+            raise OtherStreamError(
                 f"the stream was made by another codec ({header.identity.hex()}), not by {self.name} "
                 f"({self.codec.identity}); decode it with the bundle of that one"
             )

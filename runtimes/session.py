@@ -143,11 +143,12 @@ def load(
     trust: bool = False,
     threads: int | None = None,
 ) -> Session:
-    """Load a bundle, ready to run; a codec as :class:`~edgepress.runtimes.codec_session.CodecSession`.
+    """Load a bundle, ready to run; a codec as :class:`~edgepress.runtimes.codec_session.CodecSession`, a split network
+    as :class:`~edgepress.runtimes.split_session.SplitSession`.
 
     Args:
         path: the bundle.
-        part: which part; needed only where there are several that are no codec.
+        part: which part; needed only where there are several that are neither codec nor split network.
         engine: ``aot``, ``ort`` or ``portable``; None takes the one chosen for the target where this machine
             is the target, and the portable graph elsewhere.
         trust: run machine code that was not built on this machine.
@@ -189,6 +190,10 @@ def _load(
             from edgepress.runtimes.codec_session import CodecSession
 
             return CodecSession(bundle, engine, trust, threads)
+        if part is None and is_split(bundle):
+            from edgepress.runtimes.split_session import SplitSession
+
+            return SplitSession(bundle, engine, trust, threads)
         name = pick_part(bundle, part)
         choice = choose(bundle, name, engine, trust)
         return Session(bundle, name, choice, choice.start(bundle, name, threads))
@@ -211,6 +216,13 @@ def pick_part(bundle: Bundle, part: str | None) -> str:
         hint = " (edgepress encode and decode use both)" if is_codec(bundle) else ""
         raise UsageError(f"{bundle.path} has {asked}; choose one of {', '.join(parts)}{hint}")
     return part
+
+
+def is_split(bundle: Bundle) -> bool:
+    """Whether a bundle holds a split network, or parts of one."""
+    from edgepress.runtimes.split_session import split_parts
+
+    return bool(split_parts(bundle))
 
 
 def is_codec(bundle: Bundle) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from edgepress.build import steps
 from edgepress.build.engines import LAYERS, Compiled, tolerances
 from edgepress.build.job import Done, Job
+from edgepress.build.joined import Shared
 from edgepress.build.press import PressedNetwork
 from edgepress.build.versions import tool_versions
 from edgepress.bundle import EngineFiles, Golden, Graph, Manifest, Part, StoredTensor
@@ -22,7 +23,6 @@ from edgepress.records import encode
 from edgepress.tensor import TensorSpec
 
 _ROOM = {"header": "include", "source": "src"}
-_SHARED = "codec"  # the folder of tables, which parts share
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Finished:
 
 def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
     """Put the weights of all graphs into one file, each tensor once and ternary ones at two bits."""
-    codec = job.source.codec is not None
+    any_size = job.joined.any_size
     graphs = {"portable": network.step.folder / steps.GRAPH}
     graphs |= {made.engine: made.step.folder / steps.GRAPH for made in compiled if made.engine == "ort"}
 
@@ -56,7 +56,7 @@ def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
         from edgepress.graph.weights import externalise
 
         models = {
-            name: pack_ternary(steps.shipped_graph(path, codec and name == "portable"))
+            name: pack_ternary(steps.shipped_graph(path, any_size and name == "portable"))
             for name, path in graphs.items()
         }
         slim, weights, index = externalise(models)
@@ -72,7 +72,7 @@ def pool(job: Job, network: PressedNetwork, compiled: list[Compiled]) -> Done:
     return job.step(
         "pool",
         "storing each weight once",
-        {"graphs": keys, "codec": codec},
+        {"graphs": keys, "any_size": any_size},
         work,
         lambda folder: f"{(folder / 'weights.bin').stat().st_size / 1e6:.1f} MB of weights",
     )
@@ -129,25 +129,26 @@ def finish(
 
 
 def assemble(
-    job: Job, finished: Mapping[str, Finished], tables: Mapping[str, bytes] | None = None
+    job: Job, finished: Mapping[str, Finished], shared: Shared
 ) -> tuple[Manifest, dict[str, Content]]:
     """The manifest and the members of the bundle.
 
     Args:
         finished: its networks, by part.
-        tables: what is no graph and belongs to all of them, by name; the extension of a member is its name's.
+        shared: what is no graph and belongs to all of them that are joined.
     """
     members: dict[str, Content] = {}
     for each in finished.values():
         members |= each.members
     places = {
-        name: f"{_SHARED}/{name}.{'json' if data[:1] == b'{' else 'bin'}"
-        for name, data in (tables or {}).items()
+        name: f"{job.joined.room}/{name}.{'json' if data[:1] == b'{' else 'bin'}"
+        for name, data in shared.tables.items()
     }
-    members |= {places[name]: data for name, data in (tables or {}).items()}
+    members |= {places[name]: data for name, data in shared.tables.items()}
     keys: Any = {part: each.exported.key for part, each in finished.items()}
     methods = {part: each.network.facts for part, each in finished.items()}
     first = next(iter(finished))
+    sources = job.source.parts or {first: job.source}
     manifest = Manifest(
         name=job.recipe.name or job.source.name,
         source={
@@ -155,9 +156,12 @@ def assemble(
             "digest": job.source.digest,
             "float_graph_key": keys if job.source.parts else keys[first],
         },
-        method=methods[first] if not job.source.parts else _joined(methods),
+        method={**(methods[first] if not job.source.parts else _joined(methods)), **shared.method},
         targets={target.name: encode(target) for target in job.targets.values()},
-        parts={name: dataclasses.replace(each.part, tables=places) for name, each in finished.items()},
+        parts={
+            name: dataclasses.replace(each.part, tables=places if sources[name].joined is not None else {})
+            for name, each in finished.items()
+        },
         checks=tuple(job.checks),
         tools=tool_versions(),
         members={},

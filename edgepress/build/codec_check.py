@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from edgepress.build.reference import TOLERANCE, run_graph
-from edgepress.build.steps import GRAPH, takes_any_size
+from edgepress.build.reference import TOLERANCE
+from edgepress.build.steps import takes_any_size
+from edgepress.build.ways import PORTABLE, Engines, Run, ways_of
 from edgepress.codec_source import CODES, LATENTS, SAMPLES
 from edgepress.coding.description import DECODER, ENCODER, Codec
 from edgepress.errors import CheckError
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     import onnx
 
 Array = np.ndarray[Any, Any]
-Run = Callable[[Sequence[Feed]], list[Feed]]
-Engines = Mapping[str, Sequence[tuple[str, Path, dict[str, Any]]]]
 
 _MOST = 4  # tiles: decoders are slow, and each is thousands of symbols
 
@@ -52,10 +49,7 @@ def compare_codec(
         Facts: ``how``, ``detail``, ``worst`` (the least share of symbols, or the most dB lost) and its ``unit``.
     """
     tiles = [feed[SAMPLES] for feed in samples.load()[:_MOST]]
-    ways: dict[str, dict[str, Run]] = {}
-    for part, graph in graphs.items():
-        ways[part] = {"the portable graph": partial(run_graph, graph.SerializeToString())}
-        ways[part] |= {name: _runner(name, folder, facts) for name, folder, facts in engines[part]}
+    ways = {part: ways_of(graph.SerializeToString(), engines[part]) for part, graph in graphs.items()}
     total, done = sum(map(len, ways.values())) + 1, 0
 
     with torch.no_grad():
@@ -109,7 +103,7 @@ def _another_size(
         array = np.ascontiguousarray(array)
         with torch.no_grad():
             expected = getattr(frozen.module, part)(torch.from_numpy(array)).numpy()
-        (given,) = ways[part]["the portable graph"]([{name: array}])
+        (given,) = ways[part][PORTABLE]([{name: array}])
         (found,) = given.values()
         gap = worst_difference(expected, found) if found.shape == expected.shape else np.inf
         if gap > TOLERANCE * max(1.0, magnitude(expected)):
@@ -146,20 +140,6 @@ def _decoder_tiles(
         feeds.append({LATENTS: np.concatenate([latents, plane])[None]})
         wanted.append(tile[inside])
     return feeds, wanted
-
-
-def _runner(engine: str, folder: Path, facts: dict[str, Any]) -> Run:
-    """What runs examples by an engine's files."""
-    if engine == "ort":
-        return partial(run_graph, folder / GRAPH)
-
-    def native(feeds: Sequence[Feed]) -> list[Feed]:
-        from edgepress.runtimes.native import NativeModel
-
-        model = NativeModel(folder / facts["files"]["library"], (folder / "weights.bin").read_bytes())
-        return [model.run(feed) for feed in feeds]
-
-    return native
 
 
 def _same(a: Array, b: Array, step: float) -> float:

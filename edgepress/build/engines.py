@@ -16,8 +16,6 @@ from edgepress.build.reference import TOLERANCE
 from edgepress.build.tuning import tiles_for
 from edgepress.bundle import Check
 from edgepress.bundle.layers import layers_to_bytes
-from edgepress.codec_source import CODES
-from edgepress.coding.description import ENCODER
 from edgepress.errors import CheckError, CompileError, MissingExtraError, SourceError, UsageError
 from edgepress.metrics.difference import magnitude, worst_difference
 from edgepress.records import encode, near
@@ -28,7 +26,7 @@ KNOWN = ("aot", "ort")
 LAYERS = "layers.json"  # beside the kernels
 MOST_STEPS = 2.0  # of a quantised output
 ROUNDED, TWO_BIT = 0.02, 0.1  # of the largest value of a float output
-AGREEMENT = 0.999  # of a codec's symbols that must be the same
+AGREEMENT = 0.999  # of the symbols that are sent, which must be the same
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
             f"exact products are kept: ONNX Runtime has none of two-bit weights for {job.target.name}"
         )
 
-    codec = job.source.codec is not None
+    any_size = job.joined.any_size
 
     def work(folder: Path, progress: Any) -> None:
         from edgepress.graph.cost import node_layers
@@ -109,7 +107,7 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
 
         graph = steps.read_graph(network.step.folder / steps.GRAPH)
         (folder / LAYERS).write_bytes(layers_to_bytes(node_layers(graph)))  # of a tile, whose sizes are known
-        if codec:
+        if any_size:
             graph = steps.open_sizes(graph)
         graph = compile_graph(use_two_bit_products(graph) if two_bit else graph, job.target)
         steps.write_graph(folder / steps.GRAPH, graph)
@@ -117,7 +115,7 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
     done = job.step(
         "compile-ort",
         f"optimising the graph for ONNX Runtime {job.target.runtime.onnxruntime}",
-        {"graph": network.step.key, "target": encode(job.target), "two_bit": two_bit, "codec": codec},
+        {"graph": network.step.key, "target": encode(job.target), "two_bit": two_bit, "any_size": any_size},
         work,
         lambda folder: f"{(folder / steps.GRAPH).stat().st_size / 1e6:.1f} MB",
     )
@@ -126,7 +124,7 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
 
 def _aot(job: Job, network: PressedNetwork) -> Compiled:
     tuned = tiles_for(job.target)
-    codec = job.source.codec is not None
+    coder = job.joined.has_coder(job.part)
 
     def compile_work(folder: Path, progress: Any) -> None:
         steps.need("tvm", "compiling machine code")
@@ -159,7 +157,7 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
 
         made = steps.read_facts(compiled.folder)
         units = [compiled.folder / name for name in made["files"]]
-        linked = link(units, job.target, folder, coder=codec)
+        linked = link(units, job.target, folder, coder=coder)
         for name in ("weights.bin", LAYERS):
             shutil.copyfile(compiled.folder / name, folder / name)
         roles = {"library": linked.shared, "archive": linked.archive, "executable": linked.executable}
@@ -176,7 +174,7 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
     linked = job.step(
         "link",
         f"linking for {job.target.toolchain.zig_target}",
-        {"kernels": compiled.key, "target": encode(job.target), "coder": codec},
+        {"kernels": compiled.key, "target": encode(job.target), "coder": coder},
         link_work,
         lambda folder: ", ".join(
             f"{role} {size / 1e3:.0f} KB" for role, size in steps.read_facts(folder)["bytes"].items()
@@ -266,15 +264,15 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
 
 
 def _symbols(job: Job, expected: list[Feed], given: list[Feed]) -> dict[str, Any]:
-    """For a codec's encoder, the share of symbols that are the same at the finest rate."""
-    if job.source.codec is None or job.part != ENCODER:
+    """For a part that sends, the share of symbols that are the same, at the rate where fewest are."""
+    sent = job.joined.sent(job.part)
+    if sent is None:
         return {}
-    step = np.float32(job.source.codec.finest)
     same = [
-        np.mean(np.rint(a[CODES] / step) == np.rint(b[CODES] / step))
+        [np.mean(x == y) for x, y in zip(sent(a), sent(b), strict=True)]
         for a, b in zip(expected, given, strict=False)
     ]
-    return {"symbols": float(np.mean(same))}
+    return {"symbols": float(np.min(np.mean(same, axis=0)))}
 
 
 def _symbol_check(engine: str, trial: dict[str, Any]) -> Check:
@@ -287,7 +285,7 @@ def _symbol_check(engine: str, trial: dict[str, Any]) -> Check:
     if share < AGREEMENT:
         raise CheckError(
             f"of the engine {engine} ({trial['how']}) only {share:.4%} of symbols are ONNX Runtime's, and "
-            f"{AGREEMENT:.1%} must be; leave it out with --engines, and report it with the codec"
+            f"{AGREEMENT:.1%} must be; leave it out with --engines, and report it with the model"
         )
     against = "ONNX Runtime on the portable graph"
     return Check(engine, against, share, AGREEMENT, "share of symbols", True, trial["origin"], trial["how"])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepress.build.cache import StepCache, key
+from edgepress.build.joined import Joined, joined_by
 from edgepress.build.listener import Listener
 from edgepress.build.versions import code_digest, tool_versions
 from edgepress.bundle import Check
@@ -79,10 +80,16 @@ class Job:
         """Whether the model is one network."""
         return self.part == PART
 
+    @property
+    def joined(self) -> Joined:
+        """What joins the model's networks, or this part's to the others."""
+        return joined_by(self.source)
+
     def of(self, part: str) -> Job:
         """The same build, seen from one of its parts: what is found there joins what is known of the whole."""
         source, target = self.source.parts[part], self.targets[part]
-        return replace(self, part=part, source=source, target=target, left_out={}, sets=None)
+        recipe = self.joined.recipe_of(part, self.recipe)
+        return replace(self, part=part, recipe=recipe, source=source, target=target, left_out={}, sets=None)
 
     def beside(self, part: str) -> Job:
         """A part's job as that of another part, where only what they share is asked."""

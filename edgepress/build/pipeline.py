@@ -13,13 +13,15 @@ from typing import Any
 
 from edgepress.build.assemble import Finished, assemble
 from edgepress.build.cache import StepCache
-from edgepress.build.codec import codec_tables
 from edgepress.build.data import check_data, training_method
 from edgepress.build.engines import wanted_engines
+from edgepress.build.fallback import with_fallback
 from edgepress.build.job import PART, Job, Planned
+from edgepress.build.joined import Shared, joined_by
 from edgepress.build.listener import Listener, Silent
 from edgepress.build.lock import lock_path, read_lock, write_lock
 from edgepress.build.network import build_network
+from edgepress.build.student import student_of
 from edgepress.build.train import check_training
 from edgepress.bundle import Manifest, verified
 from edgepress.bundle.writer import remove_partials, write_bundle
@@ -32,7 +34,6 @@ from edgepress.source import Source, resolve
 from edgepress.targets import Target, load_target
 from edgepress.tensor import TensorSpec
 
-_CODEC_SAMPLES = 8  # tiles, which are large
 _ABOUT = {
     "export": "export the model to ONNX",
     "data": "decode the examples",
@@ -119,9 +120,8 @@ def _names(job: Job) -> list[tuple[str, str]]:
     if not job.source.parts:
         return [(name, name) for name in _network_steps(job)]
     parts = [job.of(part) for part in job.targets]
-    return [(name, part.shown(name)) for part in parts for name in _network_steps(part)] + [
-        ("symbols", "symbols")
-    ]
+    whole = job.joined.step
+    return [(name, part.shown(name)) for part in parts for name in _network_steps(part)] + [(whole, whole)]
 
 
 def _network_steps(job: Job) -> list[str]:
@@ -148,20 +148,17 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     if recipe.method != "auto" and recipe.method not in method_names():
         hint = near(recipe.method, method_names()) or f"; choose auto, {', '.join(method_names())}"
         raise UsageError(f"there is no method {recipe.method!r}{hint}")
-    if recipe.options and recipe.method == "auto":
-        raise UsageError(
-            "options need a method by name, not auto; write for example method = 'int8' in the recipe"
-        )
-    if recipe.options:
+    if recipe.options and recipe.method != "auto":
         configure(find_method(recipe.method), recipe.options)
     method = training_method(recipe.method)
     check_data(recipe.data, method, recipe.method)
     given = tuple(
         TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape
     )
-    source = _described(resolve(recipe.model, given, recipe.weights, recipe.tile), recipe)
+    source = _described(student_of(resolve(recipe.model, given, recipe.weights, recipe.tile), recipe), recipe)
+    recipe = joined_by(source).fitting(recipe, source)
+    source = with_fallback(source, recipe)
     targets = _targets(recipe.target, source)
-    recipe = _fitting(recipe, source)
     name = recipe.name or source.name
     boards = "-".join(dict.fromkeys(target.name for target in targets.values()))
     output = Path(recipe.output or f"{name}-{boards}.edge")
@@ -194,33 +191,13 @@ def _targets(text: str, source: Source) -> dict[str, Target]:
             raise UsageError(
                 f"{source.name} has no part {part!r}{near(part, parts)}; it has {', '.join(parts)}"
             )
-    missing = next((part for part in parts if part not in named), "")
-    if missing:
-        raise UsageError(f"--target names no board for the part {missing}; add {missing}=BOARD")
+    joined = joined_by(source)
+    for part in parts:
+        if part not in named and (other := named.get(joined.board_of(part))):
+            named[part] = other
+        if part not in named:
+            raise UsageError(f"--target names no board for the part {part}; add {part}=BOARD")
     return {part: load_target(named[part]) for part in parts}
-
-
-def _fitting(recipe: Recipe, source: Source) -> Recipe:
-    """The recipe as the source takes it.
-
-    Raises:
-        UsageError: it asks for what is not done to a codec, or to anything else.
-    """
-    if source.codec is None:
-        if recipe.tile:
-            raise UsageError(f"{source.name} is no codec, and only codecs have tiles; leave --tile out")
-        return recipe
-    if recipe.method not in ("auto", "none"):
-        raise UsageError(
-            f"the networks of a codec stay in float32, because streams depend on them; leave --method "
-            f"{recipe.method} out"
-        )
-    for what, given in (("--input", recipe.inputs), ("outputs", recipe.outputs), ("--labels", recipe.labels)):
-        if given:
-            raise UsageError(
-                f"{source.name} is a codec, which says itself what it takes and gives; leave {what} out"
-            )
-    return dataclasses.replace(recipe, method="none", samples=min(recipe.samples, _CODEC_SAMPLES))
 
 
 def _described(source: Source, recipe: Recipe) -> Source:
@@ -244,7 +221,7 @@ def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
         if importlib.util.find_spec(package) is None:
             raise MissingExtraError("building a bundle", package, "build")
     if not job.source.parts:
-        return assemble(job, {PART: build_network(job)})
+        return assemble(job, {PART: build_network(job)}, Shared({}, {}))
     finished: dict[str, Finished] = {}
     stopped: Planned | None = None
     for part in job.targets:
@@ -254,4 +231,4 @@ def _run(job: Job) -> tuple[Manifest, dict[str, Any]]:
             stopped = planned
     if stopped is not None:
         raise stopped
-    return assemble(job, finished, codec_tables(job, finished))
+    return assemble(job, finished, job.joined.shared(job, finished))

@@ -13,7 +13,6 @@ from edgepress.build import steps
 from edgepress.build.data import samples_of, training_sets
 from edgepress.build.job import Done, Job
 from edgepress.bundle import Check
-from edgepress.coding.description import DECODER, ENCODER
 from edgepress.errors import CheckError, SourceError
 from edgepress.inputs import InputKind
 from edgepress.progress import Progress
@@ -62,14 +61,15 @@ def calibration_samples(
 ) -> Samples:
     """Examples to calibrate with (half 0) or to check with (half 1), with their classes where ``scores`` is given.
 
-    A codec's decoder is given what its encoder makes of such examples.
+    A part that takes what another one gives, as a codec's decoder does, gets what that makes of such examples.
     """
-    codec = job.source.codec
-    if codec is not None and job.part == DECODER:
-        from edgepress.build.codec_samples import decoder_samples
+    joined, source = job.joined, job.source.joined
+    before = joined.made_from(job.part)
+    if source is not None and before:
+        from edgepress.build.joined_samples import made_samples
 
-        taken = calibration_samples(job.beside(ENCODER), codec.inputs(ENCODER), codec.prepare(ENCODER), half)
-        return decoder_samples(codec, taken)
+        taken = calibration_samples(job.beside(before), source.inputs(before), source.prepare(before), half)
+        return made_samples(source, joined, job.part, taken)
     if job.recipe.data and not Path(job.recipe.data).is_dir():
         sets = training_sets(job, inputs, kinds, scores)
         return samples_of((sets.train, sets.held_out)[half], inputs, job.recipe.samples)

@@ -187,10 +187,10 @@ def read_graph(path: Path) -> onnx.ModelProto:
     return onnx.load(path)
 
 
-def shipped_graph(path: Path, codec: bool) -> onnx.ModelProto:
-    """A graph that a step wrote as the bundle holds it: a codec's takes any size, where that can be."""
+def shipped_graph(path: Path, any_size: bool) -> onnx.ModelProto:
+    """A graph that a step wrote as the bundle holds it: for any size, where that is wanted and can be."""
     graph = read_graph(path)
-    return open_sizes(graph) if codec else graph
+    return open_sizes(graph) if any_size else graph
 
 
 def open_sizes(graph: onnx.ModelProto) -> onnx.ModelProto:

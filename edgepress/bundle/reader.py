@@ -20,6 +20,7 @@ from edgepress.bundle import verified
 from edgepress.bundle.manifest import Golden, Manifest
 from edgepress.bundle.writer import MANIFEST, safe_member_name
 from edgepress.coding.description import Codec, codec_of
+from edgepress.coding.split import Split, split_of
 from edgepress.errors import BundleError, DataError
 from edgepress.inputs.array import ArrayInput
 from edgepress.tensor import TensorSpec
@@ -99,6 +100,14 @@ class Bundle:
             BundleError: its description is damaged.
         """
         return codec_of(self.manifest.parts[part].tables, self.member, str(self.path))
+
+    def split(self, part: str) -> Split | None:
+        """The split network that a part belongs to; None where it is another's.
+
+        Raises:
+            BundleError: its description is damaged.
+        """
+        return split_of(self.manifest.parts[part].tables, self.member, str(self.path))
 
     def verify(self) -> None:
         """Compare every member with its SHA-256.

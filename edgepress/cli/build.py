@@ -91,6 +91,11 @@ _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
     type=click.IntRange(min=1),
     help="Samples of an axis that a codec's networks are compiled for; 512 of a picture's by default.",
 )
+@click.option(
+    "--fallback",
+    metavar="MODEL",
+    help="A whole network for a student's device, used where no server answers; as MODEL.",
+)
 @click.option("--labels", type=click.Path(), help="A file with one class name a line.")
 @click.option(
     "--engines", help="Compilers to use, with commas: aot,ort; all that the target takes by default."
@@ -184,7 +189,18 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
     changes: dict[str, Any] = {}
     if model and not model.endswith(".toml"):
         changes["model"] = model
-    for name in ("weights", "target", "output", "method", "data", "samples", "labels", "tile", "on"):
+    for name in (
+        "weights",
+        "target",
+        "output",
+        "method",
+        "data",
+        "samples",
+        "labels",
+        "fallback",
+        "tile",
+        "on",
+    ):
         if given[name] is not None:
             changes[name] = given[name]
     if given["options"]:

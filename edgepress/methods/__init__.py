@@ -30,6 +30,7 @@ BUILT_IN = {
     "none": "edgepress.methods.none:METHOD",
     "int8": "edgepress.methods.int8:METHOD",
     "ternary": "edgepress.methods.ternary:METHOD",
+    "entropic-student": "edgepress.methods.entropic_student:METHOD",
 }
 GROUP = "edgepress.methods"
 _EXTRAS = {"onnx": "build", "onnxruntime": "", "torch": "build", "safetensors": "train"}

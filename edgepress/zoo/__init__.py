@@ -27,6 +27,7 @@ class ZooEntry:
         inputs, prepare, outputs, labels: see :class:`edgepress.source.Source`.
         about: one sentence, with its terms.
         codec: gives a :class:`edgepress.nn.codec.FrozenCodec`, for codecs; what is said above of a network is empty.
+        student: gives a :class:`edgepress.nn.student.frozen.FrozenStudent`, for students, alike.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ZooEntry:
     labels: Path | None
     about: str
     codec: Callable[[], Any] | None = None
+    student: Callable[[], Any] | None = None
 
 
 def _efficientnet_lite0() -> ZooEntry:

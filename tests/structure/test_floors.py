@@ -24,6 +24,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     (
         "source",
         "codec_source",
+        "split_source",
         "user_code",
         "fingerprint",
         "samples",

@@ -1,0 +1,224 @@
+"""A loaded split network: a device's half that turns an input into a stream, and the server's that answers one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from edgepress.bundle import Bundle
+from edgepress.coding import whole
+from edgepress.coding.coder import OpenCoder, channels_of
+from edgepress.coding.description import model_name
+from edgepress.coding.frozen import read_codings
+from edgepress.coding.split import DEVICE, LOCAL, SERVER, SPLIT, STEPS, Split, integers, read_steps, server_input
+from edgepress.coding.stream import MOST_HEADER, Header, read_header
+from edgepress.errors import BundleError, DataError, OtherStreamError, UsageError
+from edgepress.inputs import Value
+from edgepress.records import near
+from edgepress.runtimes.choose import choose
+from edgepress.runtimes.codec_coders import KeptCoders
+from edgepress.runtimes.coders import coder_opener
+from edgepress.runtimes.session import Result, Session
+
+Array = np.ndarray[Any, Any]
+
+
+class SplitSession(Session):
+    """A loaded split network, or the parts of one that a bundle holds; several threads may use it.
+
+    Attributes:
+        name: of the network.
+        split: its sizes, its rates, its identity.
+        steps: float32 ``[rates, latents]``.
+    """
+
+    def __init__(self, bundle: Bundle, engine: str | None, trust: bool, threads: int | None) -> None:
+        parts = bundle.manifest.parts
+        part = split_parts(bundle)[0]
+        choice = choose(bundle, part, engine, trust)
+        super().__init__(bundle, part, choice, choice.start(bundle, part, threads))
+        where, self._tables = str(bundle.path), parts[part].tables
+        split = bundle.split(part)
+        assert split is not None
+        self.name, self.split = bundle.manifest.name, split
+        self.steps: Array = read_steps(bundle.member(self._tables[STEPS]), split, where)
+        self._asked, self._trust, self._threads = engine, trust, threads
+        self._networks: dict[str, Session] = {part: Session(bundle, part, choice, self._check_open())}
+        self._coders: dict[int, KeptCoders] = {}
+        self._lock = threading.RLock()
+        for name in (DEVICE, *split.heads):
+            if name in parts:
+                self._check_form(name)
+        notes = {name: self.network(name).note for name in split_parts(bundle)}
+        self.note = "; ".join(f"{name}: {note}" for name, note in notes.items() if note)
+
+    def encode(self, value: Value | Mapping[str, Value], rate: int | None = None) -> bytes:
+        """The stream of an input, by the part ``device``.
+
+        Args:
+            value: what the input is made from, as for :meth:`Session.run`.
+            rate: an index into ``split.rates``, from the fewest bytes to the most; None takes the last one.
+
+        Raises:
+            DataError: the input is damaged, or does not fit.
+            UsageError: no such rate, no part ``device`` in this bundle, or the session is closed.
+        """
+        index = self.rate(rate)
+        return self._stream(self.integers(value, index), index)
+
+    def answer(self, stream: bytes, head: str = SERVER, count: int = 5) -> Result:
+        """What the server makes of a stream.
+
+        Args:
+            stream: its bytes.
+            head: the part that answers.
+            count: how many classes to name.
+
+        Raises:
+            DataError: it is no stream, or a damaged one; an :class:`~edgepress.errors.OtherStreamError` where it is
+                another student's.
+            UsageError: no such head in this bundle, or the session is closed.
+        """
+        network = self.network(head)
+        header = self.header(stream)
+        found = whole.decode(stream, header, self._coder(header.rate))
+        if found.lost:
+            raise DataError(f"the stream is damaged: {found.says()}; send it again")
+        return self._answer(network, found.values, header.rate, count)
+
+    def run(
+        self, value: Value | Mapping[str, Value], count: int = 5, *, rate: int | None = None, head: str = SERVER
+    ) -> Result:
+        """Both halves in this process, through the integers that would be sent.
+
+        Arguments and errors are those of :meth:`encode` and :meth:`answer`.
+        """
+        network, index = self.network(head), self.rate(rate)
+        return self._answer(network, self.integers(value, index), index, count)
+
+    def integers(self, value: Value | Mapping[str, Value], rate: int) -> Array:
+        """What is sent, int16 ``[latents, rows, columns]``; errors as for :meth:`encode`."""
+        device, split = self.network(DEVICE), self.split
+        (name,) = (tensor.name for tensor in device.part.outputs)
+        latents = device.run_tensors(device.prepare(value))[name]
+        return integers(latents[0], self.steps[rate], split.highest)
+
+    def header(self, stream: bytes) -> Header:
+        """The header of one of this network's streams; nothing else of it is looked at.
+
+        Raises:
+            DataError: it is no stream, or not this network's; see :meth:`answer`.
+        """
+        split, header = self.split, read_header(bytes(stream[:MOST_HEADER]))
+        if header.identity != split.identity_bytes:
+            raise OtherStreamError(
+                f"the stream was made by another student ({header.identity.hex()}), not by {self.name} "
+                f"({split.identity}); encode with the device part of this one"
+            )
+        sent = (header.channels, header.rows, header.columns)
+        fits = sent == (split.latents, split.rows, split.columns) and header.shape == split.shape
+        if not fits or header.kind != "array" or header.rate >= len(split.rates):
+            raise DataError(
+                f"the stream's header does not fit the student {self.name} that it names; encode again"
+            )
+        return header
+
+    def network(self, part: str) -> Session:
+        """One of the parts as a session of its own, such as ``local``; it ends with this one.
+
+        Raises:
+            UsageError: the bundle does not hold it; the message says what it holds.
+        """
+        self._check_open()
+        parts = self.bundle.manifest.parts
+        if part not in parts:
+            known = (DEVICE, *self.split.heads, LOCAL)
+            hint = "take the bundle that holds it" if part in known else f"it has {', '.join(parts)}"
+            raise UsageError(f"{self.bundle.path} holds no part {part}{near(part, parts)}; {hint}{_MISSING.get(part, '')}")
+        with self._lock:
+            if part not in self._networks:
+                choice = choose(self.bundle, part, self._asked, self._trust)
+                engine = choice.start(self.bundle, part, self._threads)
+                self._networks[part] = Session(self.bundle, part, choice, engine)
+            return self._networks[part]
+
+    def rate(self, asked: int | None) -> int:
+        """The index of the rate that is meant; errors as for :meth:`encode`."""
+        count = len(self.split.rates)
+        if asked is None:
+            return count - 1
+        if isinstance(asked, bool) or not isinstance(asked, (int, np.integer)) or not 0 <= asked < count:
+            raise UsageError(f"{self.name} has no rate {asked!r}; it has 0 to {count - 1}")
+        return int(asked)
+
+    def close(self) -> None:
+        """Let the engines, the coders and the file go; closing twice does nothing more."""
+        for network in self._networks.values():
+            network.close()
+        self._networks.clear()
+        self._coders.clear()
+        super().close()
+
+    def _answer(self, network: Session, sent: Array, rate: int, count: int) -> Result:
+        (tensor,) = network.part.inputs
+        taken = server_input(sent, self.steps[rate], self.split.rates[rate].plane)
+        return network.run({tensor.name: taken}, count)
+
+    def _stream(self, sent: Array, rate: int) -> bytes:
+        split = self.split
+        header = Header(
+            split.identity_bytes, "array", rate, split.latents, split.rows, split.columns, split.shape, 0,
+            whole.step_of(split.latents, split.rows, split.columns),
+        )  # fmt: skip
+        return whole.encode(header, sent, self._coder(rate))
+
+    def _coder(self, rate: int) -> OpenCoder:
+        """What makes coders for a rate.
+
+        Raises:
+            BundleError: its tables are damaged, or are for other channels.
+        """
+        self._check_open()
+        with self._lock:
+            if rate not in self._coders:
+                (coding,) = read_codings(bytes(self.bundle.member(self._tables[model_name(rate)])))
+                if channels_of(coding) != self.split.latents:
+                    raise BundleError(
+                        f"the tables of {self.bundle.path} are for {channels_of(coding)} channels and the network sends "
+                        f"{self.split.latents}; build it again"
+                    )
+                self._coders[rate] = KeptCoders(coder_opener(coding))
+            return self._coders[rate].opener()
+
+    def _check_form(self, name: str) -> None:
+        """Refuse a bundle whose graphs do not take and give what its record says."""
+        split, part = self.split, self.bundle.manifest.parts[name]
+        sent, one = (split.rows, split.columns), len(part.inputs) == 1 and len(part.outputs) >= 1
+        if name == DEVICE:
+            fits = one and (part.inputs[0].shape, part.outputs[0].shape) == ((1, *split.shape), (1, split.latents, *sent))
+            fits = fits and len(part.outputs) == 1
+        else:
+            fits = one and part.inputs[0].shape == (1, split.latents + 1, *sent)
+        if not fits:
+            raise BundleError(f"the part {name} of {self.bundle.path} is not as its split says; build the bundle again")
+
+
+_MISSING = {
+    SERVER: ", or have a server answer: edgepress.load(…, server=URL)",
+    DEVICE: ", for what encodes is the device's",
+}
+
+
+def split_parts(bundle: Bundle) -> list[str]:
+    """The parts of a bundle that belong to a split network, the device's first; empty where there are none.
+
+    A bundle of a split network's may hold ``local`` beside them.
+    """
+    parts = bundle.manifest.parts
+    found = [name for name, part in parts.items() if SPLIT in part.tables]
+    if not found or set(parts) - {*found, LOCAL} or LOCAL in found:
+        return []
+    return sorted(found, key=lambda name: (name != DEVICE, name != SERVER))

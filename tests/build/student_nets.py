@@ -1,0 +1,93 @@
+"""A small student to build: untrained, with a teacher of three layers, and a second head on the same stream."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from edgepress.inputs import ImageInput
+from edgepress.nn.student.config import StudentConfig
+from edgepress.nn.student.frozen import FrozenStudent, Head, ServerHalf, Teacher, untrained
+from edgepress.nn.student.student import Decoder
+from edgepress.tensor import TensorSpec
+
+SIZE = 64
+LABELS = ("ant", "bee", "cow", "dog", "eel", "fox", "gnu")
+CONFIG = StudentConfig(
+    picture=(3, SIZE, SIZE),
+    features=(8, 8, 8),
+    latents=4,
+    widths=(8, 12),
+    encoder_blocks=1,
+    width=8,
+    blocks=1,
+)
+INPUT = TensorSpec("image", (1, 3, SIZE, SIZE), "float32", (-1.0, 1.0))
+PREPARE = ImageInput(mean=(127.5,), std=(127.5,))
+
+
+class Classifier(nn.Module):
+    """Seven classes of pictures of 64 × 64 pixels."""
+
+    def __init__(self, classes: int = len(LABELS)) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 8, 8, 8)
+        self.body = nn.Conv2d(8, 12, 3, padding=1)
+        self.head = nn.Linear(12, classes)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.body(torch.relu(self.stem(image))))
+        scores: torch.Tensor = self.head(x.mean(dim=(2, 3)))
+        return scores
+
+
+class Rest(nn.Module):
+    """What follows the stem."""
+
+    def __init__(self, whole: Classifier) -> None:
+        super().__init__()
+        self.body, self.head = whole.body, whole.head
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.body(torch.relu(features)))
+        scores: torch.Tensor = self.head(x.mean(dim=(2, 3)))
+        return scores
+
+
+def teacher() -> Classifier:
+    """The whole network, for the device when no server answers."""
+    torch.manual_seed(3)
+    return Classifier().eval()
+
+
+def wide() -> nn.Module:
+    """For pictures of another size."""
+    return nn.Sequential(nn.Conv2d(3, 7, 32, 32), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+
+
+def student(seed: int = 0) -> FrozenStudent:
+    """Cut behind the stem; three rates."""
+    rest = Rest(teacher())
+    torch.manual_seed(seed)
+    about = Teacher("classifier", "7" * 64, "stem", INPUT, PREPARE, "scores", LABELS)
+    frozen = untrained(rest, about, CONFIG, (0.04, 0.16, 0.64))
+    with torch.no_grad():
+        frozen.encoder.last.weight.mul_(300.0)  # so that integers are not all alike
+    return frozen
+
+
+def other() -> FrozenStudent:
+    """Of the same form, with other weights."""
+    return student(1)
+
+
+def two_heads() -> FrozenStudent:
+    """A second task, two classes without names, on the same stream."""
+    first = student()
+    torch.manual_seed(4)
+    rest = Rest(Classifier(2).eval())
+    about = dataclasses.replace(first.teacher, name="second", digest="8" * 64, output="kind", labels=())
+    head = Head(ServerHalf(Decoder(CONFIG).eval(), rest).eval(), about)
+    return dataclasses.replace(first, heads={**first.heads, "second": head})
