@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from edgepress.errors import UsageError
 from edgepress.evaluate.bundle import scores_of
 from edgepress.evaluate.classifier import Classifier
 from edgepress.evaluate.picture_codec import Picture
-from edgepress.inputs import ImageInput
+from edgepress.inputs import ImageInput, prepare
 from edgepress.runtimes.session import Session
 from edgepress.tensor import TensorSpec
 
@@ -41,12 +39,14 @@ class Teacher(Classifier):
 
     def crop(self, picture: Picture) -> Picture:
         """The pixels that it looks at: cut and resized as its input kind says, uint8 ``[rows, columns, 3]``."""
-        return np.asarray(seen(self._kind).from_array(picture, pixels_tensor(self._tensor, self._kind))[0])
+        pixels = TensorSpec("pixels", (1, self.rows, self.columns, 3), "uint8")
+        made: Picture = prepare(seen(self._kind), picture, pixels)[0]
+        return made
 
     def label_of_crop(self, crop: Picture) -> int:
         """The index of the most probable class of pixels that :meth:`crop` gave, or what became of them."""
-        tensor = as_it_is(self._kind).from_array(crop, self._tensor)
-        return self._session.run({self._tensor.name: np.ascontiguousarray(tensor)}, 1).labels[0].index
+        tensor = prepare(as_it_is(self._kind), crop, self._tensor)
+        return self.session.run(tensor, 1).labels[0].index
 
 
 def seen(kind: ImageInput) -> ImageInput:
@@ -58,8 +58,3 @@ def as_it_is(kind: ImageInput) -> ImageInput:
     """The input kind for pictures that were cut already."""
     return dataclasses.replace(kind, crop=1.0, fit="stretch")
 
-
-def pixels_tensor(tensor: TensorSpec, kind: ImageInput) -> TensorSpec:
-    """What :func:`seen` makes for a network that takes ``tensor``."""
-    rows, columns = tensor.shape[2:] if kind.layout == "NCHW" else tensor.shape[1:3]
-    return TensorSpec("pixels", (1, rows, columns, 3), "uint8")
