@@ -47,13 +47,20 @@ class Classifier:
 
 
 @contextmanager
-def open_classifier(name: str, kind: Callable[[Session, str], Judge] = Classifier) -> Iterator[Judge]:  # type: ignore[assignment]
-    """A classifier by name.
+def open_classifier(name: str) -> Iterator[Classifier]:
+    """A classifier by name; see :func:`open_judge`."""
+    with open_judge(name, Classifier) as judge:
+        yield judge
+
+
+@contextmanager
+def open_judge(name: str, kind: Callable[[Session, str], Judge]) -> Iterator[Judge]:
+    """A classifier by name, of a kind.
 
     Args:
         name: of the zoo, which is built for this machine as a float network (kept in the cache, a quarter of a minute
             the first time), or the path of a bundle.
-        kind: what to make of the loaded session.
+        kind: what to make of the loaded session and of what it is, in words.
 
     Raises:
         MissingExtraError: the zoo's network cannot be built without the extra ``build``.

@@ -42,6 +42,7 @@ class Panel:
         up: what the vertical one does.
         lines: those without points are left out.
         percent: write shares as percent.
+        logarithmic: whether the vertical axis is.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Panel:
     up: str
     lines: tuple[Line, ...]
     percent: bool = False
+    logarithmic: bool = False
 
 
 def svg(title: str, about: str, panels: Sequence[Panel], columns: int = 2) -> str:
@@ -57,7 +59,8 @@ def svg(title: str, about: str, panels: Sequence[Panel], columns: int = 2) -> st
     Args:
         title: stands at the top.
         about: a sentence for those who cannot see it.
-        panels: at least one; lines with the same name look alike in all.
+        panels: at least one; lines with the same name look alike in all, and those that show the same across have
+            the same horizontal axis.
         columns: panels in a row.
     """
     names = list(dict.fromkeys(line.name for panel in panels for line in panel.lines))
@@ -71,9 +74,9 @@ def svg(title: str, about: str, panels: Sequence[Panel], columns: int = 2) -> st
         f"<text x='{_LEFT}' y='24' font-size='15' font-weight='600'>{escape(title)}</text>",
         _legend(names, width),
     ]
-    xs = [x for panel in panels for line in panel.lines for x, _ in line.points]
-    across = _Axis(math.log10(min(xs, default=1)), math.log10(max(xs, default=1)))
     for index, panel in enumerate(panels):
+        alike = [line for other in panels if other.across == panel.across for line in other.lines]
+        across = _Axis.of([math.log10(x) for line in alike for x, _ in line.points])
         row, column = divmod(index, columns)
         place = f"translate({column * _WIDTH},{row * _HEIGHT + _LEGEND + 16})"
         parts.append(f"<g transform='{place}'>{_panel(panel, names, across)}</g>")
@@ -87,6 +90,11 @@ class _Axis:
     first: float
     last: float
 
+    @classmethod
+    def of(cls, figures: Sequence[float]) -> _Axis:
+        """From the least to the greatest."""
+        return cls(min(figures, default=0.0), max(figures, default=0.0))
+
     def at(self, value: float) -> float:
         """Where a figure lies: 0 at the beginning, 1 at the end."""
         span = (self.last - self.first) or 1.0
@@ -95,24 +103,23 @@ class _Axis:
 
 def _panel(panel: Panel, names: Sequence[str], across: _Axis) -> str:
     inner, tall = _WIDTH - _LEFT - _RIGHT, _HEIGHT - _TOP - _BOTTOM
-    ys = [y for line in panel.lines for _, y in line.points]
+    scale = math.log10 if panel.logarithmic else float
+    ys = [scale(y) for line in panel.lines for _, y in line.points]
     if not ys:
         middle = f"x='{_LEFT + inner / 2:.0f}' y='{_TOP + tall / 2:.0f}' text-anchor='middle' fill='#777'"
         return f"{_heading(panel)}<text {middle}>not measured</text>"
-    up = _Axis(min(ys), max(ys))
+    up = _Axis.of(ys)
 
     def place(x: float, y: float) -> tuple[float, float]:
-        return _LEFT + across.at(math.log10(x)) * inner, _TOP + (1 - up.at(y)) * tall
+        return _LEFT + across.at(math.log10(x)) * inner, _TOP + (1 - up.at(scale(y))) * tall
 
     parts = [_heading(panel)]
     for x in _decades(across):
-        left = place(x, ys[0])[0]
+        left = _LEFT + across.at(math.log10(x)) * inner
         parts.append(f"<path d='M{left:.1f},{_TOP}v{tall}' stroke='#e4e4e4'/>")
         parts.append(f"<text x='{left:.1f}' y='{_TOP + tall + 17}' text-anchor='middle'>{x:g}</text>")
-    ticks, decimals = _round_figures(up)
-    for y in ticks:
+    for y, text in _ticks(up, panel):
         top = place(10**across.first, y)[1]
-        text = f"{100 * y:.{max(0, decimals - 2)}f} %" if panel.percent else f"{y:.{decimals}f}"
         parts.append(f"<path d='M{_LEFT},{top:.1f}h{inner}' stroke='#e4e4e4'/>")
         parts.append(f"<text x='{_LEFT - 7}' y='{top + 4:.1f}' text-anchor='end'>{text}</text>")
     parts.append(f"<rect x='{_LEFT}' y='{_TOP}' width='{inner}' height='{tall}' fill='none' stroke='#888'/>")
@@ -125,6 +132,16 @@ def _panel(panel: Panel, names: Sequence[str], across: _Axis) -> str:
         parts.append(f"<polyline points='{road}' fill='none' stroke-linejoin='round' {stroke}/>")
         parts += [_mark(look, x, y) for x, y in points]
     return "".join(parts)
+
+
+def _ticks(up: _Axis, panel: Panel) -> list[tuple[float, str]]:
+    """Round figures on the vertical axis, and how they are written."""
+    if panel.logarithmic:
+        return [(y, f"{y:g}") for y in _decades(up)]
+    figures, decimals = _round_figures(up)
+    if panel.percent:
+        return [(y, f"{100 * y:.{max(0, decimals - 2)}f} %") for y in figures]
+    return [(y, f"{y:.{decimals}f}") for y in figures]
 
 
 def _heading(panel: Panel) -> str:

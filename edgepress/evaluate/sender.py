@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from edgepress import zoo
 from edgepress.errors import UsageError
 from edgepress.evaluate.bundle import scores_of
 from edgepress.evaluate.picture_codec import Picture
@@ -91,12 +92,12 @@ class CodecSender:
         self.name = codec.name
         self.rates = table()[codec.name].small_rates or codec.rates
         self.about = f"{teacher.columns} x {teacher.rows} pixels; {codec.about}"
-        self._codec, self._teacher = codec, teacher
+        self._codec, self.teacher = codec, teacher
 
     def answer(self, picture: Picture, rate: float) -> tuple[int, int]:
         """Through the whole file."""
-        file = self._codec.encode(self._teacher.crop(picture), rate)
-        return len(file), self._teacher.label_of_crop(self._codec.decode(file))
+        file = self._codec.encode(self.teacher.crop(picture), rate)
+        return len(file), self.teacher.label_of_crop(self._codec.decode(file))
 
 
 class WholeSender:
@@ -111,7 +112,9 @@ class WholeSender:
 
     def __init__(self, session: Session, name: str) -> None:
         self.name, self.session = name, session
-        self.about = f"the whole network on the device: {session.bundle.path.name}, engine {session.engine_name}"
+        self.about = (
+            f"the whole network on the device: {session.bundle.path.name}, engine {session.engine_name}"
+        )
 
     def answer(self, picture: Picture, rate: float) -> tuple[int, int]:
         """Nothing is sent."""
@@ -140,7 +143,9 @@ def open_sender(
         yield WholeSender(teacher.session, name)
     elif not Path(name).exists():
         known = [*names(), DEVICE]
-        raise UsageError(f"there is no {name!r}{near(name, known)}; give a bundle or one of {', '.join(known)}")
+        raise UsageError(
+            f"there is no {name!r}{near(name, known)}; give a bundle or one of {', '.join(known)}"
+        )
     else:
         with load(name, engine=engine, trust=trust, threads=1) as session:
             stem = Path(name).stem
@@ -152,6 +157,22 @@ def open_sender(
                 yield WholeSender(session, stem)
             else:
                 raise UsageError(f"{name} scores no classes; give a split network or a classifier")
+
+
+def teacher_of(name: str) -> str:
+    """The teacher that a split network's bundle names, where the zoo has it.
+
+    Raises:
+        UsageError: it names none that can be found.
+    """
+    if name in names():
+        return zoo.DEFAULT
+    with load(name) as session:
+        known = session.split.teacher if isinstance(session, SplitSession) else ""
+    if known not in zoo.names():
+        said = f"its teacher is {known!r}" if known else "it is no split network"
+        raise UsageError(f"whose answers are right for {name}? {said}; name it with --teacher NAME|BUNDLE")
+    return known
 
 
 def _first(result: Result, name: str) -> int:

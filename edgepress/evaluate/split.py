@@ -58,7 +58,7 @@ def evaluate_split(
     agreements: Sequence[float] = (),
     limit: int | None = None,
     progress: Progress = silent,
-) -> SplitEvaluation:
+) -> tuple[SplitEvaluation, list[Path]]:
     """Run a sender and others at every rate on the pictures of a folder.
 
     Args:
@@ -72,6 +72,9 @@ def evaluate_split(
         limit: at most so many pictures, evenly spread.
         progress: told of each picture and sender.
 
+    Returns:
+        What was found, and the files that it was found on.
+
     Raises:
         DataError: no picture can be used.
         UsageError: two senders have the same name, or a bundle was trained on a picture that ``keep`` names.
@@ -82,7 +85,9 @@ def evaluate_split(
         raise UsageError(f"a network is held against itself ({', '.join(names)}); name each once")
     found = find_labelled(data, "image", teacher.class_names, teacher.classes)
     bundles = {id(one.session): one for one in senders if one.session not in (None, teacher.session)}
-    records = [training_record(one.session.bundle.manifest, one.name) for one in bundles.values() if one.session]
+    records = [
+        training_record(one.session.bundle.manifest, one.name) for one in bundles.values() if one.session
+    ]
     files, which = kept_apart(found, keep, records)
     files = files.spread(limit)
     tried, unreadable = _try_all(senders, teacher, files.files, progress)
@@ -97,7 +102,7 @@ def evaluate_split(
         Attempts(*np.moveaxis(np.array([tried[index][1][place] for index in used]), 0, -1).transpose(1, 0, 2))
         for place in range(len(senders))
     ]
-    return SplitEvaluation(
+    evaluation = SplitEvaluation(
         sender.name, teacher.about, len(used), which, files.origin,
         tuple(
             curve(one.name, one.about, one.rates, each, truth, classes, files.origin)
@@ -111,6 +116,7 @@ def evaluate_split(
         ),
         unreadable=unreadable,
     )  # fmt: skip
+    return evaluation, [files.files[index] for index in used]
 
 
 Tried = tuple[int, list[list[tuple[int, int]]]]

@@ -157,9 +157,7 @@ def _point(
 def _share(name: str, right: np.ndarray[Any, Any], how: str) -> Measurement:
     count, total = int(right.sum()), len(right)
     low, high = wilson_interval(count, total)
-    return Measurement(
-        name, count / total, "share", "measured", f"{how}; 95 % Wilson interval", low, high
-    )
+    return Measurement(name, count / total, "share", "measured", f"{how}; 95 % Wilson interval", low, high)
 
 
 def _compared(name: str, other: str, rate: float | None, found: Quotient, count: int) -> EqualAgreement:

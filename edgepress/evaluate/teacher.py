@@ -19,6 +19,7 @@ class Teacher(Classifier):
     Attributes:
         classes: how many there are.
         class_names: of them, where the bundle has names.
+        kind: how its input is made.
         rows, columns: of what it looks at.
 
     Raises:
@@ -31,30 +32,27 @@ class Teacher(Classifier):
         kind = session.part.prepare[self._tensor.name]
         if not isinstance(kind, ImageInput) or kind.colour == "L" or len(self._tensor.shape) != 4:
             raise UsageError(f"{about} takes no colour pictures; name another --teacher")
-        self._kind = kind
-        self.rows, self.columns = (
-            self._tensor.shape[2:] if kind.layout == "NCHW" else self._tensor.shape[1:3]
-        )
+        self.kind = kind
+        self.rows, self.columns = self._tensor.shape[2:] if kind.layout == "NCHW" else self._tensor.shape[1:3]
         _, self.classes, self.class_names = scores_of(session)
 
     def crop(self, picture: Picture) -> Picture:
         """The pixels that it looks at: cut and resized as its input kind says, uint8 ``[rows, columns, 3]``."""
-        pixels = TensorSpec("pixels", (1, self.rows, self.columns, 3), "uint8")
-        made: Picture = prepare(seen(self._kind), picture, pixels)[0]
-        return made
+        return crop(self.kind, picture, self.rows, self.columns)
 
     def label_of_crop(self, crop: Picture) -> int:
         """The index of the most probable class of pixels that :meth:`crop` gave, or what became of them."""
-        tensor = prepare(as_it_is(self._kind), crop, self._tensor)
+        tensor = prepare(as_it_is(self.kind), crop, self._tensor)
         return self.session.run(tensor, 1).labels[0].index
 
 
-def seen(kind: ImageInput) -> ImageInput:
-    """The input kind that gives pixels, where ``kind`` gives what a network takes."""
-    return dataclasses.replace(kind, mean=(0.0,), std=(1.0,), layout="NHWC", colour="RGB")
+def crop(kind: ImageInput, picture: Picture, rows: int, columns: int) -> Picture:
+    """The pixels that a network of this input kind looks at, uint8 ``[rows, columns, 3]``."""
+    plain = dataclasses.replace(kind, mean=(0.0,), std=(1.0,), layout="NHWC", colour="RGB")
+    made: Picture = prepare(plain, picture, TensorSpec("pixels", (1, rows, columns, 3), "uint8"))[0]
+    return made
 
 
 def as_it_is(kind: ImageInput) -> ImageInput:
     """The input kind for pictures that were cut already."""
     return dataclasses.replace(kind, crop=1.0, fit="stretch")
-

@@ -39,7 +39,9 @@ class Counts:
 
     def __post_init__(self) -> None:
         if self.sizes.ndim != 2 or self.sizes.shape != self.agrees.shape or not self.sizes.size:
-            raise ValueError(f"sizes {self.sizes.shape} and agreement {self.agrees.shape} do not belong together")
+            raise ValueError(
+                f"sizes {self.sizes.shape} and agreement {self.agrees.shape} do not belong together"
+            )
         if (self.sizes <= 0).any():
             raise ValueError("a stream of no bytes has no logarithm")
 
