@@ -68,6 +68,7 @@ class Recipe:
         inputs: by tensor name.
         outputs: what the outputs mean, by tensor name.
         labels: a file with one class name a line, for the first output.
+        teachers: what a student was distilled from, as ``model`` names one, where the zoo does not have it.
         fallback: a whole network for a student's device, used where no server answers, as ``model`` names one.
         tile: samples of an axis that a codec's networks are compiled for; 0 takes a size that serves most boards.
         data: a folder of examples to calibrate and to check with; empty takes pictures that come along. A method that
@@ -89,6 +90,7 @@ class Recipe:
     inputs: dict[str, InputRecipe] = field(default_factory=dict)
     outputs: dict[str, OutputKind] = field(default_factory=dict)
     labels: str = ""
+    teachers: tuple[str, ...] = ()
     fallback: str = ""
     tile: int = 0
     data: str = ""
@@ -143,6 +145,7 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
     changes = {
         "model": root(recipe.model, _is_path(recipe.model)),
         "fallback": root(recipe.fallback, _is_path(recipe.fallback)),
+        "teachers": tuple(root(teacher, _is_path(teacher)) for teacher in recipe.teachers),
         "weights": root(recipe.weights, True),
         "target": _rooted_target(recipe.target, root),
         "output": root(recipe.output, True),

@@ -57,7 +57,13 @@ class Source:
     joined: CodecSource | SplitSource | None = None
 
 
-def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "", tile: int = 0) -> Source:
+def resolve(
+    model: str,
+    inputs: tuple[TensorSpec, ...] = (),
+    weights: str = "",
+    tile: int = 0,
+    teachers: tuple[str, ...] = (),
+) -> Source:
     """Find the model that a text means.
 
     Args:
@@ -69,6 +75,7 @@ def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "", 
         inputs: the tensors that the model takes, where it cannot say so itself.
         weights: a checkpoint for torch code: a safetensors file, or a folder as Hugging Face's libraries write it.
         tile: samples of an axis that a codec's networks are compiled for; 0 takes a size that serves most boards.
+        teachers: networks that a student's file may name as what it was distilled from; it finds those of the zoo.
 
     Raises:
         SourceError: there is no such model; the message says what was tried. Or the checkpoint does not fit it.
@@ -83,7 +90,7 @@ def resolve(model: str, inputs: tuple[TensorSpec, ...] = (), weights: str = "", 
     if model.endswith(".onnx"):
         return _from_onnx(Path(model), inputs)
     if model.endswith(".safetensors") and Path(model).is_file():
-        return _from_trained_file(Path(model), tile)
+        return _from_trained_file(Path(model), tile, teachers)
     if ":" in model:
         return _from_callable(model, inputs, weights, tile)
     if Path(model).is_dir():
@@ -177,22 +184,43 @@ def _from_student(name: str, frozen: Any, origin: dict[str, str]) -> Source:
     return Source(name, "torch", digest, origin, lambda: frozen.encoder, parts=parts, joined=split)
 
 
-def _from_trained_file(path: Path, tile: int) -> Source:
+def _from_trained_file(path: Path, tile: int, teachers: tuple[str, ...]) -> Source:
     """What ``edgepress train`` wrote."""
     try:
         from edgepress.nn.codec.codec_file import is_codec_file, read_codec_file
+        from edgepress.nn.student.student_file import is_student_file, read_student_file
     except ImportError:
         raise MissingExtraError("pressing a trained file", "torch", "build") from None
     name = path.stem.lower().replace("_", "-")
     if is_codec_file(path):
         return _from_codec(name, read_codec_file(path), {"kind": "codec", "name": path.name}, tile)
-    from edgepress.nn.student.student_file import is_student_file, read_student_file
-
     if is_student_file(path):
-        return _from_student(name, read_student_file(path), {"kind": "student", "name": path.name})
+        return _from_student(
+            name, read_student_file(path, _finder(teachers)), {"kind": "student", "name": path.name}
+        )
     raise SourceError(
         f"{path} holds weights and no network; give the network's code beside it, as file.py:callable --weights {path}"
     )
+
+
+def _finder(teachers: tuple[str, ...]) -> Callable[[Any], Any]:
+    """What finds the teachers that a student's file names: among those that are given, then in the zoo."""
+
+    def find(wanted: Any) -> Any:
+        from edgepress.nn.student.student_file import zoo_teacher
+
+        for text in teachers:
+            found = resolve(text, (wanted.input,))
+            if found.digest == wanted.digest:
+                return found.load()
+        if teachers and wanted.name not in zoo.names():
+            raise SourceError(
+                f"the student was distilled from {wanted.name}, and none of {', '.join(teachers)} is that network as "
+                "it was then; give it with --teacher"
+            )
+        return zoo_teacher(wanted)
+
+    return find
 
 
 def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str, tile: int) -> Source:

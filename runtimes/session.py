@@ -160,7 +160,19 @@ def load(
         TrustError: the native engine was asked for, and its code comes from elsewhere.
         UsageError: no such part or engine, or an argument of the wrong type.
     """
-    return _load(path, part, engine, trust, threads, codecs=True)
+    return _load(path, part, engine, trust, threads, codecs=True, splits=True)
+
+
+def load_to_run(
+    path: str | Path,
+    *,
+    part: str | None = None,
+    engine: str | None = None,
+    trust: bool = False,
+    threads: int | None = None,
+) -> Session:
+    """Load what goes from an input to an answer: as :func:`load`, but of a codec a part must be named."""
+    return _load(path, part, engine, trust, threads, codecs=False, splits=True)
 
 
 def load_part(
@@ -171,13 +183,14 @@ def load_part(
     trust: bool = False,
     threads: int | None = None,
 ) -> Session:
-    """Load one network of a bundle: as :func:`load`, but of a codec, too, a part must be named."""
-    return _load(path, part, engine, trust, threads, codecs=False)
+    """Load one network of a bundle: as :func:`load`, but of a codec or a split network, too, a part must be named."""
+    return _load(path, part, engine, trust, threads, codecs=False, splits=False)
 
 
 def _load(
-    path: str | Path, part: str | None, engine: str | None, trust: bool, threads: int | None, *, codecs: bool
-) -> Session:
+    path: str | Path, part: str | None, engine: str | None, trust: bool, threads: int | None, *, codecs: bool,
+    splits: bool,
+) -> Session:  # fmt: skip
     for name, given, wanted in (("path", path, (str, Path)), ("part", part, str), ("engine", engine, str)):
         if not (isinstance(given, wanted) or (given is None and name != "path")):
             raise UsageError(f"{name} is {given!r}; give {'a path' if name == 'path' else 'a name as text'}")
@@ -190,7 +203,7 @@ def _load(
             from edgepress.runtimes.codec_session import CodecSession
 
             return CodecSession(bundle, engine, trust, threads)
-        if part is None and is_split(bundle):
+        if splits and part is None and is_split(bundle):
             from edgepress.runtimes.split_session import SplitSession
 
             return SplitSession(bundle, engine, trust, threads)
@@ -214,6 +227,7 @@ def pick_part(bundle: Bundle, part: str | None) -> str:
     if part not in parts:
         asked = f"no part {part!r}{near(part, parts)}" if part else "several parts"
         hint = " (edgepress encode and decode use both)" if is_codec(bundle) else ""
+        hint = " (edgepress run uses both halves)" if is_split(bundle) else hint
         raise UsageError(f"{bundle.path} has {asked}; choose one of {', '.join(parts)}{hint}")
     return part
 

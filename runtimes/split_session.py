@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,16 @@ from edgepress.coding import whole
 from edgepress.coding.coder import OpenCoder, channels_of
 from edgepress.coding.description import model_name
 from edgepress.coding.frozen import read_codings
-from edgepress.coding.split import DEVICE, LOCAL, SERVER, SPLIT, STEPS, Split, integers, read_steps, server_input
+from edgepress.coding.split import (
+    DEVICE,
+    LOCAL,
+    SERVER,
+    SPLIT,
+    STEPS,
+    integers,
+    read_steps,
+    server_input,
+)
 from edgepress.coding.stream import MOST_HEADER, Header, read_header
 from edgepress.errors import BundleError, DataError, OtherStreamError, UsageError
 from edgepress.inputs import Value
@@ -24,6 +34,19 @@ from edgepress.runtimes.coders import coder_opener
 from edgepress.runtimes.session import Result, Session
 
 Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class SplitResult(Result):
+    """What one run of a split network gave.
+
+    Attributes:
+        rate: the index of the rate.
+        sent: bytes of the stream; None where none was made.
+    """
+
+    rate: int = 0
+    sent: int | None = None
 
 
 class SplitSession(Session):
@@ -46,14 +69,16 @@ class SplitSession(Session):
         self.name, self.split = bundle.manifest.name, split
         self.steps: Array = read_steps(bundle.member(self._tables[STEPS]), split, where)
         self._asked, self._trust, self._threads = engine, trust, threads
+        self._choices = {name: choose(bundle, name, engine, trust) for name in split_parts(bundle)}
         self._networks: dict[str, Session] = {part: Session(bundle, part, choice, self._check_open())}
         self._coders: dict[int, KeptCoders] = {}
         self._lock = threading.RLock()
         for name in (DEVICE, *split.heads):
             if name in parts:
                 self._check_form(name)
-        notes = {name: self.network(name).note for name in split_parts(bundle)}
-        self.note = "; ".join(f"{name}: {note}" for name, note in notes.items() if note)
+        self.note = "; ".join(
+            f"{name}: {chosen.note}" for name, chosen in self._choices.items() if chosen.note
+        )
 
     def encode(self, value: Value | Mapping[str, Value], rate: int | None = None) -> bytes:
         """The stream of an input, by the part ``device``.
@@ -69,7 +94,7 @@ class SplitSession(Session):
         index = self.rate(rate)
         return self._stream(self.integers(value, index), index)
 
-    def answer(self, stream: bytes, head: str = SERVER, count: int = 5) -> Result:
+    def answer(self, stream: bytes, head: str = SERVER, count: int = 5) -> SplitResult:
         """What the server makes of a stream.
 
         Args:
@@ -87,11 +112,18 @@ class SplitSession(Session):
         found = whole.decode(stream, header, self._coder(header.rate))
         if found.lost:
             raise DataError(f"the stream is damaged: {found.says()}; send it again")
-        return self._answer(network, found.values, header.rate, count)
+        if int(np.abs(found.values, dtype=np.int32).max()) > self.split.highest:
+            raise DataError("the stream is damaged: it holds integers that no encoder sends; send it again")
+        return self._answer(network, found.values, header.rate, count, len(stream))
 
     def run(
-        self, value: Value | Mapping[str, Value], count: int = 5, *, rate: int | None = None, head: str = SERVER
-    ) -> Result:
+        self,
+        value: Value | Mapping[str, Value],
+        count: int = 5,
+        *,
+        rate: int | None = None,
+        head: str = SERVER,
+    ) -> SplitResult:
         """Both halves in this process, through the integers that would be sent.
 
         Arguments and errors are those of :meth:`encode` and :meth:`answer`.
@@ -104,6 +136,10 @@ class SplitSession(Session):
         device, split = self.network(DEVICE), self.split
         (name,) = (tensor.name for tensor in device.part.outputs)
         latents = device.run_tensors(device.prepare(value))[name]
+        if latents.shape != (1, split.latents, split.rows, split.columns):
+            raise BundleError(
+                f"the device's graph in {self.bundle.path} gives no such latents; build the bundle again"
+            )
         return integers(latents[0], self.steps[rate], split.highest)
 
     def header(self, stream: bytes) -> Header:
@@ -137,10 +173,12 @@ class SplitSession(Session):
         if part not in parts:
             known = (DEVICE, *self.split.heads, LOCAL)
             hint = "take the bundle that holds it" if part in known else f"it has {', '.join(parts)}"
-            raise UsageError(f"{self.bundle.path} holds no part {part}{near(part, parts)}; {hint}{_MISSING.get(part, '')}")
+            raise UsageError(
+                f"{self.bundle.path} holds no part {part}{near(part, parts)}; {hint}{_MISSING.get(part, '')}"
+            )
         with self._lock:
             if part not in self._networks:
-                choice = choose(self.bundle, part, self._asked, self._trust)
+                choice = self._choices.get(part) or choose(self.bundle, part, self._asked, self._trust)
                 engine = choice.start(self.bundle, part, self._threads)
                 self._networks[part] = Session(self.bundle, part, choice, engine)
             return self._networks[part]
@@ -162,10 +200,13 @@ class SplitSession(Session):
         self._coders.clear()
         super().close()
 
-    def _answer(self, network: Session, sent: Array, rate: int, count: int) -> Result:
+    def _answer(
+        self, network: Session, values: Array, rate: int, count: int, sent: int | None = None
+    ) -> SplitResult:
         (tensor,) = network.part.inputs
-        taken = server_input(sent, self.steps[rate], self.split.rates[rate].plane)
-        return network.run({tensor.name: taken}, count)
+        taken = server_input(values, self.steps[rate], self.split.rates[rate].plane)
+        found = network.run({tensor.name: taken}, count)
+        return SplitResult(found.outputs, found.labels, rate=rate, sent=sent)
 
     def _stream(self, sent: Array, rate: int) -> bytes:
         split = self.split
@@ -187,8 +228,8 @@ class SplitSession(Session):
                 (coding,) = read_codings(bytes(self.bundle.member(self._tables[model_name(rate)])))
                 if channels_of(coding) != self.split.latents:
                     raise BundleError(
-                        f"the tables of {self.bundle.path} are for {channels_of(coding)} channels and the network sends "
-                        f"{self.split.latents}; build it again"
+                        f"the tables of {self.bundle.path} are for {channels_of(coding)} channels and the network "
+                        f"sends {self.split.latents}; build it again"
                     )
                 self._coders[rate] = KeptCoders(coder_opener(coding))
             return self._coders[rate].opener()
@@ -198,16 +239,21 @@ class SplitSession(Session):
         split, part = self.split, self.bundle.manifest.parts[name]
         sent, one = (split.rows, split.columns), len(part.inputs) == 1 and len(part.outputs) >= 1
         if name == DEVICE:
-            fits = one and (part.inputs[0].shape, part.outputs[0].shape) == ((1, *split.shape), (1, split.latents, *sent))
+            fits = one and (part.inputs[0].shape, part.outputs[0].shape) == (
+                (1, *split.shape),
+                (1, split.latents, *sent),
+            )
             fits = fits and len(part.outputs) == 1
         else:
             fits = one and part.inputs[0].shape == (1, split.latents + 1, *sent)
         if not fits:
-            raise BundleError(f"the part {name} of {self.bundle.path} is not as its split says; build the bundle again")
+            raise BundleError(
+                f"the part {name} of {self.bundle.path} is not as its split says; build the bundle again"
+            )
 
 
 _MISSING = {
-    SERVER: ", or have a server answer: edgepress.load(…, server=URL)",
+    SERVER: ", or name a server that answers: --server URL, load(…, server=URL)",
     DEVICE: ", for what encodes is the device's",
 }
 

@@ -155,7 +155,8 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     given = tuple(
         TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape
     )
-    source = _described(student_of(resolve(recipe.model, given, recipe.weights, recipe.tile), recipe), recipe)
+    found = resolve(recipe.model, given, recipe.weights, recipe.tile, recipe.teachers)
+    source = _described(student_of(found, recipe), recipe)
     recipe = joined_by(source).fitting(recipe, source)
     source = with_fallback(source, recipe)
     targets = _targets(recipe.target, source)

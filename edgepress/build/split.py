@@ -15,7 +15,7 @@ from edgepress.build.joined import Sent, Shared, refuse_described
 from edgepress.build.press import calibration_samples
 from edgepress.bundle import Check
 from edgepress.coding.description import model_name
-from edgepress.coding.split import DEVICE, LOCAL, SPLIT, STEPS, Split, integers, steps_to_bytes
+from edgepress.coding.split import DEVICE, LOCAL, SPLIT, STEPS, Split, costs_more, integers, steps_to_bytes
 from edgepress.errors import CheckError, UsageError
 from edgepress.methods import configure
 from edgepress.methods.entropic_student import METHOD, NAME
@@ -77,6 +77,8 @@ class JoinedSplit:
     def shared(self, job: Job, finished: Mapping[str, Finished]) -> Shared:
         _check_symbols(job, self.source, finished)
         frozen, split = self.source.frozen(), _counted(self.source.description, finished)
+        if warning := costs_more(split):
+            job.listener.note(warning)
         tables = {SPLIT: split.to_bytes(), STEPS: steps_to_bytes(frozen.steps, split)}
         tables |= {model_name(rate): model for rate, model in enumerate(frozen.models)}
         method: dict[str, Any] = {"name": NAME, "teacher": split.teacher}

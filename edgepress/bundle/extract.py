@@ -1,4 +1,4 @@
-"""Take one part of a bundle out, so that a device carries nothing that it does not run."""
+"""Take parts of a bundle out, so that a device carries nothing that it does not run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from edgepress.records import near
 
 
 def extract_part(bundle: Bundle, part: str, output: Path) -> Manifest:
-    """Write a bundle that holds ``part`` alone; where this machine trusts the whole, it trusts the part.
+    """Write a bundle that holds ``part`` alone; where this machine trusts the whole, it trusts the part too.
 
     Args:
         bundle: the open bundle.
-        part: which part.
+        part: which part; several have commas between them.
         output: the file to write.
 
     Returns:
@@ -30,20 +30,23 @@ def extract_part(bundle: Bundle, part: str, output: Path) -> Manifest:
         StorageError: the file cannot be written.
     """
     parts = bundle.manifest.parts
-    if part not in parts:
+    wanted = {name.strip() for name in part.split(",")}
+    for name in wanted - set(parts):
         raise UsageError(
-            f"{bundle.path} has no part {part!r}{near(part, parts)}; choose one of {', '.join(parts)}"
+            f"{bundle.path} has no part {name!r}{near(name, parts)}; choose from {', '.join(parts)}"
         )
     if output.exists() and output.samefile(bundle.path):
         raise UsageError(f"{output} is the bundle itself; choose another name with -o")
-    record = parts[part]
+    kept = {name: record for name, record in parts.items() if name in wanted}
+    boards = {record.target for record in kept.values()}
     manifest = dataclasses.replace(
         bundle.manifest,
-        parts={part: record},
-        targets={record.target: bundle.manifest.targets[record.target]},
-        checks=tuple(check for check in bundle.manifest.checks if check.part in ("", part)),
+        parts=kept,
+        targets={name: board for name, board in bundle.manifest.targets.items() if name in boards},
+        checks=tuple(check for check in bundle.manifest.checks if check.part in ("", *kept)),
     )
-    written = write_bundle(output, manifest, {name: bundle.member(name) for name in members_of(record)})
+    members = sorted({name for record in kept.values() for name in members_of(record)})
+    written = write_bundle(output, manifest, {name: bundle.member(name) for name in members})
     if verified.trusted(bundle.identity):
         verified.trust(hashlib.sha256(written.to_bytes()).hexdigest())
     return written

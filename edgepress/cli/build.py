@@ -10,13 +10,16 @@ from typing import Any
 
 import click
 
+from edgepress.bundle import open_bundle
 from edgepress.cli.draw import KEPT, Drawing
 from edgepress.cli.interruptible import run_interruptible
 from edgepress.cli.main import INTERRUPTED, guarded
+from edgepress.cli.split_page import split_in, split_page
 from edgepress.cli.table import echo_json
 from edgepress.errors import UsageError
 from edgepress.inputs import AudioInput, ImageInput, InputKind, TextInput
 from edgepress.recipe import InputRecipe, Recipe, read_recipe
+from edgepress.records import encode
 from edgepress.tensor import TensorSpec
 
 _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
@@ -92,6 +95,13 @@ _PICTURE_WORDS = ("crop", "layout", "colour", "fit", "resample")
     help="Samples of an axis that a codec's networks are compiled for; 512 of a picture's by default.",
 )
 @click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    metavar="MODEL",
+    help="What a student was distilled from, where the zoo does not have it.",
+)
+@click.option(
     "--fallback",
     metavar="MODEL",
     help="A whole network for a student's device, used where no server answers; as MODEL.",
@@ -158,6 +168,8 @@ def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
         name: {"target": one.target, "engine": one.engine, "why": one.why} for name, one in parts.items()
     }
     size = built.path.stat().st_size
+    with open_bundle(built.path, verify=False) as bundle:
+        split, page = split_in(bundle), split_page(bundle)
     if as_json:
         echo_json(
             {
@@ -165,11 +177,14 @@ def _build(recipe: Recipe, as_json: bool, tell: Callable[[str], None]) -> None:
                 "engine": part.engine, "why": part.why,
                 "method": built.manifest.method, "ran": built.ran, "cached": built.reused,
                 **({"parts": several} if len(parts) > 1 else {}),
+                **({"split": encode(split)} if split is not None else {}),
             }
         )  # fmt: skip
         return
     for name, one in parts.items():
         click.echo(f"engine{f' of {name}' if len(parts) > 1 else ''}: {one.why}")
+    if page:
+        click.echo(page)
     click.echo(f"wrote {built.path} ({size / 1e6:.1f} MB) in {built.seconds:.1f} s")
 
 
@@ -203,6 +218,8 @@ def _with_options(recipe: Recipe, model: str | None, given: dict[str, Any]) -> R
     ):
         if given[name] is not None:
             changes[name] = given[name]
+    if given["teachers"]:
+        changes["teachers"] = given["teachers"]
     if given["options"]:
         changes["options"] = {**recipe.options, **dict(map(read_option, given["options"]))}
     if given["engines"] is not None:

@@ -13,6 +13,7 @@ from edgepress.codecs import find_codec
 from edgepress.errors import UsageError
 from edgepress.runtimes.codec_session import CodecSession
 from edgepress.runtimes.session import load
+from edgepress.runtimes.split_session import SplitSession
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -50,6 +51,11 @@ def codec_session(path: Path, engine: str | None, trust: bool, threads: int | No
     session = load(path, engine=engine, trust=trust, threads=threads)
     if not isinstance(session, CodecSession):
         session.close()
+        if isinstance(session, SplitSession):
+            raise UsageError(
+                f"{path} is a split network, whose streams only its server reads; edgepress run runs both halves, and "
+                "edgepress.load(…).encode gives the stream"
+            )
         raise UsageError(f"{path} holds no codec; edgepress run runs it")
     if session.note:
         click.echo(f"edgepress: note: {session.note}", err=True)

@@ -8,6 +8,7 @@ from edgepress.bundle import Bundle, Part, open_bundle
 from edgepress.cli.codec_page import codec_page
 from edgepress.cli.layers import kernel_lines, layer_data, layer_pages
 from edgepress.cli.precision import FACT, precision_table
+from edgepress.cli.split_page import split_page
 from edgepress.cli.table import columns, echo_json, printable, shape, size
 from edgepress.cli.trained import FACTS, trained_pages
 from edgepress.records import encode
@@ -63,6 +64,8 @@ def describe(bundle: Bundle) -> str:
     codec = next((found for name in manifest.parts if (found := bundle.codec(name)) is not None), None)
     if codec is not None:
         sections.append(codec_page(codec))
+    if page := split_page(bundle):
+        sections.append(page)
     sections += [_part(bundle, name, part) for name, part in manifest.parts.items()]
     rows = [["member", "size", "SHA-256"]]
     rows += [[name, size(member.bytes), member.sha256[:16]] for name, member in manifest.members.items()]

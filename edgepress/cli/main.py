@@ -19,7 +19,7 @@ from edgepress.version import __version__
 
 COMMANDS = {
     "build": Entry("edgepress.cli.build:command", "Press a model for a board and write one bundle."),
-    "train": Entry("edgepress.cli.train:command", "Train a learned codec on a folder."),
+    "train": Entry("edgepress.cli.train:command", "Train a codec or a student on a folder."),
     "init": Entry("edgepress.cli.init:command", "Write a commented recipe to start from."),
     "run": Entry("edgepress.cli.run:command", "Run a bundle on files."),
     "serve": Entry("edgepress.cli.serve:command", "Answer for a bundle over HTTP."),
@@ -33,7 +33,7 @@ COMMANDS = {
     ),
     "inspect": Entry("edgepress.cli.inspect:command", "Show what a bundle holds."),
     "verify": Entry("edgepress.cli.verify:command", "Check every byte and the golden outputs of a bundle."),
-    "extract": Entry("edgepress.cli.extract:command", "Take one part of a bundle out."),
+    "extract": Entry("edgepress.cli.extract:command", "Take parts of a bundle out."),
     "targets": Entry("edgepress.cli.targets:command", "List the boards, or show one."),
     "hwbench": Entry(
         "edgepress.cli.hwbench:command", "Measure this machine's peak operations and bandwidth."

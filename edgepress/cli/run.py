@@ -11,9 +11,11 @@ import numpy as np
 
 from edgepress.cli.save import save_outputs
 from edgepress.cli.table import columns, echo_json, printable, shape
-from edgepress.errors import DataError, EdgepressError
+from edgepress.coding.split import SERVER
+from edgepress.errors import DataError, EdgepressError, UsageError
 from edgepress.inputs import Value
-from edgepress.runtimes.session import Result, Session, load_part
+from edgepress.runtimes.session import Result, Session, load_to_run
+from edgepress.runtimes.split_session import SplitResult, SplitSession
 
 Example = tuple[str, dict[str, Value]]
 
@@ -26,7 +28,11 @@ Example = tuple[str, dict[str, Value]]
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="How many classes to name."
 )
 @click.option("--engine", help="aot, ort or portable; the bundle's own choice by default.")
-@click.option("--part", help="Which part; needed only where there are several.")
+@click.option("--part", help="Which part; needed only where there are several that are no split network.")
+@click.option(
+    "--rate", type=click.IntRange(min=0), help="Of a split network: which of its rates; the last by default."
+)
+@click.option("--head", help="Of a split network: which of the server's parts answers; server by default.")
 @click.option("--trust", is_flag=True, help="Run machine code that was not built on this machine.")
 @click.option("--threads", type=click.IntRange(1, 256), help="How many threads to run on.")
 @click.option(
@@ -35,21 +41,25 @@ Example = tuple[str, dict[str, Value]]
 @click.pass_context
 def command(
     ctx: click.Context, bundle: str, files: tuple[str, ...], as_json: bool, top: int, engine: str | None,
-    part: str | None, trust: bool, threads: int | None, save: Path | None,
+    part: str | None, rate: int | None, head: str | None, trust: bool, threads: int | None, save: Path | None,
 ) -> None:  # fmt: skip
     """Run BUNDLE on FILES: photographs, recordings, .npy arrays or texts, whatever its model takes.
+
+    Of a split network both halves run here, one after the other, with the stream that would be sent between them.
 
     "-" reads standard input. A model with several inputs takes NAME=FILE for each of them. A file that
     cannot be used is reported, the others still run, and the exit code is that of the last error.
     """
-    with load_part(bundle, part=part, engine=engine, trust=trust, threads=threads) as session:
+    with load_to_run(bundle, part=part, engine=engine, trust=trust, threads=threads) as session:
+        if (rate is not None or head) and not isinstance(session, SplitSession):
+            raise UsageError(f"{bundle} runs one network here; leave {'--head' if head else '--rate'} out")
         if session.note:
             click.echo(f"edgepress: note: {session.note}", err=True)
         found: list[dict[str, Any]] = []
         code = 0
         for number, (name, value) in enumerate(examples(session, files)):
             try:
-                result = session.run(value, top)
+                result = answered(session, value, top, rate, head or SERVER)
                 saved = save_outputs(save, number, name, result.outputs) if save else []
             except EdgepressError as error:
                 code = error.exit_code
@@ -98,11 +108,20 @@ def examples(session: Session, files: tuple[str, ...]) -> list[Example]:
     return found
 
 
+def answered(session: Session, value: dict[str, Value], top: int, rate: int | None, head: str) -> Result:
+    """One result; of a split network by way of its stream."""
+    if isinstance(session, SplitSession):
+        session.network(head)  # a bundle without it is refused before anything is encoded
+        return session.answer(session.encode(value, rate), head, top)
+    return session.run(value, top)
+
+
 def as_data(result: Result) -> dict[str, Any]:
     """One result as JSON-ready data: labels where there are any, and every output in figures."""
     labels = [{"index": one.index, "name": one.name, "probability": one.probability} for one in result.labels]
     outputs = {name: summary(array) for name, array in result.outputs.items()}
-    return {"labels": labels, "outputs": outputs} if labels else {"outputs": outputs}
+    sent = {"rate": result.rate, "bytes": result.sent} if isinstance(result, SplitResult) else {}
+    return {**sent, **({"labels": labels} if labels else {}), "outputs": outputs}
 
 
 def summary(array: np.ndarray[Any, Any]) -> dict[str, Any]:
@@ -116,12 +135,15 @@ def summary(array: np.ndarray[Any, Any]) -> dict[str, Any]:
 
 def as_text(name: str, result: Result) -> str:
     """One result as lines of text under the file's name."""
+    name = printable(name)
+    if isinstance(result, SplitResult):
+        name += f"  {result.sent:,} bytes sent, rate {result.rate}"
     if result.labels:
         rows = [[f"{one.probability:7.2%}", printable(one.name), f"({one.index})"] for one in result.labels]
-        return f"{printable(name)}\n{columns(rows, right=(0,), indent='  ')}"
+        return f"{name}\n{columns(rows, right=(0,), indent='  ')}"
     rows = [["output", "shape", "type", "min", "mean", "max"]]
     for output, array in result.outputs.items():
         data = summary(array)
         figures = [f"{data[key]:.5g}" if key in data else "-" for key in ("min", "mean", "max")]
         rows.append([printable(output), shape(array.shape), str(array.dtype), *figures])
-    return f"{printable(name)}\n{columns(rows, right=(3, 4, 5), indent='  ')}"
+    return f"{name}\n{columns(rows, right=(3, 4, 5), indent='  ')}"

@@ -41,6 +41,15 @@ def size(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
+def amount(count: float) -> str:
+    """A count for people, in three digits: ``29.9 M``."""
+    for unit in ("", " k", " M"):
+        if count < 999.5:
+            return f"{count:.3g}{unit}"
+        count /= 1000
+    return f"{count:.3g} G"
+
+
 def shape(extents: Sequence[int]) -> str:
     """``1x3x224x224``, or ``scalar``."""
     return "x".join(map(str, extents)) or "scalar"

@@ -134,6 +134,16 @@ class Split:
         return (json.dumps(encode(self), sort_keys=True, indent=1) + "\n").encode()
 
 
+def costs_more(split: Split) -> str:
+    """A sentence that says so where the device's half costs more than what it replaces; else empty."""
+    if not split.replaced_macs or split.device_macs <= split.replaced_macs:
+        return ""
+    return (
+        f"the device's half costs more than what it replaces: {split.device_macs / 1e6:.1f} M multiply-adds against "
+        f"{split.replaced_macs / 1e6:.1f} M of the teacher's own layers; a slimmer one would pay"
+    )
+
+
 def split_tables(split: Split) -> tuple[str, ...]:
     """The tables that each part of a split network's bundle names, but for ``local``."""
     return (SPLIT, STEPS, *map(model_name, range(len(split.rates))))
@@ -219,7 +229,7 @@ def integers(latents: Array, steps: Array, highest: int) -> Array:
 
 
 def server_input(sent: Array, steps: Array, plane: float) -> Array:
-    """What the server's part takes of int16 ``[latents, rows, columns]``: float32 ``[1, latents + 1, rows, columns]``."""
+    """What the server takes of int16 ``[latents, rows, columns]``: float32 ``[1, latents + 1, rows, columns]``."""
     made = np.empty((1, len(sent) + 1, *sent.shape[1:]), np.float32)
     np.multiply(sent, steps[:, None, None], out=made[0, :-1])
     made[0, -1] = plane

@@ -24,9 +24,9 @@ def begin(student: Student, samples: Tensor, start: Path | None) -> None:
 
     Args:
         samples: of the teacher's input, ``[n, channels, rows, columns]``.
-        start: a student's file of the same form, all of whose weights are taken; or a codec's of the kind walloc: encoder
-            and, where the student decodes to pictures, decoder begin with its weights, further latents with faint ones.
-            Without it the encoder begins with the principal components of the samples' bands.
+        start: a student's file of the same form, all of whose weights are taken; or a codec's of the kind walloc:
+            encoder and, where the student decodes to pictures, decoder begin with its weights, further latents with
+            faint ones. Without it the encoder begins with the principal components of the samples' bands.
 
     Raises:
         SourceError: it is no codec's file.
@@ -52,8 +52,8 @@ def begin(student: Student, samples: Tensor, start: Path | None) -> None:
             config.levels,
         ):
             raise UsageError(
-                f"{start} is a {wanted.kind} codec of {wanted.levels} levels and {wanted.channels} channels; the student "
-                f"needs a walloc codec of {config.levels} levels and {config.picture[0]} channels"
+                f"{start} is a {wanted.kind} codec of {wanted.levels} levels and {wanted.channels} channels; the "
+                f"student needs a walloc codec of {config.levels} levels and {config.picture[0]} channels"
             )
         count = wanted.latents
         if count > config.latents:

@@ -86,7 +86,7 @@ def find_pictures(folders: Sequence[Path], kind: ImageInput, spec: TensorSpec, k
 
 
 def picture_sets(pictures: Pictures) -> Sets:
-    """Random cut-outs to train on, as the teacher's input; and, to tell how it goes, the middles of some of the same."""
+    """Random cut-outs to train on, as the teacher's input; and the middles of some of the same, to score on."""
     size = pictures.spec.shape[2:]
     trained = torch.tensor(pictures.trained)
 
@@ -104,7 +104,7 @@ def picture_sets(pictures: Pictures) -> Sets:
 
 
 def cut_out(samples: Tensor, size: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Float pixels ``[channels, *size]`` of any part of a picture ``[channels, rows, columns]``, mirrored half the time.
+    """Float pixels ``[channels, *size]`` of a part of a picture ``[channels, rows, columns]``, mirrored half the time.
 
     Area and proportions are drawn as for training classifiers (Szegedy et al., "Going deeper with convolutions", 2015,
     section 6), but no part is smaller than a quarter.

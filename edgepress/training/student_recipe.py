@@ -28,12 +28,13 @@ from edgepress.training.plan import Plan
 from edgepress.training.student import Lesson
 from edgepress.training.student_begin import begin
 from edgepress.training.student_freeze import fit_tables, measured_rates
-from edgepress.training.student_pictures import Pictures, find_pictures, picture_sets
+from edgepress.training.student_pictures import find_pictures, picture_sets
 from edgepress.training.student_run import Tuned, changed_names, learn_answers, learn_maps
 
 BETAS = (1.5, 0.5, 0.15)
 _BEGUN_ON = 32  # pictures
 _PLAN = Plan(steps=2000, batch=16, rate=5e-4, warmup=0.03, precision="bfloat16", every=200)
+_ANSWERING = dataclasses.replace(_PLAN, steps=500, rate=2e-4, every=100)
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class StudentRecipe:
     betas: tuple[float, ...] = BETAS
     answers: float = 0.5
     maps: Plan = _PLAN
-    answering: Plan | None = dataclasses.replace(_PLAN, steps=500, rate=2e-4, every=100)
+    answering: Plan | None = _ANSWERING
     tuned: Tuned = "norms"
     keep: int | Path = 64
     start: Path | None = None
@@ -179,8 +180,8 @@ def teacher_of(source: Source, layer: str) -> tuple[Teacher, nn.Module]:
     kind = source.prepare.get(spec.name)
     if not isinstance(kind, ImageInput):
         raise UsageError(
-            f"{source.name} does not say how its input {spec.name} is made of a picture; give --mean and --std, or name a "
-            "network of the zoo"
+            f"{source.name} does not say how its input {spec.name} is made of a picture; give --image with "
+            "--mean and --std, or a network of the zoo"
         )
     name = source.origin.get("name", source.name)
     output = source.outputs[0] if source.outputs else "output"
@@ -209,7 +210,7 @@ def form_for(about: Teacher, whole: Cut, form: dict[str, Any]) -> StudentConfig:
 def _gives_scores(whole: Cut, example: torch.Tensor) -> bool:
     with torch.no_grad():
         answer = whole.tail(whole.head(example))[0]
-    return answer.dim() == 2 and answer.shape[1] > 1
+    return bool(answer.dim() == 2 and answer.shape[1] > 1)
 
 
 def _frozen(whole: Cut) -> Cut:

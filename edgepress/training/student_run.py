@@ -22,7 +22,7 @@ from edgepress.training.sets import Sets
 from edgepress.training.student import Lesson, Passage
 
 Tuned = Literal["decoder", "norms", "all"]
-"""What the second stage trains: the student's decoder alone, with it the teacher's norms and biases, or all of the rest."""
+"""What the second stage trains: the student's decoder alone, with it the teacher's norms and biases, or all."""
 _FASTER = 10.0  # the prior and the steps, of which each sees every value
 
 
@@ -40,6 +40,7 @@ def learn_maps(
 ) -> History:  # fmt: skip
     """The first stage: the whole student, in place. A run found in the folder goes on where it was."""
     half = ServerHalf(student.decoder, lesson.teacher.tail)
+    folder.mkdir(parents=True, exist_ok=True)
 
     def score(module: nn.Module) -> float:
         return _scored(student, half, lesson, sets, folder)
@@ -64,6 +65,7 @@ def learn_answers(
     for name, parameter in half.named_parameters():
         is_own = name.startswith("decoder.")
         parameter.requires_grad_(is_own or tuned == "all" or (tuned == "norms" and parameter.dim() == 1))
+    folder.mkdir(parents=True, exist_ok=True)
     student.requires_grad_(False)
     student.decoder.requires_grad_(True)
 

@@ -9,21 +9,13 @@ from torch import nn
 
 from edgepress.inputs import ImageInput
 from edgepress.nn.student.config import StudentConfig
+from edgepress.nn.student.decoder import decoder_for
 from edgepress.nn.student.frozen import FrozenStudent, Head, ServerHalf, Teacher, untrained
-from edgepress.nn.student.student import Decoder
 from edgepress.tensor import TensorSpec
 
 SIZE = 64
 LABELS = ("ant", "bee", "cow", "dog", "eel", "fox", "gnu")
-CONFIG = StudentConfig(
-    picture=(3, SIZE, SIZE),
-    features=(8, 8, 8),
-    latents=4,
-    widths=(8, 12),
-    encoder_blocks=1,
-    width=8,
-    blocks=1,
-)
+CONFIG = StudentConfig(picture=(3, SIZE, SIZE), features=(8, 8, 8), latents=4, hidden=8, width=8, blocks=1)
 INPUT = TensorSpec("image", (1, 3, SIZE, SIZE), "float32", (-1.0, 1.0))
 PREPARE = ImageInput(mean=(127.5,), std=(127.5,))
 
@@ -74,7 +66,7 @@ def student(seed: int = 0) -> FrozenStudent:
     about = Teacher("classifier", "7" * 64, "stem", INPUT, PREPARE, "scores", LABELS)
     frozen = untrained(rest, about, CONFIG, (0.04, 0.16, 0.64))
     with torch.no_grad():
-        frozen.encoder.last.weight.mul_(300.0)  # so that integers are not all alike
+        frozen.encoder.linear.weight.mul_(10.0)  # so that integers are not all alike
     return frozen
 
 
@@ -89,5 +81,5 @@ def two_heads() -> FrozenStudent:
     torch.manual_seed(4)
     rest = Rest(Classifier(2).eval())
     about = dataclasses.replace(first.teacher, name="second", digest="8" * 64, output="kind", labels=())
-    head = Head(ServerHalf(Decoder(CONFIG).eval(), rest).eval(), about)
+    head = Head(ServerHalf(decoder_for(CONFIG).eval(), rest).eval(), about, (), CONFIG)
     return dataclasses.replace(first, heads={**first.heads, "second": head})

@@ -62,7 +62,10 @@ def test_a_command_that_is_shown_exists_with_its_options(line: str) -> None:
     command = load(words[0])
     if isinstance(command, LazyGroup):
         context = click.Context(command)
-        name = words[1] if words[1] in command.entries else command.default
+        name = words[1] if len(words) > 1 and words[1] in command.entries else command.default
+        if not name:
+            assert words[1:] in ([], ["-h"], ["--help"]), f"{line}: {command.name} has no such command"
+            return
         inner = command.get_command(context, name)
         assert inner is not None
         command = inner
