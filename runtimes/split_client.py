@@ -19,13 +19,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from edgepress.errors import BundleError, DataError, EdgepressError, NoAnswerError, UsageError
+from edgepress.errors import DataError, EdgepressError, NoAnswerError, OtherStreamError, UsageError
 from edgepress.runtimes.split_answer import LARGEST, Answer, read_answer, sentence_of
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _KEPT = 4  # connections that wait to be used again
 _REPEATED = (408, 503, 504)
-_ERRORS: dict[int, type[EdgepressError]] = {400: DataError, 413: DataError, 415: DataError, 409: BundleError}
+_ERRORS: dict[int, type[EdgepressError]] = {
+    400: DataError,
+    413: DataError,
+    415: DataError,
+    409: OtherStreamError,
+}
 _TENSOR, _JSON = "application/octet-stream", "application/json"
 
 
@@ -92,7 +97,14 @@ class SplitClient:
         self._closed = False
 
     def answer(
-        self, body: bytes, *, head: str = "", top: int = 5, tensor: bool = False, timeout: float | None = None
+        self,
+        body: bytes,
+        *,
+        head: str = "",
+        top: int = 5,
+        tensor: bool = False,
+        timeout: float | None = None,
+        persistent: bool = True,
     ) -> Answer:
         """Have a stream or a file answered.
 
@@ -105,10 +117,11 @@ class SplitClient:
             top: how many classes to name.
             tensor: ask for the first output in place of the classes.
             timeout: seconds in place of the client's own.
+            persistent: try again where no connection can be made, too.
 
         Raises:
-            BundleError: the server is of another student.
-            DataError: the server says that the body is damaged or too large.
+            DataError: the server says that the body is damaged or too large; an
+                :class:`~edgepress.errors.OtherStreamError`, that it is of another student.
             NoAnswerError: it did not answer in time, or failed; :class:`NoConnection` where it cannot be reached.
             UsageError: it refuses the token or the question.
         """
@@ -132,12 +145,18 @@ class SplitClient:
                 reply = self._within(end - time.monotonic(), _Exchange(target, body, headers))
                 if reply.status == 200:
                     return read_answer(
-                        reply.body, dict(reply.headers), tensor, self.url, time.monotonic() - begun, tries, len(body)
+                        reply.body,
+                        dict(reply.headers),
+                        tensor,
+                        self.url,
+                        time.monotonic() - begun,
+                        tries,
+                        len(body),
                     )
                 cause = self._refused(reply)
                 pause = max(pause, _retry_after(reply.headers.get("Retry-After", "")))
             except NoAnswerError as error:
-                if isinstance(error, _Final):
+                if isinstance(error, _Final) or (isinstance(error, NoConnection) and not persistent):
                     raise
                 cause = error
             if time.monotonic() + pause >= end:
@@ -182,7 +201,9 @@ class SplitClient:
         threading.Thread(target=run, name="edgepress-exchange", daemon=True).start()
         if not exchange.done.wait(max(0.0, seconds)):
             exchange.give_up()
-            raise NoAnswerError(f"the server {self.url} did not answer in time; give it longer with --timeout")
+            raise NoAnswerError(
+                f"the server {self.url} did not answer in time; give it longer with --timeout"
+            )
         if exchange.error is not None:
             raise exchange.error
         assert exchange.reply is not None
@@ -199,7 +220,9 @@ class SplitClient:
                 response = connection.getresponse()
                 data = response.read(LARGEST + 1)
                 if len(data) > LARGEST:
-                    raise _Final(f"{self.url} answers with more than {LARGEST} bytes; give an edgepress server")
+                    raise _Final(
+                        f"{self.url} answers with more than {LARGEST} bytes; give an edgepress server"
+                    )
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 if kept is not None and not exchange.given_up:
@@ -234,7 +257,9 @@ class SplitClient:
                 "signed it with --authority"
             ) from None
         except (OSError, UnicodeError) as error:
-            raise NoConnection(f"{self.url} cannot be reached ({reason(error)}); is the server running?") from None
+            raise NoConnection(
+                f"{self.url} cannot be reached ({reason(error)}); is the server running?"
+            ) from None
         return connection
 
 
@@ -256,7 +281,12 @@ def _parts(url: str) -> Any:
     with contextlib.suppress(ValueError):
         parts = urlsplit(url)
         port = parts.port
-        if parts.scheme in ("http", "https") and parts.hostname and port != 0 and not (parts.query or parts.username):
+        if (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and port != 0
+            and not (parts.query or parts.username)
+        ):
             return parts
     raise UsageError(f"{url!r} is no server's address; give one such as http://host:8080")
 

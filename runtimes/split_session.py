@@ -92,7 +92,7 @@ class SplitSession(Session):
             UsageError: no such rate, no part ``device`` in this bundle, or the session is closed.
         """
         index = self.rate(rate)
-        return self._stream(self.integers(value, index), index)
+        return self.stream(self.integers(value, index), index)
 
     def answer(self, stream: bytes, head: str = SERVER, count: int = 5) -> SplitResult:
         """What the server makes of a stream.
@@ -141,6 +141,15 @@ class SplitSession(Session):
                 f"the device's graph in {self.bundle.path} gives no such latents; build the bundle again"
             )
         return integers(latents[0], self.steps[rate], split.highest)
+
+    def stream(self, sent: Array, rate: int) -> bytes:
+        """The stream of int16 ``[latents, rows, columns]`` at a rate, an index."""
+        split = self.split
+        header = Header(
+            split.identity_bytes, "array", rate, split.latents, split.rows, split.columns, split.shape, 0,
+            whole.step_of(split.latents, split.rows, split.columns),
+        )  # fmt: skip
+        return whole.encode(header, sent, self._coder(rate))
 
     def header(self, stream: bytes) -> Header:
         """The header of one of this network's streams; nothing else of it is looked at.
@@ -207,14 +216,6 @@ class SplitSession(Session):
         taken = server_input(values, self.steps[rate], self.split.rates[rate].plane)
         found = network.run({tensor.name: taken}, count)
         return SplitResult(found.outputs, found.labels, rate=rate, sent=sent)
-
-    def _stream(self, sent: Array, rate: int) -> bytes:
-        split = self.split
-        header = Header(
-            split.identity_bytes, "array", rate, split.latents, split.rows, split.columns, split.shape, 0,
-            whole.step_of(split.latents, split.rows, split.columns),
-        )  # fmt: skip
-        return whole.encode(header, sent, self._coder(rate))
 
     def _coder(self, rate: int) -> OpenCoder:
         """What makes coders for a rate.

@@ -126,7 +126,7 @@ def command(
     The token is a secret of 8 or more signs, in a file or in the environment variable EDGEPRESS_TOKEN; requests
     carry it as Authorization: Bearer TOKEN. Needs the extra serve. The exit code after SIGTERM is 0.
     """
-    from edgepress.runtimes.serve.bearer import find_token
+    from edgepress.runtimes.bearer import find_token
     from edgepress.runtimes.serve.limits import Limits
     from edgepress.runtimes.serve.listen import Serving, serve
     from edgepress.runtimes.serve.service import Loading

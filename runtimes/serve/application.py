@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from edgepress.runtimes.bearer import Guard
 from edgepress.runtimes.serve.asked import Asked, asked
-from edgepress.runtimes.serve.bearer import Guard
 from edgepress.runtimes.serve.bodies import Held, Receive, discard, read_body
 from edgepress.runtimes.serve.journal import Journal
 from edgepress.runtimes.serve.limits import Limits

@@ -18,8 +18,8 @@ from typing import Any
 import uvicorn
 
 from edgepress.errors import UsageError
+from edgepress.runtimes.bearer import Guard
 from edgepress.runtimes.serve.application import Application
-from edgepress.runtimes.serve.bearer import Guard
 from edgepress.runtimes.serve.connections import connection_class, sweep_for_ever
 from edgepress.runtimes.serve.journal import Form, Journal
 from edgepress.runtimes.serve.limits import Limits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgepress.errors import DataError, EdgepressError
+from edgepress.errors import DataError, EdgepressError, OtherStreamError
 
 
 class Refusal(Exception):
@@ -52,6 +52,8 @@ def refusal_of(error: Exception) -> Refusal:
     """What a client is told of an exception: the sentence of one about its body, and no more than that of another."""
     if isinstance(error, Refusal):
         return error
+    if isinstance(error, OtherStreamError):
+        return Refusal(409, str(error))
     if isinstance(error, DataError):
         return Refusal(400, str(error))
     if isinstance(error, EdgepressError):

@@ -44,13 +44,17 @@ def answer_reply(about: dict[str, Any], result: Result, tensor: bool) -> Reply:
     Args:
         about: what stands in JSON beside labels and outputs.
         result: of the network.
-        tensor: send the first output alone; its name goes in the header ``X-Output``.
+        tensor: send the first output alone; its name goes in the header ``X-Output``, the time in ``X-Server-Ms``.
     """
     if tensor:
         name, array = next(iter(result.outputs.items()))
         file = io.BytesIO()
         np.save(file, array, allow_pickle=False)
-        return Reply(200, TENSOR, file.getvalue(), ((b"x-output", json.dumps(name).encode()),))
+        headers = (
+            (b"x-output", json.dumps(name).encode()),
+            (b"x-server-ms", str(about["server_ms"]).encode()),
+        )
+        return Reply(200, TENSOR, file.getvalue(), headers)
     labels = [
         {"label": one.name, "index": one.index, "score": _finite(one.probability)} for one in result.labels
     ]

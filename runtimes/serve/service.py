@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from edgepress.bundle import Bundle, open_bundle
-from edgepress.coding.split import SPLIT, Split, read_split
-from edgepress.coding.stream import MOST_HEADER, read_header
-from edgepress.errors import UsageError
-from edgepress.runtimes.serve.refusal import Refusal
-from edgepress.runtimes.session import Result, Session, is_codec, load, load_part, pick_part
+import numpy as np
+
+from edgepress.bundle import open_bundle
+from edgepress.errors import DataError, UsageError
+from edgepress.runtimes.session import Result, Session, is_codec, is_split, load, load_part, pick_part
+from edgepress.runtimes.split_session import SplitSession
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Service(Protocol):
         """The rate of a body that can be answered, where it has one.
 
         Raises:
-            Refusal: it cannot be; found without running a network.
+            DataError: it cannot be; found without running a network.
         """
         ...
 
@@ -90,14 +90,8 @@ def open_service(path: str | Path, part: str | None, loading: Loading) -> Servic
     with open_bundle(path) as bundle:
         if is_codec(bundle):
             raise UsageError(f"{path} is a codec, which has no answers; serve a network or a split one")
-        split = _split(bundle)
-        if split is not None and part is None:
-            heads = tuple(head for head in split.heads if head in bundle.manifest.parts)
-            if not heads:
-                raise UsageError(
-                    f"{path} holds no server's part ({', '.join(split.heads)}); serve the whole bundle, or that part"
-                )
-            return SplitService(path, split, heads, loading)
+        if part is None and is_split(bundle):
+            return SplitService(path, loading)
         name = pick_part(bundle, part)
     return FileService(path, name, loading)
 
@@ -105,31 +99,39 @@ def open_service(path: str | Path, part: str | None, loading: Loading) -> Servic
 class SplitService:
     """The server's part of a split network: streams in."""
 
-    def __init__(self, path: str | Path, split: Split, heads: tuple[str, ...], loading: Loading) -> None:
-        self._split = split
-        self._session: Any = load(path, engine=loading.engine, trust=loading.trust, threads=loading.threads)
-        self.name = self._session.bundle.manifest.name
-        self.identity, self.heads, self.note = split.identity, heads, self._session.note
+    def __init__(self, path: str | Path, loading: Loading) -> None:
+        session = load(path, engine=loading.engine, trust=loading.trust, threads=loading.threads)
+        assert isinstance(session, SplitSession)
+        self._session = session
+        self.name, self.identity, self.note = session.name, session.split.identity, session.note
+        self.heads = tuple(head for head in session.split.heads if head in session.bundle.manifest.parts)
+        if not self.heads:
+            session.close()
+            raise UsageError(
+                f"{path} holds the device's part alone; serve the whole bundle or its server's part"
+            )
+        self._warm()
 
     def check(self, body: bytes) -> int | None:
         """See :class:`Service`."""
-        header = read_header(body[:MOST_HEADER])
-        if header.identity != self._split.identity_bytes:
-            raise Refusal(
-                409,
-                f"the stream is of {header.identity.hex()}, and this server answers {self.identity} "
-                f"({self.name}); take the device's part of the bundle that is served",
-            )
-        return header.rate
+        return self._session.header(body).rate
 
     def answer(self, question: Question) -> Result:
         """See :class:`Service`."""
-        found: Result = self._session.answer(question.body, question.head, question.top)
-        return found
+        return self._session.answer(question.body, question.head, question.top)
 
     def close(self) -> None:
         """See :class:`Service`."""
         self._session.close()
+
+    def _warm(self) -> None:
+        """Answer once at each rate: what is started by it should be no client's wait."""
+        split = self._session.split
+        nothing = np.zeros((split.latents, split.rows, split.columns), np.int16)
+        for rate in range(len(split.rates)):
+            stream = self._session.stream(nothing, rate)
+            for head in self.heads:
+                self._session.answer(stream, head)
 
 
 class FileService:
@@ -148,13 +150,13 @@ class FileService:
         self.name, self.identity = self._session.bundle.manifest.name, self._session.bundle.identity
         self.heads: tuple[str, ...] = (part,)
         self.note = self._session.note
-        for golden, _ in self._session.bundle.golden(part)[:1]:
-            self._session.run_tensors(golden)  # the first run takes longer: not a client's
+        for example, _ in self._session.bundle.golden(part)[:1]:
+            self._session.run_tensors(example)  # the first run takes longer, and should be no client's wait
 
     def check(self, body: bytes) -> int | None:
         """See :class:`Service`."""
         if not body:
-            raise Refusal(400, "the body is empty; send the input's file")
+            raise DataError("the body is empty; send the input's file")
         return None
 
     def answer(self, question: Question) -> Result:
@@ -177,11 +179,3 @@ def open_services(opener: Callable[[], Service], count: int) -> list[Service]:
             service.close()
         raise
     return found
-
-
-def _split(bundle: Bundle) -> Split | None:
-    """Of the first part that has one."""
-    for part in bundle.manifest.parts.values():
-        if SPLIT in part.tables:
-            return read_split(bundle.member(part.tables[SPLIT]), str(bundle.path))
-    return None
