@@ -53,11 +53,13 @@ def _verdict(
     for low, high in pairwise(ends):
         inside = [gap for (rate, _), gap in zip(points, gaps, strict=True) if low <= rate <= high]
         wins = sum(inside) < 0
-        most = math.exp(abs(min(inside) if wins else max(inside))) if inside else 1.0
-        word = "faster" if wins else "slower"
-        stretches.append(f"{word} from {_rate(low)} to {_rate(high)} (up to {most:.2f} times)")
+        most = math.exp(-min(inside) if wins else max(inside)) if inside else 1.0
+        where = f"from {_rate(low)} to {_rate(high)} (up to" if high > low else f"at {_rate(low)} ("
+        stretches.append(
+            f"{'faster' if wins else 'slower'} {where}{' ' if high > low else ''}{most:.2f} times)"
+        )
     return f"{name} is, beside {other}, {', '.join(stretches)}"
 
 
 def _rate(rate: float) -> str:
-    return f"{rate / 1e6:.2g} Mbit/s"
+    return f"{float(f'{rate / 1e6:.2g}'):g} Mbit/s"

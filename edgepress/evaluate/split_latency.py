@@ -136,7 +136,7 @@ def measure_latencies(
     with ExitStack() as stack:
         ends = _Ends(stack, links[-1], teacher)
         runs = [
-            _Runs(ends, sender, sender.rates[place], pictures, engine if not index else None, trust)
+            _Runs(ends, sender, sender.rates[place], pictures, None if index else engine, trust)
             for index, (sender, place) in enumerate(zip(senders, places, strict=True))
         ]
         for number, link in enumerate(links):
