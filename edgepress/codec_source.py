@@ -52,6 +52,11 @@ class CodecSource:
         return (CODES if part == ENCODER else SAMPLES,)
 
     @property
+    def codes_key(self) -> str:
+        """Changes when the decoder's examples do."""
+        return repr(self.description.to_bytes())
+
+    @property
     def finest(self) -> float:
         """The least step that codes are rounded by."""
         return min(rate.step for rate in self.description.rates)

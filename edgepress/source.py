@@ -196,15 +196,19 @@ def _from_trained_file(path: Path, tile: int, teachers: tuple[str, ...]) -> Sour
         return _from_codec(name, read_codec_file(path), {"kind": "codec", "name": path.name}, tile)
     if is_student_file(path):
         return _from_student(
-            name, read_student_file(path, _finder(teachers)), {"kind": "student", "name": path.name}
+            name, read_student_file(path, teacher_finder(teachers)), {"kind": "student", "name": path.name}
         )
     raise SourceError(
         f"{path} holds weights and no network; give the network's code beside it, as file.py:callable --weights {path}"
     )
 
 
-def _finder(teachers: tuple[str, ...]) -> Callable[[Any], Any]:
-    """What finds the teachers that a student's file names: among those that are given, then in the zoo."""
+def teacher_finder(teachers: tuple[str, ...]) -> Callable[[Any], Any]:
+    """What finds the teachers that a student's file names: among those that are given, then in the zoo.
+
+    Args:
+        teachers: names of the zoo, or ``file.py:callable``.
+    """
 
     def find(wanted: Any) -> Any:
         from edgepress.nn.student.student_file import zoo_teacher
@@ -232,11 +236,8 @@ def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str, til
         network = _network(found, model)
     origin = {"kind": "torch", "name": Path(place).name + ":" + attribute}
     if what := _frozen(network):
-        if weights or inputs:
-            raise SourceError(
-                f"{model} is a {what}, which has its weights with it and says what it takes; leave "
-                f"{'--weights' if weights else '--input'} out"
-            )
+        if weights:
+            raise SourceError(f"{model} is a {what}, which has its weights with it; leave --weights out")
         is_codec = what == "codec"
         return _from_codec(name, network, origin, tile) if is_codec else _from_student(name, network, origin)
     if not inputs:

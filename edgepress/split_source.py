@@ -36,6 +36,11 @@ class SplitSource:
         return (DEVICE, *self.heads)
 
     @property
+    def codes_key(self) -> str:
+        """Changes when the heads' examples do."""
+        return self.description.identity
+
+    @property
     def heads(self) -> tuple[str, ...]:
         """The server's parts."""
         return self.description.heads

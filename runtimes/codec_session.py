@@ -10,13 +10,12 @@ import numpy as np
 
 from edgepress.bundle import Bundle
 from edgepress.coding import whole
-from edgepress.coding.coder import OpenCoder, channels_of
-from edgepress.coding.description import DECODER, ENCODER, LEVELS, model_name, read_levels
-from edgepress.coding.frozen import read_codings
+from edgepress.coding.coder import OpenCoder
+from edgepress.coding.description import DECODER, ENCODER, LEVELS, read_levels
 from edgepress.coding.stream import MOST_HEADER, Header, find_chunks, read_header
-from edgepress.errors import BundleError, DataError
+from edgepress.errors import DataError
 from edgepress.runtimes.choose import choose
-from edgepress.runtimes.codec_coders import KeptCoders
+from edgepress.runtimes.codec_coders import RateCoders
 from edgepress.runtimes.codec_decoding import (
     Decoding,
     Recovered,
@@ -33,7 +32,6 @@ from edgepress.runtimes.codec_networks import Networks
 from edgepress.runtimes.codec_run import TileRun
 from edgepress.runtimes.codec_samples import Array, Samples, samples_of
 from edgepress.runtimes.codec_stream import as_rows, layout
-from edgepress.runtimes.coders import coder_opener
 from edgepress.runtimes.session import Session
 
 Value = Array | str | Path | bytes | bytearray | memoryview
@@ -59,11 +57,11 @@ class CodecSession(Session):
         assert codec is not None
         levels = read_levels(bundle.member(tables[LEVELS]), codec, where)
         self.name, self.codec = bundle.manifest.name, codec
-        self._form, self._tables = CodecForm(self.name, codec, levels), tables
+        self._form = CodecForm(self.name, codec, levels)
         self._threads = threads
         self._networks = Networks(bundle, self._form, engine, trust, threads)
         self._networks.add(part, choice, self._check_open())
-        self._coders: dict[int, KeptCoders] = {}
+        self._coders = RateCoders(bundle, tables, codec.latents)
 
     def encode(self, value: Value, rate: int | float | None = None, *, sampling: int = 0) -> bytes:
         """The stream of a picture, a recording or an array.
@@ -218,18 +216,5 @@ class CodecSession(Session):
             ), index
 
     def _coder(self, rate: int) -> OpenCoder:
-        """What makes coders for a rate.
-
-        Raises:
-            BundleError: its tables are damaged, or are for other channels.
-        """
         self._check_open()
-        if rate not in self._coders:
-            (coding,) = read_codings(bytes(self.bundle.member(self._tables[model_name(rate)])))
-            if channels_of(coding) != self.codec.latents:
-                raise BundleError(
-                    f"the tables of {self.bundle.path} are for {channels_of(coding)} channels and the codec has "
-                    f"{self.codec.latents}; build the codec again"
-                )
-            self._coders[rate] = KeptCoders(coder_opener(coding))
-        return self._coders[rate].opener()
+        return self._coders.opener(rate)

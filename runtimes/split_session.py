@@ -11,9 +11,7 @@ import numpy as np
 
 from edgepress.bundle import Bundle
 from edgepress.coding import whole
-from edgepress.coding.coder import OpenCoder, channels_of
-from edgepress.coding.description import model_name
-from edgepress.coding.frozen import read_codings
+from edgepress.coding.coder import OpenCoder
 from edgepress.coding.split import (
     DEVICE,
     LOCAL,
@@ -29,8 +27,7 @@ from edgepress.errors import BundleError, DataError, OtherStreamError, UsageErro
 from edgepress.inputs import Value
 from edgepress.records import near
 from edgepress.runtimes.choose import choose
-from edgepress.runtimes.codec_coders import KeptCoders
-from edgepress.runtimes.coders import coder_opener
+from edgepress.runtimes.codec_coders import RateCoders
 from edgepress.runtimes.session import Result, Session
 
 Array = np.ndarray[Any, Any]
@@ -63,15 +60,15 @@ class SplitSession(Session):
         part = split_parts(bundle)[0]
         choice = choose(bundle, part, engine, trust)
         super().__init__(bundle, part, choice, choice.start(bundle, part, threads))
-        where, self._tables = str(bundle.path), parts[part].tables
+        where, tables = str(bundle.path), parts[part].tables
         split = bundle.split(part)
         assert split is not None
         self.name, self.split = bundle.manifest.name, split
-        self.steps: Array = read_steps(bundle.member(self._tables[STEPS]), split, where)
+        self.steps: Array = read_steps(bundle.member(tables[STEPS]), split, where)
         self._asked, self._trust, self._threads = engine, trust, threads
         self._choices = {name: choose(bundle, name, engine, trust) for name in split_parts(bundle)}
         self._networks: dict[str, Session] = {part: Session(bundle, part, choice, self._check_open())}
-        self._coders: dict[int, KeptCoders] = {}
+        self._coders = RateCoders(bundle, tables, split.latents)
         self._lock = threading.RLock()
         for name in (DEVICE, *split.heads):
             if name in parts:
@@ -218,22 +215,8 @@ class SplitSession(Session):
         return SplitResult(found.outputs, found.labels, rate=rate, sent=sent)
 
     def _coder(self, rate: int) -> OpenCoder:
-        """What makes coders for a rate.
-
-        Raises:
-            BundleError: its tables are damaged, or are for other channels.
-        """
         self._check_open()
-        with self._lock:
-            if rate not in self._coders:
-                (coding,) = read_codings(bytes(self.bundle.member(self._tables[model_name(rate)])))
-                if channels_of(coding) != self.split.latents:
-                    raise BundleError(
-                        f"the tables of {self.bundle.path} are for {channels_of(coding)} channels and the network "
-                        f"sends {self.split.latents}; build it again"
-                    )
-                self._coders[rate] = KeptCoders(coder_opener(coding))
-            return self._coders[rate].opener()
+        return self._coders.opener(rate)
 
     def _check_form(self, name: str) -> None:
         """Refuse a bundle whose graphs do not take and give what its record says."""

@@ -83,13 +83,13 @@ def write_split(
     places = {table: f"split/{table}" for table in tables}
     members = {places[table]: data for table, data in tables.items()}
     records = {}
-    for number, part in enumerate(parts):
+    for part in parts:
         made = (
             device_graph(seed)
             if part == DEVICE
             else tiny_graph(seed)
             if part == LOCAL
-            else head_graph(number)
+            else head_graph(seed + heads.index(part))
         )
         given, gives = (
             (IMAGE, SENT if part == DEVICE else SCORES) if part in (DEVICE, LOCAL) else (TAKEN, SCORES)

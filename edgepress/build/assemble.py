@@ -156,7 +156,7 @@ def assemble(
             "digest": job.source.digest,
             "float_graph_key": keys if job.source.parts else keys[first],
         },
-        method={**(methods[first] if not job.source.parts else _joined(methods)), **shared.method},
+        method=methods[first] if not job.source.parts else _joined(methods, shared.method),
         targets={target.name: encode(target) for target in job.targets.values()},
         parts={
             name: dataclasses.replace(each.part, tables=places if sources[name].joined is not None else {})
@@ -169,8 +169,11 @@ def assemble(
     return manifest, members
 
 
-def _joined(methods: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """What the parts' methods say, as one record: what they have in common once, and the rest by part."""
+def _joined(methods: Mapping[str, dict[str, Any]], whole: Mapping[str, Any]) -> dict[str, Any]:
+    """What the parts' methods say, as one record: that of the whole, where it has one, and each part's; else what
+    they have in common once, and the rest by part."""
+    if whole:
+        return {**methods, **whole}
     records = list(methods.values())
     same = {key: value for key, value in records[0].items() if all(one.get(key) == value for one in records)}
     own = {

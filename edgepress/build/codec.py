@@ -15,6 +15,7 @@ from edgepress.build.engines import AGREEMENT
 from edgepress.build.job import Job
 from edgepress.build.joined import Sent, Shared, refuse_described, refuse_options
 from edgepress.build.press import calibration_samples
+from edgepress.build.runnable import engines_of, keys_of, runnable
 from edgepress.bundle import Check
 from edgepress.codec_source import CODES, SAMPLES, CodecSource
 from edgepress.coding.description import DECODER, DESCRIPTION, ENCODER, LEVELS, levels_to_bytes, model_name
@@ -93,20 +94,14 @@ def _check_symbols(job: Job, codec: CodecSource, finished: Mapping[str, Finished
     """
     encoder = finished[ENCODER]
     samples = calibration_samples(job.of(ENCODER), encoder.network.inputs, encoder.part.prepare, half=1)
-    runs = {
-        part: {made.engine: made for made in each.compiled if _runs_here(job, part, made.engine)}
-        for part, each in finished.items()
-    }
+    runs = runnable(job, finished)
 
     def work(folder: Any, progress: Any) -> None:
         from edgepress.build.codec_check import compare_codec
 
         paths = {part: each.network.step.folder / steps.GRAPH for part, each in finished.items()}
         graphs = {part: steps.shipped_graph(path, any_size=True) for part, path in paths.items()}
-        engines = {
-            part: [(n, m.step.folder, m.facts) for n, m in made.items()] for part, made in runs.items()
-        }
-        found = compare_codec(codec.frozen(), codec.description, graphs, engines, samples, progress)
+        found = compare_codec(codec.frozen(), codec.description, graphs, engines_of(runs), samples, progress)
         any_size = all(steps.takes_any_size(graph) for graph in graphs.values())
         steps.write_facts(folder, {"figures": found, "any_size": any_size})
 
@@ -115,8 +110,7 @@ def _check_symbols(job: Job, codec: CodecSource, finished: Mapping[str, Finished
         "holding what is sent and what is decoded against torch",
         {
             "source": job.source.digest,
-            "networks": {part: each.network.step.key for part, each in finished.items()},
-            "engines": {part: {n: m.step.key for n, m in made.items()} for part, made in runs.items()},
+            **keys_of(finished, runs),
             "samples": samples.digest,
             "tile": codec.description.encoder_tile + codec.description.decoder_tile,
         },
@@ -140,10 +134,6 @@ def _check_symbols(job: Job, codec: CodecSource, finished: Mapping[str, Finished
                 f"limit is {limit:g}; report it with the codec"
             )
     return bool(facts["any_size"])
-
-
-def _runs_here(job: Job, part: str, engine: str) -> bool:
-    return engine == "ort" or job.targets[part].kind == "host"
 
 
 def _told(figures: list[dict[str, Any]]) -> str:

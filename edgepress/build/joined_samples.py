@@ -19,5 +19,5 @@ def made_samples(source: CodecSource | SplitSource, by: Joined, part: str, taken
         part: whose examples they are.
         taken: those of the part before it.
     """
-    digest = hashlib.sha256(f"{taken.digest} {source.description.to_bytes()!r}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{taken.digest} {source.codes_key}".encode()).hexdigest()
     return Samples(digest, f"codes of {taken.origin}", taken.count, lambda: by.examples(part, taken.load()))

@@ -13,6 +13,7 @@ from edgepress.build.engines import AGREEMENT
 from edgepress.build.job import Job
 from edgepress.build.joined import Sent, Shared, refuse_described
 from edgepress.build.press import calibration_samples
+from edgepress.build.runnable import engines_of, keys_of, runnable
 from edgepress.bundle import Check
 from edgepress.coding.description import model_name
 from edgepress.coding.split import DEVICE, LOCAL, SPLIT, STEPS, Split, costs_more, integers, steps_to_bytes
@@ -106,27 +107,22 @@ def _check_symbols(job: Job, source: SplitSource, finished: Mapping[str, Finishe
     device = job.of(DEVICE)
     samples = calibration_samples(device, source.inputs(DEVICE), source.prepare(DEVICE), half=1)
     joined = {part: each for part, each in finished.items() if part in source.parts}
-    runs = {
-        part: {made.engine: made for made in each.compiled if _runs_here(job, part, made.engine)}
-        for part, each in joined.items()
-    }
+    runs = runnable(job, joined)
 
     def work(folder: Any, progress: Any) -> None:
         from edgepress.build.split_check import compare_split
 
         paths = {part: each.network.step.folder / steps.GRAPH for part, each in joined.items()}
-        engines = {
-            part: [(n, m.step.folder, m.facts) for n, m in made.items()] for part, made in runs.items()
-        }
-        steps.write_facts(folder, {"figures": compare_split(source, paths, engines, samples, progress)})
+        steps.write_facts(
+            folder, {"figures": compare_split(source, paths, engines_of(runs), samples, progress)}
+        )
 
     done = job.step(
         "symbols",
         "holding what is sent and what is answered against torch",
         {
             "source": job.source.digest,
-            "networks": {part: each.network.step.key for part, each in joined.items()},
-            "engines": {part: {n: m.step.key for n, m in made.items()} for part, made in runs.items()},
+            **keys_of(joined, runs),
             "samples": samples.digest,
         },
         work,
@@ -143,13 +139,10 @@ def _check_symbols(job: Job, source: SplitSource, finished: Mapping[str, Finishe
         job.checks.append(Check(step, "torch", share, limit, unit, passed, "measured", detail, part))
         if not passed:
             raise CheckError(
-                f"the part {part} does not give what torch gives ({figure['how']}): {share:.4%} {unit[9:]} are the "
+                f"the part {part} does not give what torch gives ({figure['how']}): {share:.4%} "
+                f"{unit.removeprefix('share ')} are the "
                 f"same, and {limit:.1%} must be; report it with the student"
             )
-
-
-def _runs_here(job: Job, part: str, engine: str) -> bool:
-    return engine == "ort" or job.targets[part].kind == "host"
 
 
 def _told(figures: list[dict[str, Any]]) -> str:

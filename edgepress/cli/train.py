@@ -12,6 +12,7 @@ COMMANDS = {
     "student": Entry(
         "edgepress.cli.train_student:command", "An encoder for a device, the rest for a server."
     ),
+    "head": Entry("edgepress.cli.train_head:command", "A second task on a student's stream."),
 }
 
 

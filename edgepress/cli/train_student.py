@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgepress.cli.table import columns, echo_json
+from edgepress.cli.teacher import numbers, teacher_options, teacher_source
 from edgepress.cli.training import set_up, steps_told, the_command, train_until_stopped
 from edgepress.errors import UsageError
 
@@ -72,13 +73,7 @@ if TYPE_CHECKING:
 )
 @click.option("--seed", type=click.IntRange(0), help="Of weights, order and cut-outs.")
 @click.option("--precision", type=click.Choice(["float32", "bfloat16"]), help="Of products.")
-@click.option("--image", is_flag=True, help="TEACHER is torch code that takes a picture.")
-@click.option(
-    "--input", "spec", metavar="NAME:SHAPE", help="What torch code takes, such as image:1x3x224x224."
-)
-@click.option("--mean", help="What is subtracted from its pixels (0 to 255).")
-@click.option("--std", help="What they are divided by then.")
-@click.option("--crop", type=float, help="The share of the short side that its centre crop keeps.")
+@teacher_options
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda …")
 @click.option("--threads", type=click.IntRange(1, 256), help="How many threads to train on.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -118,7 +113,7 @@ def _train(
 def _recipe(teacher: str, given: dict[str, Any]) -> Any:
     from edgepress.training.student_recipe import StudentRecipe
 
-    source = _source(teacher, given)
+    source = teacher_source(teacher, given)
     usual = StudentRecipe(source)
     plan = {name: given.pop(name) for name in ("batch", "seed", "precision") if name in given}
     steps = {name: given.pop(name) for name in ("steps", "rate") if name in given}
@@ -136,49 +131,13 @@ def _recipe(teacher: str, given: dict[str, Any]) -> Any:
         if name in given
     }
     if "beta" in given:
-        given["betas"] = _numbers(given.pop("beta"), "--beta")
+        given["betas"] = numbers(given.pop("beta"), "--beta")
     if "match" in given:
         given["match"] = tuple(given["match"].split(","))
     if "keep" in given:
         given["keep"] = int(given["keep"]) if given["keep"].isdigit() else Path(given["keep"])
     given["layer"] = given.pop("cut")
     return StudentRecipe(source, form=form, maps=maps, answering=second, **given)
-
-
-def _source(teacher: str, given: dict[str, Any]) -> Any:
-    from edgepress.inputs import ImageInput
-    from edgepress.source import resolve
-    from edgepress.tensor import TensorSpec
-
-    is_picture, text = given.pop("image"), given.pop("spec", None)
-    words = {name: given.pop(name) for name in ("mean", "std", "crop") if name in given}
-    inputs: tuple[TensorSpec, ...] = ()
-    if text is not None:
-        name, _, shape = text.partition(":")
-        try:
-            inputs = (TensorSpec(name, tuple(int(size) for size in shape.split("x"))),)
-        except ValueError:
-            raise UsageError(
-                f"--input {text!r} is no name and shape; give them as image:1x3x224x224"
-            ) from None
-    source = resolve(teacher, inputs)
-    if not is_picture:
-        return source
-    for name in ("mean", "std"):
-        if name in words:
-            words[name] = _numbers(words[name], f"--{name}")
-    try:
-        kind = ImageInput(**words)
-    except ValueError as error:
-        raise UsageError(f"{error}") from None
-    return dataclasses.replace(source, prepare={spec.name: kind for spec in source.inputs})
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(word) for word in text.split(","))
-    except ValueError:
-        raise UsageError(f"{option} {text!r} holds what is no number; give numbers with commas") from None
 
 
 def _say(frozen: FrozenStudent, output: Path, as_json: bool) -> None:

@@ -79,13 +79,29 @@ def match_answers(half: nn.Module, batch: Batch, student: Student, lesson: Lesso
     Knowledge distillation at a temperature of 1, as the paper has it, without labels.
     """
     assert isinstance(half, ServerHalf)
-    x = batch[0]
-    rate = torch.randint(len(lesson.betas), (len(x),), device=x.device)
-    with torch.no_grad():
-        answer = lesson.teacher.tail(lesson.teacher.head(x))[0]
-        sent = student.symbols(student.encoder(x), rate)
-        taken = student.taken(student.restored(sent, rate), rate)
+    taken, _, answer, _ = _really_sent(batch[0], student, lesson)
     return divergence(half(taken), answer, lesson.scores).mean()
+
+
+def match_all(decoder: nn.Module, batch: Batch, student: Student, lesson: Lesson) -> Tensor:
+    """The loss of a further head on a stream that is there: its teacher's maps, and ``answers`` times its answers."""
+    taken, wanted, answer, maps = _really_sent(batch[0], student, lesson)
+    given = decoder(taken)
+    found, *others = lesson.teacher.tail(given)
+    errors = [_error(one, other) for one, other in zip(others, maps, strict=True)]
+    if lesson.teacher.layer or not errors:
+        errors.append(_error(given, wanted))
+    return (torch.stack(errors).mean(0) + lesson.answers * divergence(found, answer, lesson.scores)).mean()
+
+
+@torch.no_grad()
+def _really_sent(x: Tensor, student: Student, lesson: Lesson) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
+    """What the server takes of inputs, each at a rate drawn at random; and the teacher's features, answer and maps."""
+    rate = torch.randint(len(lesson.betas), (len(x),), device=x.device)
+    wanted = lesson.teacher.head(x)
+    answer, *maps = lesson.teacher.tail(wanted)
+    sent = student.symbols(student.encoder(x), rate)
+    return student.taken(student.restored(sent, rate), rate), wanted, answer, maps
 
 
 def divergence(given: Tensor, wanted: Tensor, scores: bool) -> Tensor:

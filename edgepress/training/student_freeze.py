@@ -3,7 +3,6 @@ apart."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +13,15 @@ from torch import Tensor, nn
 from edgepress.coding.coder import Coding, cost
 from edgepress.coding.fit import fit
 from edgepress.coding.frozen import write_codings
-from edgepress.coding.split import SplitRate
+from edgepress.coding.split import SplitRate, integers
+from edgepress.coding.table import Table
 from edgepress.nn.student.student import LIMIT, Student
 from edgepress.progress import Progress, silent
 from edgepress.training.student import Lesson
 from edgepress.training.student_pictures import Pictures, cut_out, normalised
 
 _AT_ONCE = 16
+_HIGHEST = 127  # of eight bits
 _OVERHEAD = 50  # bytes of a stream beside its chunk's body: header, mark, checksum
 
 Array = np.ndarray[Any, Any]
@@ -47,11 +48,24 @@ class Coded:
 
 
 @torch.no_grad()
-def fit_tables(student: Student, pictures: Pictures, progress: Progress = silent) -> Coded:
-    """Probabilities of what the student sends for the pictures it was trained on: their middles, and a part of each."""
+def fit_tables(
+    student: Student, pictures: Pictures, progress: Progress = silent, plain: bool = False
+) -> Coded:
+    """Probabilities of what the student sends for the pictures it was trained on: their middles, and a part of each.
+
+    Args:
+        plain: eight bits for every latent and no probabilities: channel reduction with a quantised bottleneck, the
+            baseline that students are held against (Matsubara et al., 2022, section 4).
+    """
     generator = torch.Generator().manual_seed(0)
     size = pictures.spec.shape[2:]
     steps = student.log_steps.exp().numpy().astype(np.float32)
+    if plain:
+        steps = _eight_bits(student, pictures)
+        table = Table(
+            -_HIGHEST, 8, np.ones(2 * _HIGHEST + 2, np.uint16)
+        )  # each value as likely, and an escape
+        return Coded(steps, _planes(student), ((table,) * student.config.latents,))
     sent: list[list[Array]] = [[] for _ in steps]
     for first in range(0, len(pictures.trained), _AT_ONCE):
         numbers = pictures.trained[first : first + _AT_ONCE]
@@ -61,11 +75,11 @@ def fit_tables(student: Student, pictures: Pictures, progress: Progress = silent
             for number, step in enumerate(steps):
                 sent[number] += list(_integers(latents, step))
         progress(min(first + _AT_ONCE, len(pictures.trained)), len(pictures.trained), "what is sent")
-    codings = []
+    codings: list[Coding] = []
     for number, each in enumerate(sent):
         codings.append(fit(each).coding)
         progress(number + 1, len(sent), "probabilities")
-    return Coded(steps, tuple(float(plane) for plane in student.planes()), tuple(codings))
+    return Coded(steps, _planes(student), tuple(codings))
 
 
 @torch.no_grad()
@@ -106,15 +120,20 @@ def measured_rates(
     )
 
 
+def _eight_bits(student: Student, pictures: Pictures) -> Array:
+    """Steps at which the largest latent of each channel just has its place among eight bits: ``[1, latents]``."""
+    most = torch.zeros(student.config.latents)
+    for first in range(0, len(pictures.trained), _AT_ONCE):
+        latents = student.encoder(pictures.prepared(pictures.trained[first : first + _AT_ONCE]))
+        most = torch.maximum(most, latents.abs().amax((0, 2, 3)))
+    found: Array = (most / _HIGHEST).clamp(min=1e-6).numpy().astype(np.float32)[None]
+    return found
+
+
+def _planes(student: Student) -> tuple[float, ...]:
+    return tuple(float(plane) for plane in student.planes())
+
+
 def _integers(latents: Array, step: Array) -> Array:
     """float32 ``[n, latents, rows, columns]`` → int16."""
-    from edgepress.coding.split import integers
-
     return np.stack([integers(each, step, LIMIT) for each in latents])
-
-
-def spread_over(numbers: Sequence[int], count: int) -> list[int]:
-    """At most ``count`` of the numbers, evenly spread."""
-    if len(numbers) <= count:
-        return list(numbers)
-    return [numbers[index * len(numbers) // count] for index in range(count)]

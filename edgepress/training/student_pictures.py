@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from edgepress.errors import DataError, UsageError
+from edgepress.errors import DataError
 from edgepress.inputs import ImageInput, prepare
 from edgepress.tensor import TensorSpec
 from edgepress.training.examples import Batch, Examples
@@ -62,12 +62,7 @@ def find_pictures(folders: Sequence[Path], kind: ImageInput, spec: TensorSpec, k
 
     Raises:
         DataError: there are too few pictures, or one that is to be kept apart is not among them.
-        UsageError: the teacher's input is no picture of channels, rows and columns.
     """
-    if kind.layout != "NCHW" or len(spec.shape) != 4 or spec.dtype != "float32" or spec.shape[1] != 3:
-        raise UsageError(
-            f"the teacher takes {spec.dtype} {spec.shape}; a student needs one that takes float32 RGB pictures, 1x3xHxW"
-        )
     material = Material(folders, 2, 3, _LEAST)
     if isinstance(keep, Path):
         apart = _listed(material, keep)

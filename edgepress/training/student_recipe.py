@@ -46,7 +46,8 @@ class StudentRecipe:
         layer: of the teacher, behind which the student's decoder takes over; empty for its input.
         match: layers whose maps are matched; None takes the last of each size.
         form: fields of :class:`StudentConfig` other than those that the teacher decides.
-        betas: one a rate, from dear to cheap.
+        betas: one a rate, from dear to cheap. A single 0 makes bits cost nothing and sends eight for each latent:
+            channel reduction with a quantised bottleneck, a baseline.
         answers: what counts the divergence of answers beside maps in the first stage.
         maps, answering: plans of the two stages; no second one where ``answering`` is None.
         tuned: what the second stage trains.
@@ -99,12 +100,12 @@ def train_student(
     """
     about, network = teacher_of(recipe.teacher, recipe.layer)
     example = torch.zeros(about.input.shape)
-    whole = _frozen(cut(network, example, recipe.layer, recipe.match))
+    whole = frozen_cut(cut(network, example, recipe.layer, recipe.match))
     config = form_for(about, whole, {**recipe.form, "rates": len(recipe.betas)})
     assert isinstance(about.prepare, ImageInput)
     pictures = find_pictures(data, about.prepare, about.input, recipe.keep)
     sets = picture_sets(pictures)
-    lesson = Lesson(whole, recipe.betas, recipe.answers, bool(about.labels) or _gives_scores(whole, example))
+    lesson = Lesson(whole, recipe.betas, recipe.answers, bool(about.labels) or gives_scores(whole, example))
     torch.manual_seed(recipe.maps.seed)
     student = Student(config)
     begin(
@@ -112,14 +113,14 @@ def train_student(
         pictures.prepared(pictures.trained[:: max(1, len(pictures.trained) // _BEGUN_ON)]),
         recipe.start,
     )
-    lesson = dataclasses.replace(lesson, teacher=_moved(whole, device))
+    lesson = dataclasses.replace(lesson, teacher=moved(whole, device))
     first = learn_maps(student, sets, lesson, recipe.maps, folder / "maps", progress, device)
     half, second = ServerHalf(student.decoder, whole.tail), None
     if recipe.answering is not None:
         half, second = learn_answers(
             student, sets, lesson, recipe.answering, folder / "answers", recipe.tuned, progress, device
         )
-    whole, student, half = _moved(whole, "cpu"), student.to("cpu"), half.to("cpu").float()
+    whole, student, half = moved(whole, "cpu"), student.to("cpu"), half.to("cpu").float()
     lesson = dataclasses.replace(lesson, teacher=whole)
     tuned: Tuned = recipe.tuned if second is not None else "decoder"
     halved(student.encoder), halved(half.decoder)
@@ -127,7 +128,7 @@ def train_student(
     for name, parameter in half.rest.named_parameters():
         if name in changed:
             parameter.data = parameter.data.half().float()
-    coded = fit_tables(student.eval(), pictures, progress)
+    coded = fit_tables(student.eval(), pictures, progress, plain=recipe.betas == (0.0,))
     rates = measured_rates(student, coded, half.eval(), lesson, pictures, progress)
     slim = cut(network, example, recipe.layer, ()).tail
     slim.load_state_dict(half.rest.state_dict(), strict=False)
@@ -183,6 +184,11 @@ def teacher_of(source: Source, layer: str) -> tuple[Teacher, nn.Module]:
             f"{source.name} does not say how its input {spec.name} is made of a picture; give --image with "
             "--mean and --std, or a network of the zoo"
         )
+    if kind.layout != "NCHW" or len(spec.shape) != 4 or spec.dtype != "float32" or spec.shape[1] != 3:
+        raise UsageError(
+            f"{source.name} takes {spec.dtype} {spec.shape}; a student needs one that takes float32 RGB pictures, "
+            "1x3xHxW"
+        )
     name = source.origin.get("name", source.name)
     output = source.outputs[0] if source.outputs else "output"
     return Teacher(name, source.digest, layer, spec, kind, output, source.labels), source.load()
@@ -207,20 +213,23 @@ def form_for(about: Teacher, whole: Cut, form: dict[str, Any]) -> StudentConfig:
     return StudentConfig(**{**form, **fixed})
 
 
-def _gives_scores(whole: Cut, example: torch.Tensor) -> bool:
+def gives_scores(whole: Cut, example: torch.Tensor) -> bool:
+    """Whether a teacher's answer looks like class scores: one row of several numbers."""
     with torch.no_grad():
         answer = whole.tail(whole.head(example))[0]
     return bool(answer.dim() == 2 and answer.shape[1] > 1)
 
 
-def _frozen(whole: Cut) -> Cut:
+def frozen_cut(whole: Cut) -> Cut:
+    """A teacher whose weights are not trained."""
     for half in (whole.head, whole.tail):
         half.requires_grad_(False)
         half.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return whole
 
 
-def _moved(whole: Cut, device: str) -> Cut:
+def moved(whole: Cut, device: str) -> Cut:
+    """A teacher on a device."""
     return dataclasses.replace(whole, head=whole.head.to(device), tail=whole.tail.to(device))
 
 
@@ -231,21 +240,22 @@ def _macs(
     rows, columns = student.config.map
     taken = torch.zeros(1, student.config.latents + 1, rows, columns)
     found = {
-        DEVICE: _counted(student.encoder, example),
-        SERVER: _counted(half, taken),
-        "teacher": _counted(network, example),
+        DEVICE: counted(student.encoder, example),
+        SERVER: counted(half, taken),
+        "teacher": counted(network, example),
     }
     with torch.no_grad():
         maps = whole.tail(whole.head(example))[1:]
     near = [name for name, each in zip(whole.watched, maps, strict=True) if each.shape[2:] == (rows, columns)]
     if near:
-        found["replaced"] = _counted(cut(network, example, near[-1], ()).head, example)
+        found["replaced"] = counted(cut(network, example, near[-1], ()).head, example)
     elif whole.layer:
-        found["replaced"] = _counted(whole.head, example)
+        found["replaced"] = counted(whole.head, example)
     return found
 
 
-def _counted(module: nn.Module, example: torch.Tensor) -> float:
+def counted(module: nn.Module, example: torch.Tensor) -> float:
+    """Multiply-adds of a network on one input."""
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():
         module(example)

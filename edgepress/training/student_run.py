@@ -79,6 +79,21 @@ def learn_answers(
     return half.eval(), history
 
 
+def learn_head(
+    decoder: nn.Module, student: Student, sets: Sets, lesson: Lesson, plan: Plan, folder: Path,
+    progress: Progress = silent, device: str = "cpu",
+) -> History:  # fmt: skip
+    """A further head's decoder, in place, on the stream of a student that is trained."""
+    folder.mkdir(parents=True, exist_ok=True)
+    student.to(device).requires_grad_(False).eval()
+    half = ServerHalf(decoder, lesson.teacher.tail)
+    return fit(
+        _last(decoder), sets.train, lambda module, batch: training.match_all(module, batch, student, lesson), plan,
+        score=lambda module: _scored(student, half, lesson, sets, folder), folder=folder, progress=progress,
+        device=device,
+    )  # fmt: skip
+
+
 def changed_names(half: ServerHalf, tuned: Tuned) -> tuple[str, ...]:
     """The tensors of the teacher's rest that the second stage changed."""
     if tuned == "decoder":

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import torch
 from torch import nn
 
 from edgepress.inputs import ImageInput
 from edgepress.nn.student.config import StudentConfig
+from edgepress.nn.student.cut import cut
 from edgepress.nn.student.decoder import decoder_for
 from edgepress.nn.student.frozen import FrozenStudent, Head, ServerHalf, Teacher, untrained
+from edgepress.nn.student.student_file import halved
 from edgepress.tensor import TensorSpec
 
 SIZE = 64
@@ -54,8 +57,8 @@ def teacher() -> Classifier:
     return Classifier().eval()
 
 
-def wide() -> nn.Module:
-    """For pictures of another size."""
+def stranger() -> nn.Module:
+    """Nobody's teacher."""
     return nn.Sequential(nn.Conv2d(3, 7, 32, 32), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
 
 
@@ -73,6 +76,30 @@ def student(seed: int = 0) -> FrozenStudent:
 def other() -> FrozenStudent:
     """Of the same form, with other weights."""
     return student(1)
+
+
+def costly() -> FrozenStudent:
+    """Its device would spend less without it."""
+    return dataclasses.replace(student(), macs={"device": 296e3, "teacher": 400e6, "replaced": 100e3})
+
+
+def cheap() -> FrozenStudent:
+    """Its device costs nothing worth a word."""
+    return dataclasses.replace(student(), macs={"device": 1e3, "teacher": 400e6, "replaced": 100e3})
+
+
+def filed(digest: str) -> FrozenStudent:
+    """As one that is read from a file: of half precision, cut from the whole network by its layer's name."""
+    found = student()
+    tail = cut(teacher(), torch.zeros(INPUT.shape), "stem", ()).tail
+    first = found.heads["server"]
+    half: Any = first.module
+    head = Head(
+        ServerHalf(half.decoder, tail).eval(), dataclasses.replace(first.teacher, digest=digest), (), CONFIG
+    )
+    halved(found.encoder)
+    halved(half.decoder)
+    return dataclasses.replace(found, heads={"server": head})
 
 
 def two_heads() -> FrozenStudent:

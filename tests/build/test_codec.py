@@ -16,6 +16,7 @@ from edgepress.build import build, plan
 from edgepress.build.cache import StepCache
 from edgepress.bundle import Bundle, open_bundle
 from edgepress.bundle.extract import extract_part
+from edgepress.codec_source import CodecSource
 from edgepress.coding.description import model_name, read_levels, table_names
 from edgepress.errors import CheckError, SourceError, UsageError
 from edgepress.nn.codec.codec import extended
@@ -141,8 +142,8 @@ def test_the_same_codec_gives_the_same_bytes_and_streams_do_not_depend_on_the_bo
     again = build(recipe("walloc", tmp_path / "again.edge"), cache=cache)
     assert not again.ran
     assert (tmp_path / "again.edge").read_bytes() == walloc.read_bytes()
-    other = resolve(f"{NETS}:walloc", tile=64).codec
-    assert other is not None
+    other = resolve(f"{NETS}:walloc", tile=64).joined
+    assert isinstance(other, CodecSource)
     with open_bundle(walloc) as bundle:
         codec = bundle.codec("encoder")
     assert codec is not None

@@ -123,7 +123,7 @@ def _watched(graph: fx.GraphModule, before: set[fx.Node], teacher: nn.Module) ->
     called = {
         name for node in graph.graph.nodes for name, _ in (node.meta.get("nn_module_stack") or {}).values()
     }
-    outer = [name for name in modules if name in called and not _within(name, called)]
+    outer = [name for name in modules if name and name in called and not _within(name, called)]
     found: dict[tuple[int, ...], tuple[str, fx.Node]] = {}
     for names in ([name for name in outer if any(modules[name].children())], outer):
         for name, node in _outputs(graph, names).items():
