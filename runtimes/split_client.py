@@ -140,25 +140,22 @@ class SplitClient:
         while True:
             pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(tries, 10)) * random.uniform(0.5, 1.5)
             tries += 1
-            cause: NoAnswerError
             try:
                 reply = self._within(end - time.monotonic(), _Exchange(target, body, headers))
+            except _Final:
+                raise
+            except NoAnswerError as error:
+                if isinstance(error, NoConnection) and not persistent:
+                    raise
+                cause = error
+            else:
                 if reply.status == 200:
+                    took = time.monotonic() - begun
                     return read_answer(
-                        reply.body,
-                        dict(reply.headers),
-                        tensor,
-                        self.url,
-                        time.monotonic() - begun,
-                        tries,
-                        len(body),
+                        reply.body, dict(reply.headers), tensor, self.url, took, tries, len(body)
                     )
                 cause = self._refused(reply)
                 pause = max(pause, _retry_after(reply.headers.get("Retry-After", "")))
-            except NoAnswerError as error:
-                if isinstance(error, _Final) or (isinstance(error, NoConnection) and not persistent):
-                    raise
-                cause = error
             if time.monotonic() + pause >= end:
                 raise cause from None
             time.sleep(pause)
@@ -220,9 +217,11 @@ class SplitClient:
                 response = connection.getresponse()
                 data = response.read(LARGEST + 1)
                 if len(data) > LARGEST:
-                    raise _Final(
-                        f"{self.url} answers with more than {LARGEST} bytes; give an edgepress server"
-                    )
+                    raise _Final(f"{self.url} answers with more than {LARGEST} bytes; give an edgepress server")
+                # http.client minds neither an end within the body, where it is told how much to read, nor one
+                # within the head, which leaves no length.
+                if response.length or (response.length is None and not response.chunked):
+                    raise http.client.IncompleteRead(data)
             except (OSError, http.client.HTTPException) as error:
                 connection.close()
                 if kept is not None and not exchange.given_up:
@@ -271,7 +270,7 @@ def reason(error: Exception) -> str:
     """The cause of a failed connection, in a few words."""
     if isinstance(error, TimeoutError):
         return "it took too long"
-    if isinstance(error, http.client.RemoteDisconnected):
+    if isinstance(error, (http.client.RemoteDisconnected, http.client.IncompleteRead)):
         return "the other end closed it"
     text = getattr(error, "strerror", None) or str(error)
     return str(text) or type(error).__name__

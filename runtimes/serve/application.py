@@ -50,7 +50,7 @@ class Application:
         self._held = Held(self.limits.held)
         self.metrics.gauge("edgepress_waiting", "Requests that wait.", lambda: self.workers.waiting)
         self.metrics.gauge("edgepress_busy", "Workers that work.", lambda: self.workers.busy)
-        self.metrics.gauge("edgepress_connections", "Open connections.", self.connections)
+        self.metrics.gauge("edgepress_connections", "Open connections.", lambda: self.connections())
         self.metrics.gauge("edgepress_held_bytes", "Bodies in memory.", lambda: self._held.bytes)
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
