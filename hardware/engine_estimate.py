@@ -55,7 +55,7 @@ def aot_over_ort(
     """
     if target.cpu.arch != "x86_64" or not aot or not ort:
         return None
-    peak = peaks.at(1) if peaks is not None else _usual(target)
+    peak = peaks.at(1) if peaks is not None else usual_peak(target)
     whole = model_bytes(aot, arena_bytes)
     first = sum(roof_of(layer, peak, whole).ms / _aot_share(layer) + _AOT_OP_MS for layer in aot)
     work = sum(roof_of(layer, peak, whole).ms / _ort_share(layer) for layer in ort)
@@ -77,7 +77,7 @@ def _ort_share(layer: KernelLayer) -> float:
     return _ORT.get(layer.op, _ORT_OTHER)[layer.integer]
 
 
-def _usual(target: Target) -> Peak:
+def usual_peak(target: Target) -> Peak:
     """Peaks as two multiply-adds a cycle at 3 GHz give them: only what they are to each other matters."""
     fp32 = 3e9 * 2 * 2 * max(1, target.cpu.vector_bits // 32)
     fours = {"avx512vnni", "avxvnni"} & set(target.cpu.features)

@@ -28,7 +28,7 @@ def build_network(job: Job) -> Finished:
     Raises:
         EdgepressError: see :mod:`edgepress.errors`.
     """
-    exported, inputs, outputs = _export(job)
+    exported, inputs, outputs = export(job)
     job.source = dataclasses.replace(job.source, labels=folder_labels(job, outputs))
     kinds, meaning = _meaning(job, inputs, outputs)
     scores = next((name for name, kind in meaning.items() if isinstance(kind, ScoresOutput)), "")
@@ -53,7 +53,8 @@ def build_network(job: Job) -> Finished:
     return finish(job, exported, network, compiled, pooled, golden, kinds, meaning, chosen)
 
 
-def _export(job: Job) -> tuple[Done, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+def export(job: Job) -> tuple[Done, tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """The source as a float graph that the target's runtime takes: the finished step, and the graph's tensors."""
     source = job.source
     samples: Samples | None = None
     if source.inputs and source.kind == "torch":

@@ -25,6 +25,9 @@ COMMANDS = {
     "serve": Entry("edgepress.cli.serve:command", "Answer for a bundle over HTTP."),
     "encode": Entry("edgepress.cli.encode:command", "Press pictures, recordings and arrays by a codec."),
     "decode": Entry("edgepress.cli.decode:command", "Give back what edgepress encode pressed."),
+    "split": Entry(
+        "edgepress.cli.split:command", "Say where to cut a network between a device and a server."
+    ),
     "profile": Entry(
         "edgepress.cli.profile:command", "Measure load, first run, steady state, memory and layers."
     ),

@@ -2,8 +2,8 @@
 
 A bundle that knows says so in its manifest, anywhere in what stands there of its method or its source:
 
-    held_out_files   names of the files that were kept apart from training
-    trained_files    names of the files that it was trained on (with it, files of neither list are known to be new)
+    kept_apart   names of the files that were kept apart from training
+    trained_on   names of the files that it was trained on (with it, files of neither list are known to be new)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from edgepress.inputs import read_value
 from edgepress.inputs.labelled import LabelledFiles
 from edgepress.records import near
 
-HELD_OUT, TRAINED = "held_out_files", "trained_files"
+APART, TRAINED = "kept_apart", "trained_on"
 _DEEPEST = 4
 
 
@@ -29,33 +29,33 @@ class TrainingRecord:
 
     Attributes:
         name: of the bundle, for messages.
-        held_out, trained: empty where it does not say.
+        apart, trained: empty where it does not say.
     """
 
     name: str
-    held_out: frozenset[str] = frozenset()
+    apart: frozenset[str] = frozenset()
     trained: frozenset[str] = frozenset()
 
     @property
     def says(self) -> bool:
         """Whether anything is known."""
-        return bool(self.held_out or self.trained)
+        return bool(self.apart or self.trained)
 
-    def trained_on(self, names: Sequence[str]) -> set[str]:
+    def met(self, names: Sequence[str]) -> set[str]:
         """Which of the files of one folder it was trained on, as far as is known.
 
         Without a list of these, a folder that holds some of those kept apart is taken for the one that they were kept
         apart from.
         """
         if self.trained:
-            return (set(names) & self.trained) - self.held_out
-        return set(names) - self.held_out if self.held_out & set(names) else set()
+            return (set(names) & self.trained) - self.apart
+        return set(names) - self.apart if self.apart & set(names) else set()
 
 
 def training_record(manifest: Manifest, name: str) -> TrainingRecord:
     """What a bundle says of its training."""
-    lists = {key: _find((manifest.method, manifest.source), key, _DEEPEST) for key in (HELD_OUT, TRAINED)}
-    return TrainingRecord(name, lists[HELD_OUT], lists[TRAINED])
+    lists = {key: _find((manifest.method, manifest.source), key, _DEEPEST) for key in (APART, TRAINED)}
+    return TrainingRecord(name, lists[APART], lists[TRAINED])
 
 
 def kept_apart(
@@ -73,7 +73,7 @@ def kept_apart(
         DataError: it names one that is not there or cannot be read, or no picture is left.
     """
     names = [path.name for path in found.files]
-    trained = {name: record.name for record in records for name in sorted(record.trained_on(names))}
+    trained = {name: record.name for record in records for name in sorted(record.met(names))}
     if keep is not None:
         wanted = _listed(keep, names)
         if guilty := [name for name in names if name in wanted and name in trained]:

@@ -24,34 +24,36 @@ def count(model: onnx.ModelProto) -> list[LayerCost]:
     nothing and the layer reads and writes the integers behind them. A Q or DQ that no integer layer absorbs
     is counted.
     """
+    return [cost for cost in count_nodes(model) if cost is not None]
+
+
+def count_nodes(model: onnx.ModelProto) -> list[LayerCost | None]:
+    """What :func:`count` gives, with None in the place of a node that costs nothing: one item a node."""
     index = Index.of(model.graph)
     absorbed = _absorbed(index, model.graph)
-    costs: list[LayerCost] = []
-    for node in model.graph.node:
-        if id(node) in absorbed:
-            continue
-        inputs = [_stored(name, index) for name in node.input if name]
-        outputs = [_written(name, index) for name in node.output if name]
-        macs = _macs(node, index)
-        free = node.op_type in _FREE
-        parameters = sum(_bytes(name, index) for name in inputs if name in index.constants)
-        activations = sum(_bytes(name, index) for name in inputs if name not in index.constants)
-        activations += sum(_bytes(name, index) for name in outputs)
-        pooled = node.op_type.endswith("Pool") or node.op_type.startswith("Reduce")
-        basis = node.input[:1] if pooled else node.output
-        operations = 0 if macs or free else sum(_elements(name, index) for name in basis if name)
-        kind = index.types.get(inputs[0] if inputs else outputs[0], (1, None))[0]
-        costs.append(
-            LayerCost(
-                node.name or node.output[0],
-                "DepthwiseConv" if _depthwise(node, index) else node.op_type,
-                macs or operations,
-                parameters,
-                0 if free else activations,
-                kind in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8),
-            )
-        )
-    return costs
+    return [None if id(node) in absorbed else _cost(node, index) for node in model.graph.node]
+
+
+def _cost(node: onnx.NodeProto, index: Index) -> LayerCost:
+    inputs = [_stored(name, index) for name in node.input if name]
+    outputs = [_written(name, index) for name in node.output if name]
+    macs = _macs(node, index)
+    free = node.op_type in _FREE
+    parameters = sum(_bytes(name, index) for name in inputs if name in index.constants)
+    activations = sum(_bytes(name, index) for name in inputs if name not in index.constants)
+    activations += sum(_bytes(name, index) for name in outputs)
+    pooled = node.op_type.endswith("Pool") or node.op_type.startswith("Reduce")
+    basis = node.input[:1] if pooled else node.output
+    operations = 0 if macs or free else sum(_elements(name, index) for name in basis if name)
+    kind = index.types.get(inputs[0] if inputs else outputs[0], (1, None))[0]
+    return LayerCost(
+        node.name or node.output[0],
+        "DepthwiseConv" if _depthwise(node, index) else node.op_type,
+        macs or operations,
+        parameters,
+        0 if free else activations,
+        kind in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8),
+    )
 
 
 def node_layers(model: onnx.ModelProto) -> list[KernelLayer]:

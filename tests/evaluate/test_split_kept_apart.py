@@ -83,10 +83,10 @@ def test_lists_that_say_nothing_useful(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("method", "held", "trained"),
     [
-        ({"name": "x", "training": {"held_out_files": ["a.jpg", "b/c.jpg"]}}, {"a.jpg", "c.jpg"}, set()),
-        ({"trained_files": ["d.jpg"], "deep": [{"held_out_files": ["a.jpg"]}]}, {"a.jpg"}, {"d.jpg"}),
-        ({"training": {"held_out_files": "a.jpg"}}, set(), set()),
-        ({"training": {"held_out_files": [3, None, "", "a.jpg"]}}, {"a.jpg"}, set()),
+        ({"name": "x", "training": {"kept_apart": ["a.jpg", "b/c.jpg"]}}, {"a.jpg", "c.jpg"}, set()),
+        ({"trained_on": ["d.jpg"], "deep": [{"kept_apart": ["a.jpg"]}]}, {"a.jpg"}, {"d.jpg"}),
+        ({"training": {"kept_apart": "a.jpg"}}, set(), set()),
+        ({"training": {"kept_apart": [3, None, "", "a.jpg"]}}, {"a.jpg"}, set()),
         ({}, set(), set()),
     ],
 )
@@ -96,5 +96,5 @@ def test_what_a_manifest_says(
     with open_bundle(write_tiny(tmp_path / "tiny.edge")) as bundle:
         manifest = dataclasses.replace(bundle.manifest, method=method)
     found = training_record(manifest, "tiny")
-    assert (set(found.held_out), set(found.trained)) == (held, trained)
+    assert (set(found.apart), set(found.trained)) == (held, trained)
     assert found.says == bool(held or trained)

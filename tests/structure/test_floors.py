@@ -36,7 +36,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
         "runtimes",
     ),
     ("training", "methods", "exporters", "targets.compilers", "hardware"),
-    ("build", "report", "evaluate", "codecs"),
+    ("build", "report", "evaluate", "cutting", "codecs"),
     ("cli", "__main__"),
 )
 
