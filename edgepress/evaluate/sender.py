@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from edgepress import zoo
+from edgepress.coding import split
 from edgepress.errors import UsageError
 from edgepress.evaluate.bundle import scores_of
 from edgepress.evaluate.picture_codec import Picture
@@ -18,7 +19,7 @@ from edgepress.records import near
 from edgepress.runtimes.session import Result, Session, load
 from edgepress.runtimes.split_session import SplitSession
 
-DEVICE = "device"
+WHOLE = "device"
 """The name of the whole teacher on the device."""
 
 
@@ -139,10 +140,10 @@ def open_sender(
     """
     if name in names():
         yield CodecSender(PillowCodec(name), teacher)
-    elif name == DEVICE:
+    elif name == WHOLE:
         yield WholeSender(teacher.session, name)
     elif not Path(name).exists():
-        known = [*names(), DEVICE]
+        known = [*names(), WHOLE]
         raise UsageError(
             f"there is no {name!r}{near(name, known)}; give a bundle or one of {', '.join(known)}"
         )
@@ -150,8 +151,8 @@ def open_sender(
         with load(name, engine=engine, trust=trust, threads=1) as session:
             stem = Path(name).stem
             if isinstance(session, SplitSession):
-                for part in (session.network("device"), session.network("server")):
-                    del part  # both must be there
+                for part in (split.DEVICE, split.SERVER):
+                    session.network(part)  # which says what is missing
                 yield SplitSender(session, stem)
             elif scores_of(session)[0]:
                 yield WholeSender(session, stem)
