@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from edgepress.bundle import Bundle
 from edgepress.coding.split import DEVICE
 from edgepress.cost import LayerCost
+from edgepress.cutting.device_times import FLOAT, time_of
 from edgepress.errors import MissingExtraError, UsageError
 from edgepress.evaluate.sender import CodecSender, Sender
 from edgepress.evaluate.split_latency import DeviceTime
-from edgepress.hardware.estimate import estimate_latency
 from edgepress.records import near
 from edgepress.runtimes.split_session import SplitSession
 from edgepress.targets import load_target
@@ -45,7 +45,7 @@ def given_times(words: Sequence[str], names: Sequence[str]) -> dict[str, DeviceT
 
 
 def estimated_times(senders: Sequence[Sender], board: str) -> dict[str, DeviceTime]:
-    """What a board's one thread would take for the networks on the device, by a roofline model.
+    """What a board's cores would take for the networks on the device, by the same model as ``edgepress split``.
 
     Picture codecs have no such model: their share stays this machine's, which is in their favour.
 
@@ -59,7 +59,7 @@ def estimated_times(senders: Sequence[Sender], board: str) -> dict[str, DeviceTi
         if isinstance(sender, CodecSender) or sender.session is None:
             continue
         part = DEVICE if isinstance(sender.session, SplitSession) else sender.session.part_name
-        figure = estimate_latency(costs_of(sender.session.bundle, part), target, threads=1)
+        figure = time_of(costs_of(sender.session.bundle, part), target, FLOAT)  # integers stay what they are
         if figure.value is None:
             raise UsageError(f"{figure.how}; give its time with --device-ms")
         how = f"{target.name}, {figure.how}; the network alone"
@@ -68,7 +68,7 @@ def estimated_times(senders: Sequence[Sender], board: str) -> dict[str, DeviceTi
 
 
 def costs_of(bundle: Bundle, part: str) -> list[LayerCost]:
-    """What each layer of a part's portable graph costs.
+    """What each layer of a part's portable graph costs, with what engines fuse left out.
 
     Raises:
         MissingExtraError: onnx is not installed.
@@ -77,7 +77,11 @@ def costs_of(bundle: Bundle, part: str) -> list[LayerCost]:
         import onnx
     except ImportError:
         raise MissingExtraError("an estimate of a network's time", "onnx", "build") from None
-    from edgepress.graph.cost import count
+    from edgepress.graph.cost import count_nodes
+    from edgepress.graph.fusing import fused
 
     graph = onnx.load_from_string(bytes(bundle.member(bundle.manifest.parts[part].graph.member)))
-    return count(graph)
+    gone = fused(graph)
+    return [
+        cost for position, cost in enumerate(count_nodes(graph)) if cost is not None and position not in gone
+    ]
