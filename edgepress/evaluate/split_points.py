@@ -70,7 +70,7 @@ class EqualAgreement:
         other: the other's name.
         rate: of the first, whose agreement it is; None where the agreement was given.
         agreement: the share that it is at.
-        bytes, other_bytes: a picture, of both; None where one does not reach the agreement.
+        bytes, other_bytes: a picture, of both; None where one does not reach the agreement, or passes it at once.
         ratio: the first's over the other's; below 1 the first needs fewer.
         verdict: in one sentence.
     """
@@ -163,9 +163,12 @@ def _share(name: str, right: np.ndarray[Any, Any], how: str) -> Measurement:
 def _compared(name: str, other: str, rate: float | None, found: Quotient, count: int) -> EqualAgreement:
     what = f"bytes of {name} over those of {other}, at an agreement of {found.agreement:.1%}"
     ours, theirs = (one if math.isfinite(one) else None for one in (found.first, found.second))
-    if ours is None or theirs is None:
+    if ours is None or not theirs:
         lacking = name if ours is None else other
         why = f"{lacking} does not reach an agreement of {found.agreement:.1%} at any of its rates"
+        if theirs == 0 and ours is not None:
+            why = f"every rate of {other} passes an agreement of {found.agreement:.1%}, so its bytes there are not known"
+            theirs = None
         return EqualAgreement(
             other, rate, found.agreement, ours, theirs, Measurement(what, None, "", "unavailable", why), why
         )
