@@ -167,7 +167,7 @@ def _compared(name: str, other: str, rate: float | None, found: Quotient, count:
         lacking = name if ours is None else other
         why = f"{lacking} does not reach an agreement of {found.agreement:.1%} at any of its rates"
         if theirs == 0 and ours is not None:
-            why = f"every rate of {other} passes an agreement of {found.agreement:.1%}, so its bytes there are not known"
+            why = f"every rate of {other} passes an agreement of {found.agreement:.1%}, so its bytes are unknown"
             theirs = None
         return EqualAgreement(
             other, rate, found.agreement, ours, theirs, Measurement(what, None, "", "unavailable", why), why
