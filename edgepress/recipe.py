@@ -152,7 +152,7 @@ def _rooted(recipe: Recipe, folder: Path) -> Recipe:
         "labels": root(recipe.labels, True),
         "data": _rooted_data(recipe.data, folder),
         "options": {
-            name: root(value, _is_code(value)) if isinstance(value, str) else value
+            name: root(value, _is_path(value)) if isinstance(value, str) else value
             for name, value in recipe.options.items()
         },
     }

@@ -114,7 +114,7 @@ def _from_zoo(name: str, tile: int) -> Source:
     if entry.codec is not None:
         return _from_codec(name, entry.codec(), origin, tile)
     if entry.student is not None:
-        return _from_student(name, entry.student(), origin)
+        return student_source(name, entry.student(), origin)
     labels = tuple(entry.labels.read_text(encoding="utf-8").splitlines()) if entry.labels else ()
     return Source(
         name,
@@ -166,8 +166,13 @@ def _from_codec(name: str, frozen: Any, origin: dict[str, str], tile: int) -> So
     return Source(name, "torch", frozen.identity, origin, lambda: frozen.module, parts=parts, joined=codec)
 
 
-def _from_student(name: str, frozen: Any, origin: dict[str, str]) -> Source:
-    """A frozen student: a source of the device's half and of the server's heads."""
+def student_source(name: str, frozen: Any, origin: dict[str, str]) -> Source:
+    """A source of a frozen student's parts: the device's half and the server's heads.
+
+    Args:
+        name, origin: see :class:`Source`.
+        frozen: an :class:`edgepress.nn.student.frozen.FrozenStudent`.
+    """
     split = split_source(frozen)
     digests = {DEVICE: f"{frozen.identity} {DEVICE}"}
     digests |= {part: fingerprint(head.module, __name__) for part, head in frozen.heads.items()}
@@ -195,7 +200,7 @@ def _from_trained_file(path: Path, tile: int, teachers: tuple[str, ...]) -> Sour
     if is_codec_file(path):
         return _from_codec(name, read_codec_file(path), {"kind": "codec", "name": path.name}, tile)
     if is_student_file(path):
-        return _from_student(
+        return student_source(
             name, read_student_file(path, teacher_finder(teachers)), {"kind": "student", "name": path.name}
         )
     raise SourceError(
@@ -239,7 +244,7 @@ def _from_callable(model: str, inputs: tuple[TensorSpec, ...], weights: str, til
         if weights:
             raise SourceError(f"{model} is a {what}, which has its weights with it; leave --weights out")
         is_codec = what == "codec"
-        return _from_codec(name, network, origin, tile) if is_codec else _from_student(name, network, origin)
+        return _from_codec(name, network, origin, tile) if is_codec else student_source(name, network, origin)
     if not inputs:
         raise SourceError(
             f"{model} does not say what it takes; add --input name:shape:dtype, such as --input image:1x3x224x224, "

@@ -21,6 +21,7 @@ from edgepress.coding.split import (
     integers,
     read_steps,
     server_input,
+    stream_header,
 )
 from edgepress.coding.stream import MOST_HEADER, Header, read_header
 from edgepress.errors import BundleError, DataError, OtherStreamError, UsageError
@@ -141,12 +142,7 @@ class SplitSession(Session):
 
     def stream(self, sent: Array, rate: int) -> bytes:
         """The stream of int16 ``[latents, rows, columns]`` at a rate, an index."""
-        split = self.split
-        header = Header(
-            split.identity_bytes, "array", rate, split.latents, split.rows, split.columns, split.shape, 0,
-            whole.step_of(split.latents, split.rows, split.columns),
-        )  # fmt: skip
-        return whole.encode(header, sent, self._coder(rate))
+        return whole.encode(stream_header(self.split, rate), sent, self._coder(rate))
 
     def header(self, stream: bytes) -> Header:
         """The header of one of this network's streams; nothing else of it is looked at.

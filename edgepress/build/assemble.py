@@ -213,7 +213,16 @@ def _native(job: Job, made: Compiled, members: dict[str, Content]) -> EngineFile
     ]
     members[f"{job.part}/aot/{LAYERS}"] = layers_to_bytes(counted)
     files[ROLE] = f"{job.part}/aot/{LAYERS}"
-    kept = ("weights_bytes", "kernels", "ops", "macs", "instructions", "bytes", "linker")
+    kept = (
+        "weights_bytes",
+        "kernels",
+        "ops",
+        "macs",
+        "instructions",
+        "stream_instructions",
+        "bytes",
+        "linker",
+    )
     facts = {key: made.facts[key] for key in kept if key in made.facts}
     return EngineFiles(files=files, arena_bytes=made.facts["arena_bytes"], facts=facts)
 

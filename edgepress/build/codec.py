@@ -16,6 +16,7 @@ from edgepress.build.job import Job
 from edgepress.build.joined import Sent, Shared, refuse_described, refuse_options
 from edgepress.build.press import calibration_samples
 from edgepress.build.runnable import engines_of, keys_of, runnable
+from edgepress.build.sending import Sending
 from edgepress.bundle import Check
 from edgepress.codec_source import CODES, SAMPLES, CodecSource
 from edgepress.coding.description import DECODER, DESCRIPTION, ENCODER, LEVELS, levels_to_bytes, model_name
@@ -53,6 +54,9 @@ class JoinedCodec:
 
     def has_coder(self, part: str) -> bool:
         return True
+
+    def sending(self, part: str) -> Sending | None:
+        return None
 
     def made_from(self, part: str) -> str:
         return ENCODER if part == DECODER else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,8 +120,29 @@ def _load(
     tensor, kind = inputs[0], kinds[inputs[0].name]
     classes = scores.shape[-1] if scores is not None and scores.shape else 0
     found = find_examples(Path(data), kind.kind, job.source.labels, classes)
-    digest = hashlib.sha256(repr((tensor, kind, found.classes)).encode())
-    for path in found.files:
+    digest = files_digest(found.files, repr((tensor, kind, found.classes)))
+    done = job.step(
+        "data",
+        "decoding the examples",
+        {"files": digest, "input": encode(tensor), "kind": encode(kind)},
+        lambda folder, progress: decode(found, kind, tensor, folder, progress),
+        lambda folder: f"{sum(path.stat().st_size for path in folder.glob('*.npy')) / 1e6:.1f} MB",
+    )
+    named = f"{digest} {config.augment}"
+    return split(
+        decoded_examples(done.folder, kind, tensor, Path(data).resolve().name, named, config.augment),
+        config.held_out,
+    )
+
+
+def files_digest(files: Iterable[Path], also: str) -> str:
+    """Changes with the content of files, in their order, and with a text.
+
+    Raises:
+        DataError: one cannot be read.
+    """
+    digest = hashlib.sha256(also.encode())
+    for path in files:
         try:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
@@ -129,18 +150,7 @@ def _load(
             raise DataError(
                 f"{path} cannot be read ({error.strerror}); check that it is a file you may read"
             ) from None
-    done = job.step(
-        "data",
-        "decoding the examples",
-        {"files": digest.hexdigest(), "input": encode(tensor), "kind": encode(kind)},
-        lambda folder, progress: decode(found, kind, tensor, folder, progress),
-        lambda folder: f"{sum(path.stat().st_size for path in folder.glob('*.npy')) / 1e6:.1f} MB",
-    )
-    named = f"{digest.hexdigest()} {config.augment}"
-    return split(
-        decoded_examples(done.folder, kind, tensor, Path(data).resolve().name, named, config.augment),
-        config.held_out,
-    )
+    return digest.hexdigest()
 
 
 def samples_of(

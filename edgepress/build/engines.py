@@ -13,6 +13,7 @@ from edgepress.build import steps
 from edgepress.build.job import Done, Job
 from edgepress.build.press import PressedNetwork
 from edgepress.build.reference import TOLERANCE
+from edgepress.build.sending import sent_by, stream_check
 from edgepress.build.tuning import tiles_for
 from edgepress.bundle import Check
 from edgepress.bundle.layers import layers_to_bytes
@@ -20,6 +21,7 @@ from edgepress.errors import CheckError, CompileError, MissingExtraError, Source
 from edgepress.metrics.difference import magnitude, worst_difference
 from edgepress.records import encode, near
 from edgepress.samples import Feed
+from edgepress.targets.compilers.sender import NAME
 from edgepress.targets.features import takes_two_bits
 
 KNOWN = ("aot", "ort")
@@ -124,7 +126,8 @@ def _ort(job: Job, network: PressedNetwork) -> Compiled:
 
 def _aot(job: Job, network: PressedNetwork) -> Compiled:
     tuned = tiles_for(job.target)
-    coder = job.joined.has_coder(job.part)
+    coder, sending = job.joined.has_coder(job.part), job.joined.sending(job.part)
+    tables = job.source.digest if sending is not None else ""
 
     def compile_work(folder: Path, progress: Any) -> None:
         steps.need("tvm", "compiling machine code")
@@ -157,7 +160,9 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
 
         made = steps.read_facts(compiled.folder)
         units = [compiled.folder / name for name in made["files"]]
-        linked = link(units, job.target, folder, coder=coder)
+        if sending is not None:
+            units.append(sending.write(folder / NAME))
+        linked = link(units, job.target, folder, coder=coder, sender=sending is not None)
         for name in ("weights.bin", LAYERS):
             shutil.copyfile(compiled.folder / name, folder / name)
         roles = {"library": linked.shared, "archive": linked.archive, "executable": linked.executable}
@@ -174,7 +179,7 @@ def _aot(job: Job, network: PressedNetwork) -> Compiled:
     linked = job.step(
         "link",
         f"linking for {job.target.toolchain.zig_target}",
-        {"kernels": compiled.key, "target": encode(job.target), "coder": coder},
+        {"kernels": compiled.key, "target": encode(job.target), "coder": coder, "tables": tables},
         link_work,
         lambda folder: ", ".join(
             f"{role} {size / 1e3:.0f} KB" for role, size in steps.read_facts(folder)["bytes"].items()
@@ -213,6 +218,7 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
                     allowed,
                 ),
                 **_symbols(job, [outputs for _, outputs in examples], trial.outputs),
+                **sent_by(job, made, trial),
             }
             for trial in trials
         ]
@@ -252,6 +258,8 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
         job.check(check)
         if "symbols" in trial:
             job.check(_symbol_check(made.engine, trial))
+        if "sent" in trial:
+            job.check(stream_check(trial))
         if not passed:
             raise CheckError(
                 f"the engine {made.engine} ({trial['how']}) differs from ONNX Runtime by "
@@ -260,6 +268,8 @@ def _check(job: Job, network: PressedNetwork, made: Compiled, golden: Done) -> C
             )
     counted: dict[str, Any] = next((trial for trial in trials if trial["instructions"]), {})
     facts = made.facts | {key: counted[key] for key in ("instructions", "layers") if counted.get(key)}
+    if "sent" in counted:
+        facts["stream_instructions"] = counted["sent"]["instructions"]
     return Compiled(made.engine, made.step, facts)
 
 

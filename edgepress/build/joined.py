@@ -20,6 +20,7 @@ from edgepress.source import Source
 if TYPE_CHECKING:
     from edgepress.build.assemble import Finished
     from edgepress.build.job import Job
+    from edgepress.build.sending import Sending
 
 Array = np.ndarray[Any, Any]
 Sent = Callable[[Feed], list[Array]]
@@ -70,6 +71,10 @@ class Joined(Protocol):
         """Whether a part's library holds the entropy coder."""
         ...
 
+    def sending(self, part: str) -> Sending | None:
+        """What a part's library sends by itself; None where it makes no streams."""
+        ...
+
     def made_from(self, part: str) -> str:
         """The part from whose examples a part's own are made; empty where they are made from files."""
         ...
@@ -118,6 +123,9 @@ class Alone:
 
     def has_coder(self, part: str) -> bool:
         return False
+
+    def sending(self, part: str) -> Sending | None:
+        return None
 
     def made_from(self, part: str) -> str:
         return ""

@@ -102,11 +102,16 @@ def plan(recipe: Recipe, cache: StepCache | None = None) -> tuple[Path, list[Pla
     Raises:
         EdgepressError: the recipe, the model or the target is wrong.
     """
-    job, output = _prepare(recipe, Silent(), cache or StepCache.default())
+    try:
+        job, output = _prepare(recipe, Silent(), cache or StepCache.default(), dry=True)
+    except Planned as stopped:  # the student is still to be trained; its parts follow
+        return Path(recipe.output or "student.edge"), [PlannedStep(str(stopped), _ABOUT[str(stopped)], False)]
     job.dry = True
+    planned = [PlannedStep(name, _ABOUT[name], True) for name in job.reused]
+    left = job.reused
+    left.clear()
     with contextlib.suppress(Planned):
         _run(job)
-    planned, left = [], list(job.reused)
     for name, shown in _names(job):
         cached = shown in left
         if cached:
@@ -142,7 +147,7 @@ def _network_steps(job: Job) -> list[str]:
     return [*names, "pool"]
 
 
-def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job, Path]:
+def _prepare(recipe: Recipe, listener: Listener, cache: StepCache, dry: bool = False) -> tuple[Job, Path]:
     if recipe.on not in ("", "local"):
         raise UsageError(f"--on {recipe.on!r} is no device that can measure here; local is this machine")
     if recipe.method != "auto" and recipe.method not in method_names():
@@ -155,8 +160,9 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
     given = tuple(
         TensorSpec(name, item.shape, item.dtype) for name, item in recipe.inputs.items() if item.shape
     )
-    found = resolve(recipe.model, given, recipe.weights, recipe.tile, recipe.teachers)
-    source = _described(student_of(found, recipe), recipe)
+    found = _described(resolve(recipe.model, given, recipe.weights, recipe.tile, recipe.teachers), recipe)
+    first = Job(recipe, found, _first_board(recipe), cache, listener, dry=dry)
+    source, recipe = student_of(first)
     recipe = joined_by(source).fitting(recipe, source)
     source = with_fallback(source, recipe)
     targets = _targets(recipe.target, source)
@@ -171,13 +177,27 @@ def _prepare(recipe: Recipe, listener: Listener, cache: StepCache) -> tuple[Job,
                 f"this machine cannot measure for {target.name} ({mismatch}); leave --on out, or build for the host"
             )
     locked = read_lock(lock_path(output)) if recipe.on else {}
-    first = next(iter(targets.values()))
-    job = Job(recipe, source, first, cache, listener, locked=locked, targets=targets)
+    board = next(iter(targets.values()))
+    job = Job(
+        recipe,
+        source,
+        board,
+        cache,
+        listener,
+        locked=locked,
+        targets=targets,
+        ran=first.ran,
+        reused=first.reused,
+    )
     if method is not None:
         check_training(job, method)
     for part in (job.of(part) for part in targets) if source.parts else [job]:
         wanted_engines(part)  # a wrong name is said before an hour's work, not after
     return job, output
+
+
+def _first_board(recipe: Recipe) -> Target:
+    return load_target(next(iter(part_targets(recipe.target).values())))
 
 
 def _targets(text: str, source: Source) -> dict[str, Target]:

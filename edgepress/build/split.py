@@ -14,6 +14,7 @@ from edgepress.build.job import Job
 from edgepress.build.joined import Sent, Shared, refuse_described
 from edgepress.build.press import calibration_samples
 from edgepress.build.runnable import engines_of, keys_of, runnable
+from edgepress.build.sending import Sending
 from edgepress.bundle import Check
 from edgepress.coding.description import model_name
 from edgepress.coding.split import DEVICE, LOCAL, SPLIT, STEPS, Split, costs_more, integers, steps_to_bytes
@@ -57,6 +58,9 @@ class JoinedSplit:
 
     def has_coder(self, part: str) -> bool:
         return part == DEVICE
+
+    def sending(self, part: str) -> Sending | None:
+        return Sending(self.source.description, self.source.frozen) if part == DEVICE else None
 
     def made_from(self, part: str) -> str:
         return DEVICE if part in self.source.description.heads else ""

@@ -8,7 +8,7 @@ from edgepress.bundle import Bundle, Part, open_bundle
 from edgepress.cli.codec_page import codec_page
 from edgepress.cli.layers import kernel_lines, layer_data, layer_pages
 from edgepress.cli.precision import FACT, precision_table
-from edgepress.cli.split_page import split_page
+from edgepress.cli.split_page import TRAINING, split_page
 from edgepress.cli.table import columns, echo_json, printable, shape, size
 from edgepress.cli.trained import FACTS, trained_pages
 from edgepress.records import encode
@@ -57,6 +57,9 @@ def describe(bundle: Bundle) -> str:
         pages = [*trained_pages(told), *([precisions] if precisions else [])]
         left_out = (*FACTS, FACT) if pages else ()
         method["facts"] = {key: value for key, value in reported.items() if key not in left_out}
+    page = split_page(bundle)
+    if page:
+        method.pop(TRAINING, None)  # the page tells of it
     for title, record in (("source", manifest.source), ("method", method)):
         rows = [[printable(key), _flat(value)] for key, value in record.items()]
         sections.append(f"{title}\n{columns(rows, indent='  ')}")
@@ -64,7 +67,7 @@ def describe(bundle: Bundle) -> str:
     codec = next((found for name in manifest.parts if (found := bundle.codec(name)) is not None), None)
     if codec is not None:
         sections.append(codec_page(codec))
-    if page := split_page(bundle):
+    if page:
         sections.append(page)
     sections += [_part(bundle, name, part) for name, part in manifest.parts.items()]
     rows = [["member", "size", "SHA-256"]]

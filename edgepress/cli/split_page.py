@@ -8,6 +8,8 @@ from edgepress.bundle import Bundle
 from edgepress.cli.table import amount, columns, printable
 from edgepress.coding.split import DEVICE, LOCAL, Split, costs_more
 
+TRAINING = "training"  # of the manifest's method; of which a line is told here
+
 
 def split_page(bundle: Bundle) -> str:
     """The network's halves, their costs and its rates, as text; empty where the bundle holds no split network."""
@@ -24,6 +26,9 @@ def split_page(bundle: Bundle) -> str:
     ]
     if len(split.heads) > 1:
         facts.append(["heads", printable(", ".join(split.heads))])
+    trained = bundle.manifest.method.get(TRAINING)
+    if isinstance(trained, dict) and "command" in trained:
+        facts.append(["trained", printable(str(trained["command"]))])
     facts += [["instructions", told] for told in _instructions(bundle)]
     rows = [["rate", "beta", "bytes", "agreement"]]
     for number, rate in enumerate(split.rates):
@@ -45,12 +50,11 @@ def split_in(bundle: Bundle) -> Split | None:
 
 def _device(split: Split) -> str:
     told = f"{amount(split.device_macs)} multiply-adds"
-    against = (
+    for what, macs in (
         ("the teacher's layers that it replaces", split.replaced_macs), ("the whole teacher", split.teacher_macs),
-    )  # fmt: skip
-    for what, macs in against:
+    ):  # fmt: skip
         if macs:
-            told += f"; {what} take{'s' * what.endswith('teacher')} {amount(macs)} ({split.device_macs / macs:.0%})"
+            told += f", {split.device_macs / macs:.0%} of the {amount(macs)} of {what}"
     return told
 
 

@@ -11,7 +11,6 @@ import click
 from edgepress.cli.table import columns, echo_json
 from edgepress.cli.teacher import numbers, teacher_options, teacher_source
 from edgepress.cli.training import set_up, steps_told, the_command, train_until_stopped
-from edgepress.errors import UsageError
 
 if TYPE_CHECKING:
     from edgepress.nn.student.frozen import FrozenStudent
@@ -111,33 +110,16 @@ def _train(
 
 
 def _recipe(teacher: str, given: dict[str, Any]) -> Any:
-    from edgepress.training.student_recipe import StudentRecipe
+    from edgepress.training.student_options import recipe_of
 
     source = teacher_source(teacher, given)
-    usual = StudentRecipe(source)
-    plan = {name: given.pop(name) for name in ("batch", "seed", "precision") if name in given}
-    steps = {name: given.pop(name) for name in ("steps", "rate") if name in given}
-    later = {"steps": given.pop("answer_steps", None), "rate": given.pop("answer_rate", None)}
-    later = {name: value for name, value in later.items() if value is not None}
-    assert usual.answering is not None
-    try:
-        maps = dataclasses.replace(usual.maps, **plan, **steps)
-        second = None if later.get("steps") == 0 else dataclasses.replace(usual.answering, **plan, **later)
-    except ValueError as error:
-        raise UsageError(f"{error}") from None
-    form: dict[str, Any] = {
-        name: given.pop(name)
-        for name in ("latents", "levels", "hidden", "norm", "width", "blocks")
-        if name in given
-    }
     if "beta" in given:
-        given["betas"] = numbers(given.pop("beta"), "--beta")
+        given["beta"] = numbers(given["beta"], "--beta")
     if "match" in given:
         given["match"] = tuple(given["match"].split(","))
     if "keep" in given:
         given["keep"] = int(given["keep"]) if given["keep"].isdigit() else Path(given["keep"])
-    given["layer"] = given.pop("cut")
-    return StudentRecipe(source, form=form, maps=maps, answering=second, **given)
+    return recipe_of(source, given)
 
 
 def _say(frozen: FrozenStudent, output: Path, as_json: bool) -> None:

@@ -34,6 +34,8 @@ from typing import Any
 import numpy as np
 
 from edgepress.coding.description import model_name
+from edgepress.coding.stream import Header
+from edgepress.coding.whole import step_of
 from edgepress.errors import BundleError
 from edgepress.records import RecordError, decode, encode
 
@@ -221,9 +223,16 @@ def split_of(tables: dict[str, str], member: Callable[[str], bytes | memoryview]
     return split
 
 
+def stream_header(split: Split, rate: int) -> Header:
+    """The header of a split network's stream at a rate."""
+    extents = (split.latents, split.rows, split.columns)
+    return Header(split.identity_bytes, "array", rate, *extents, split.shape, 0, step_of(*extents))
+
+
 def integers(latents: Array, steps: Array, highest: int) -> Array:
-    """What is sent: float32 ``[latents, rows, columns]`` → int16, by float32 steps ``[latents]``."""
-    scaled = np.rint(np.asarray(latents, np.float32) / steps[:, None, None])
+    """What is sent: float32 ``[latents, rows, columns]`` → int16, by float32 steps ``[latents]``; 0 for a NaN."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = np.rint(np.asarray(latents, np.float32) / steps[:, None, None])
     found: Array = np.clip(np.nan_to_num(scaled), -highest, highest).astype(np.int16)
     return found
 

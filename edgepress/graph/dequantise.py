@@ -20,6 +20,8 @@ def is_quantised(model: onnx.ModelProto) -> bool:
 def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
     """A graph without QuantizeLinear and DequantizeLinear; integer weights become the floats that they stand for.
 
+    Where integers would saturate, floats are clipped: that is often all that is left of an activation.
+
     Raises:
         SourceError: it computes on integers by operators of their own.
     """
@@ -37,8 +39,10 @@ def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
             node.input[i] = same.get(name, name)
         if node.op_type == "DequantizeLinear" and node.input[0] in index.constants:
             put_constant(new.graph, node.output[0], _floats(node, index))
-        elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        elif node.op_type == "DequantizeLinear":
             same[node.output[0]] = node.input[0]
+        elif node.op_type == "QuantizeLinear":
+            same[node.output[0]] = _saturated(node, index, new.graph, kept)
         else:
             kept.append(node)
     for output in index.outputs:
@@ -46,6 +50,26 @@ def dequantise(model: onnx.ModelProto) -> onnx.ModelProto:
             kept.append(onnx.helper.make_node("Identity", [same[output]], [output], name=output))
     replace_nodes(new.graph, kept)
     return tidy(new)
+
+
+def _saturated(node: onnx.NodeProto, index: Index, graph: onnx.GraphProto, kept: list[onnx.NodeProto]) -> str:
+    """The tensor that stands for a quantised one: its source between the least and the greatest integer's values."""
+    scale = index.value(node.input[1])
+    zero = index.value(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros((), np.uint8)
+    if scale is None or zero is None or scale.size != 1 or not np.issubdtype(zero.dtype, np.integer):
+        raise SourceError(
+            f"{node.name or node.output[0]} quantises activations by a step that is not one constant; give the float "
+            "model"
+        )
+    name, limits = f"{node.input[0]}/Clip", np.iinfo(zero.dtype)
+    if not any(name in other.output for other in kept):
+        for end, integer in (("least", limits.min), ("most", limits.max)):
+            value = (float(integer) - float(zero.reshape(-1)[0])) * float(scale.reshape(-1)[0])
+            put_constant(graph, f"{name}.{end}", np.asarray(value, np.float32))
+        kept.append(
+            onnx.helper.make_node("Clip", [node.input[0], f"{name}.least", f"{name}.most"], [name], name)
+        )
+    return name
 
 
 def _floats(node: onnx.NodeProto, index: Index) -> np.ndarray:

@@ -57,16 +57,18 @@ def _efficientnet_lite0() -> ZooEntry:
     )
 
 
-def _codec(name: str) -> ZooEntry:
-    from edgepress.zoo.codecs import ABOUT, CodecFile
+def _trained(name: str, is_codec: bool) -> ZooEntry:
+    from edgepress.zoo.trained import TrainedFile
 
-    file = CodecFile(name)
-    return ZooEntry(name, lambda: file.load().module, file.digest, (), {}, (), None, ABOUT[name], file.load)
+    file = TrainedFile(name)
+    made = {"codec" if is_codec else "student": file.load}
+    module = (lambda: file.load().module) if is_codec else (lambda: file.load().encoder)
+    return ZooEntry(name, module, file.digest, (), {}, (), None, file.about, **made)
 
 
 _ENTRIES: dict[str, Callable[[], ZooEntry]] = {
     DEFAULT: _efficientnet_lite0,
-    **{name: functools.partial(_codec, name) for name in ("liveaction-f16c48", "walloc-f8c12")},
+    **{name: functools.partial(_trained, name, True) for name in ("liveaction-f16c48", "walloc-f8c12")},
 }
 
 

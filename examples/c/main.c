@@ -4,31 +4,8 @@
  *
  * The tensor is the network's first input as it is after preprocessing: float32, outermost extent first.
  */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "ep.h"
 #include "ep_threads.h"
-
-/* `bytes` zero bytes at a multiple of EP_ALIGN. */
-static void *buffer(uint64_t bytes) {
-  const size_t whole = ((size_t)bytes / EP_ALIGN + 1u) * EP_ALIGN;
-  void *data = aligned_alloc(EP_ALIGN, whole);
-  if (data == NULL) {
-    fprintf(stderr, "not enough memory for %llu bytes\n", (unsigned long long)bytes);
-    exit(1);
-  }
-  return data;
-}
-
-static void read_exactly(const char *path, void *data, uint64_t bytes) {
-  FILE *file = fopen(path, "rb");
-  if (file == NULL || fread(data, 1, (size_t)bytes, file) != bytes || fgetc(file) != EOF) {
-    fprintf(stderr, "%s is not a file of %llu bytes\n", path, (unsigned long long)bytes);
-    exit(1);
-  }
-  (void)fclose(file);
-}
+#include "files.h"
 
 int main(int argc, char **argv) {
   const ep_model *model = ep_get_model(); /* static tables: nothing is loaded or allocated */
@@ -38,24 +15,14 @@ int main(int argc, char **argv) {
     return 2;
   }
 
-  ep_state state = {0};
-  state.weights_bytes = model->weights_bytes;
-  state.arena_bytes = model->arena_bytes;
-  void *weights = buffer(model->weights_bytes);
-  read_exactly(argv[1], weights, model->weights_bytes);
-  state.weights = weights;
-  state.arena = buffer(model->arena_bytes);
-
+  const ep_state state = make_state(model, argv[1]);
   ep_tensor *io = calloc(1u + model->output_count, sizeof *io);
   if (io == NULL) {
     return 1;
   }
-  io[0].bytes = model->inputs[0].bytes;
-  io[0].data = buffer(io[0].bytes);
-  read_exactly(argv[2], io[0].data, io[0].bytes);
+  io[0] = make_tensor(&model->inputs[0], argv[2]);
   for (uint32_t i = 0; i < model->output_count; ++i) {
-    io[1 + i].bytes = model->outputs[i].bytes;
-    io[1 + i].data = buffer(io[1 + i].bytes);
+    io[1 + i] = make_tensor(&model->outputs[i], NULL);
   }
 
   ep_threads threads;

@@ -10,6 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
+class Wide(int):
+    """An argument of 64 bits on every processor."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """Formats of :mod:`struct`, one a structure, and a pointer's bytes; padding gives no value."""
@@ -33,6 +37,19 @@ class Layout:
     def layer_hooks(self, layer: int) -> bytes:
         """An ``ep_hooks`` of one thread that tells ``layer`` of each op."""
         return struct.pack(self.hooks, 0, 1, 0, layer)
+
+    def arguments(self, values: Sequence[int]) -> list[int]:
+        """A call's arguments as words of registers and stack: where these have 32 bits, a :class:`Wide` one takes two,
+        the first of them even (AAPCS)."""
+        if self.pointer == 8:
+            return list(values)
+        found: list[int] = []
+        for value in values:
+            if isinstance(value, Wide):
+                found += [0] * (len(found) % 2) + [value & 0xFFFFFFFF, value >> 32]
+            else:
+                found.append(value)
+        return found
 
     def words(self, values: Sequence[int]) -> bytes:
         """Arguments as a stack holds them."""

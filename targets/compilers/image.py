@@ -42,8 +42,14 @@ def start_flags(target: Target) -> tuple[str, ...]:
     return (f"-DEP_MEMORY_END={memory.start + memory.bytes:#x}u",)
 
 
-def image_command(compiler: CCompiler, target: Target, objects: list[str], result: str) -> tuple[str, ...]:
-    """Link objects, the start-up code among them, at a fixed address, with the compiler's own helpers."""
+def image_command(
+    compiler: CCompiler, target: Target, objects: list[str], result: str, more: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    """Link objects, the start-up code among them, at a fixed address, with the compiler's own helpers.
+
+    Args:
+        more: functions to keep, beside those that run the model.
+    """
     start = image_memory(target).start
     if compiler.name == "ziglang":
         place: tuple[str, ...] = (f"-Wl,--image-base={start:#x}",)
@@ -51,5 +57,5 @@ def image_command(compiler: CCompiler, target: Target, objects: list[str], resul
     else:
         place = ("-nostdlib", f"-Wl,-Ttext-segment={start:#x}", "-Wl,--build-id=none")
         helpers = ("-lgcc",)
-    keep = ("-Wl,--gc-sections", "-Wl,-u,ep_get_model", "-Wl,-u,ep_run")
+    keep = ("-Wl,--gc-sections", *(f"-Wl,-u,{name}" for name in ("ep_get_model", "ep_run", *more)))
     return (*compiler.cc, "-O3", *keep, *place, *objects, *helpers, "-o", result)

@@ -33,9 +33,16 @@ _THREADS = ("ep_threads.c",)
 _HEADERS = ("ep.h", "ep_os.h", "ep_pool.h", "ep_threads.h", "ep_math.h")
 CODER = ("ep_code.c", "ep_context.c", "ep_context_sound.c", "ep_coding.c")
 CODER_HEADERS = ("ep_coding.h", "ep_code.h", "ep_context.h", "ep_rans.h")
+SENDER = ("ep_stream.c", "ep_split.c")
+SENDER_HEADERS = ("ep_split.h", "ep_stream.h")
 _EXPORTS = ("ep_run", "ep_get_model", "ep_status_text", "__heap_base")
 _CODER_EXPORTS = tuple(
     f"ep_coding_{name}" for name in ("bytes", "open", "channels", "scratch", "most_bytes", "encode", "decode")
+)
+SENDER_EXPORTS = (
+    *(f"ep_stream_{name}" for name in ("chunks", "extent_of", "most_bytes", "header", "chunk")),
+    *(f"ep_split_{name}" for name in ("bytes", "open", "latent_bytes", "scratch", "most_bytes", "encode")),
+    "ep_get_split",
 )
 
 _FREESTANDING = ("-ffreestanding", "-fno-builtin", "-ffp-contract=off")
@@ -76,6 +83,12 @@ class _Job:
     out: Path
     name: str
     coder: bool
+    sender: bool
+
+    @property
+    def runtime(self) -> tuple[str, ...]:
+        """What stands above the executor: the entropy coder, and who makes streams by it."""
+        return (*(CODER if self.coder else ()), *(SENDER if self.sender else ()))
 
     @property
     def wasm(self) -> bool:
@@ -106,6 +119,7 @@ def link(
     *,
     executable: bool = True,
     coder: bool = False,
+    sender: bool = False,
 ) -> Linked:
     """Link kernels and a model description with the C runtime.
 
@@ -117,6 +131,8 @@ def link(
         executable: also link the static executable, whose first one for a target compiles a libc; for a
             microcontroller the image.
         coder: also the entropy coder of ``ep_coding.h``, for parts of codecs.
+        sender: also the coder and the streams of ``ep_split.h``, for the device's part of a split network; one of
+            the files is what :func:`edgepress.targets.compilers.sender.sender_source` writes.
 
     Raises:
         CompileError: a file does not compile, a symbol is missing, or the linker failed.
@@ -124,17 +140,17 @@ def link(
     """
     compiler = c_compiler(target)
     out.mkdir(parents=True, exist_ok=True)
-    headers = _copy_headers(files, out, _coder_headers(target) if coder else ())
+    coder = coder or sender
+    more = (*(_coder_headers(target) if coder else ()), *(SENDER_HEADERS if sender else ()))
+    headers = _copy_headers(files, out, more)
     with tempfile.TemporaryDirectory(prefix="edgepress-link-") as folder:
-        job = _Job(target, compiler, Path(folder), out, name, coder)
+        job = _Job(target, compiler, Path(folder), out, name, coder, sender)
         units = _gather(files, job)
         if target.kind == "microcontroller":
             archive, sources, image = _microcontroller(units, job, executable)
             return Linked(None, archive, None, sources, headers, compiler.name, image)
         objects = _compile(units, _kernel_flags(), job)
-        runtime = _compile_runtime((*_CORE, *(() if job.wasm else _POOL)), job)
-        if coder:
-            runtime += _compile_runtime(CODER, job)
+        runtime = _compile_runtime((*_CORE, *(() if job.wasm else _POOL), *job.runtime), job)
         support = _compile_runtime(_SUPPORT, job)
         shared = _shared([*objects, *runtime, *support], job)
         # Not on Android, whose libc headers no compiler here has, nor where there are no threads.
@@ -194,7 +210,12 @@ def _compile(units: Sequence[str], flags: tuple[str, ...], job: _Job) -> list[st
 
 
 def _compile_runtime(names: Sequence[str], job: _Job) -> list[str]:
-    for name in (*names, *(CODER_HEADERS if names == CODER else _HEADERS)):
+    for name in (
+        *names,
+        *_HEADERS,
+        *(CODER_HEADERS if job.coder else ()),
+        *(SENDER_HEADERS if job.sender else ()),
+    ):
         shutil.copyfile(runtime_folder() / name, job.work / name)
     flags = (*OPTIONS, "-I.", *(() if names == _THREADS else _FREESTANDING))
     if names == START:
@@ -207,7 +228,8 @@ def _shared(objects: Sequence[str], job: _Job) -> Path:
     if job.wasm:
         result = f"lib{job.name}.wasm"
         command += ["-nostdlib", "-s", "-Wl,--no-entry"]
-        command += [f"-Wl,--export={name}" for name in (*_EXPORTS, *(_CODER_EXPORTS if job.coder else ()))]
+        coder, sender = _CODER_EXPORTS if job.coder else (), SENDER_EXPORTS if job.sender else ()
+        command += [f"-Wl,--export={name}" for name in (*_EXPORTS, *coder, *sender)]
     elif job.macos:
         result = f"lib{job.name}.dylib"
         command += ["-dynamiclib", f"-Wl,-install_name,@rpath/{result}"]
@@ -246,16 +268,14 @@ def _microcontroller(
     units: Sequence[str], job: _Job, image: bool
 ) -> tuple[Path, tuple[Path, ...], Path | None]:
     """Compile for the processor, hand over the C sources, and link the image that emulators run."""
-    own = (*_CORE, *(CODER if job.coder else ()))
-    objects = [*_compile(units, _kernel_flags(), job), *_compile_runtime(_CORE, job)]
-    if job.coder:
-        objects += _compile_runtime(CODER, job)
+    own = (*_CORE, *job.runtime)
+    objects = [*_compile(units, _kernel_flags(), job), *_compile_runtime(own, job)]
     archive = _archive(objects, job)
     sources = tuple(job.deliver(unit) for unit in (*units, *own) if unit.endswith(".c"))
     if not image:
         return archive, sources, None
     objects += [*_compile_runtime(_SUPPORT, job), *_compile_runtime(START, job)]
     result = f"{job.name}.elf"
-    command = image_command(job.compiler, job.target, objects, result)
+    command = image_command(job.compiler, job.target, objects, result, SENDER_EXPORTS if job.sender else ())
     invoke(command, f"linking the image for {job.target.name}", job.work)
     return archive, sources, job.deliver(result)

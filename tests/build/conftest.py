@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from edgepress.build.cache import StepCache
+
 NETS = Path(__file__).with_name("nets.py")
 PICTURE = ("--input", "image:1x3x32x32", "--image", "--mean", "127", "--std", "128")
 Edgepress = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -28,6 +30,12 @@ def cnn_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("nets") / "small-cnn.onnx"
     path.write_bytes(exported.model.SerializeToString(deterministic=True))
     return path
+
+
+@pytest.fixture(scope="session")
+def split_cache(tmp_path_factory: pytest.TempPathFactory) -> StepCache:
+    """The steps of students' builds, which several tests share."""
+    return StepCache(tmp_path_factory.mktemp("split-cache"))
 
 
 @pytest.fixture

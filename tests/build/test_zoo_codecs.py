@@ -13,7 +13,7 @@ from edgepress.coding.frozen import read_codings
 from edgepress.nn.codec.frozen import FrozenCodec
 from edgepress.source import resolve
 from edgepress.training.material import scaled
-from edgepress.zoo.codecs import ABOUT, CodecFile
+from edgepress.zoo.trained import CODECS, TrainedFile
 
 # Streams of earlier versions decode as long as these stay.
 IDENTITIES = {
@@ -26,15 +26,15 @@ LEAST = {
 }  # dB at the coarsest rate and the third
 
 
-@pytest.fixture(scope="module", params=sorted(ABOUT))
+@pytest.fixture(scope="module", params=sorted(CODECS))
 def codec(request: pytest.FixtureRequest) -> tuple[str, FrozenCodec]:
     return request.param, zoo.entry(request.param).codec()  # type: ignore[misc]
 
 
 def test_both_are_small() -> None:
     """At most 15 MB together."""
-    assert sum(CodecFile(name).path.stat().st_size for name in ABOUT) <= 15e6
-    assert sorted(ABOUT) == [name for name in zoo.names() if zoo.entry(name).codec is not None]
+    assert sum(TrainedFile(name).path.stat().st_size for name in CODECS) <= 15e6
+    assert sorted(CODECS) == [name for name in zoo.names() if zoo.entry(name).codec is not None]
 
 
 def test_they_are_what_their_names_say(codec: tuple[str, FrozenCodec]) -> None:

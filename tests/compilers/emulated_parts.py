@@ -12,14 +12,11 @@ from unittest import mock
 import numpy as np
 import onnx
 
-from edgepress.hardware.emulator import unicorn
-from edgepress.hardware.emulator.layout import POINTERS_64
+from edgepress.hardware.emulator.called import Called
 from edgepress.targets.compilers import tvm
 from edgepress.targets.compilers.tvm.lower import lower
 from edgepress.targets.compilers.zig import c_compiler
 from edgepress.targets.description import Target
-
-_REGISTERS = 8  # arguments of a function that are passed in registers
 
 
 def run_in_parts(
@@ -38,26 +35,19 @@ def run_in_parts(
     program, kernels, _, calls = lowered
     shared = folder / "kernels.so"
     subprocess.run([*c_compiler(board).cc, "-shared", "-nostdlib", "-o", shared, made.kernels], check=True)
-    run = unicorn._Run(unicorn._MACHINES["arm64"], shared.read_bytes(), board, 1 << 40)
+    run = Called(shared.read_bytes(), board)
     places = {
-        number: run._room(value.bytes)
+        number: run.room(value.bytes)
         if number not in program.constants
-        else run._put(np.ascontiguousarray(program.constants[number]).tobytes())
+        else run.put(np.ascontiguousarray(program.constants[number]).tobytes())
         for number, value in enumerate(program.values)
     }
-    run._uc.mem_write(places[program.root(program.inputs[0])], x.tobytes())
+    places[program.root(program.inputs[0])] = run.put(x.tobytes())
     for call in calls:
         kernel = kernels[call.kernel]
         ends = sorted({0, *(int(kernel.extent * cut) for cut in cuts), kernel.extent})
         for begin, end in pairwise(ends):
-            arguments = [*(places[program.root(number)] for number in call.arguments), begin, end]
-            for number, value in enumerate(arguments[:_REGISTERS]):
-                run._uc.reg_write(run._register(f"X{number}"), value)
-            stack = run._stack - 64
-            run._uc.mem_write(stack, POINTERS_64.words(arguments[_REGISTERS:]))
-            run._uc.reg_write(run._register("SP"), stack)
-            run._uc.reg_write(run._register("LR"), unicorn._RETURN)
-            run._uc.emu_start(run._base + run._image.symbols[kernel.symbol], unicorn._RETURN)
+            run.call(kernel.symbol, *(places[program.root(number)] for number in call.arguments), begin, end)
     result = program.values[program.root(program.outputs[0])]
-    data = bytes(run._read(places[program.root(program.outputs[0])], result.bytes))
+    data = run.read(places[program.root(program.outputs[0])], result.bytes)
     return np.frombuffer(data, result.dtype).reshape(result.shape)

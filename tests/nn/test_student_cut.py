@@ -31,6 +31,41 @@ class Residual(nn.Module):
         return scores
 
 
+class Block(nn.Module):
+    """ResNet's basic block."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.conv2, self.bn2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False), nn.BatchNorm2d(outputs)
+        self.downsample = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
+        return torch.relu(y + self.downsample(x))
+
+
+class ResNet(nn.Module):
+    """A small one, with the names that its layers usually have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 8, 7, 2, 3, bias=False), nn.BatchNorm2d(8)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.layer1 = nn.Sequential(Block(8, 8, 1), Block(8, 8, 1))
+        self.layer2 = nn.Sequential(Block(8, 16, 2), Block(16, 16, 1))
+        self.layer3 = nn.Sequential(Block(16, 24, 2))
+        self.avgpool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(24, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.maxpool(torch.relu(self.bn1(self.conv1(x))))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        scores: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
+        return scores
+
+
 class Deciding(nn.Module):
     """Does what depends on its values."""
 
@@ -55,6 +90,23 @@ def test_both_halves_are_the_whole(residual: nn.Module, layer: str, count: int) 
         assert torch.equal(output, residual(x))
     assert tuple(features.shape[1:]) == halves.features
     assert len(maps) == len(halves.watched)
+
+
+def test_a_resnet_is_cut_behind_its_layers() -> None:
+    torch.manual_seed(0)
+    whole, x = ResNet().eval(), torch.randn(2, 3, 64, 64)
+    for layer, features, watched in (
+        ("layer1", (8, 16, 16), ("layer2", "layer3")),
+        ("layer2.1.conv1", (16, 8, 8), ()),
+    ):
+        if not watched:
+            with pytest.raises(SourceError, match=r"the output of layer2\.0"):
+                cut(whole, x[:1], layer)
+            continue
+        halves = cut(whole, x[:1], layer)
+        with torch.no_grad():
+            assert torch.allclose(halves.tail(halves.head(x))[0], whole(x), atol=1e-6)
+        assert (halves.features, halves.watched) == (features, watched)
 
 
 def test_what_is_watched_is_what_the_layers_give(residual: nn.Module) -> None:

@@ -5,46 +5,7 @@
 #include <string.h>
 
 #include "case.h"
-#include "ep_coding.c" /* whose checksum is needed, too */
-
-static uint64_t state;
-
-static uint32_t next(uint32_t below) {
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return (uint32_t)(state >> 32) % below;
-}
-
-/* A copy with bytes changed, cut, repeated or random, in memory of its size; at least one byte. */
-static uint8_t *mutated(const uint8_t *from, uint64_t *length, const uint8_t *other, uint64_t other_length) {
-  uint64_t size = *length;
-  const uint32_t kind = next(8);
-  if (kind == 0) {
-    size = 1u + next((uint32_t)size);
-  } else if (kind == 1) {
-    size += next(64);
-  }
-  uint8_t *made = malloc(size);
-  for (uint64_t k = 0; k < size; ++k) {
-    made[k] = k < *length ? from[k] : (uint8_t)next(256);
-  }
-  if (kind == 2 && other_length > 0) { /* another's tail */
-    for (uint64_t k = next((uint32_t)size); k < size && k < other_length; ++k) {
-      made[k] = other[k];
-    }
-  } else if (kind == 3) {
-    for (uint64_t k = next((uint32_t)size); k < size; ++k) {
-      made[k] = (uint8_t)next(256);
-    }
-  }
-  for (uint32_t changes = next(4) + (uint32_t)(kind > 3); changes > 0; --changes) {
-    const uint32_t at = next(4) == 0 ? next(size < 40 ? (uint32_t)size : 40u) : next((uint32_t)size);
-    made[at] = next(2) != 0 ? (uint8_t)next(256) : (uint8_t)(made[at] ^ 1u << next(8));
-  }
-  *length = size;
-  return made;
-}
+#include "mutation.h"
 
 /* Decodes by a model whatever the body; 1 where it was taken. */
 static int decoded(const ep_coding *coding, uint32_t rows, uint32_t columns, const uint8_t *body, uint64_t length) {
@@ -77,22 +38,9 @@ static const ep_coding *opened(const uint8_t *data, uint64_t length, uint32_t ra
   return bytes != 0 ? ep_coding_open(data, length, rate, *memory, bytes) : 0;
 }
 
-/* The models with some bytes changed and a checksum that fits. */
-static uint8_t *mutated_models(uint64_t *length) {
-  uint64_t inner = sizeof ep_trial_models - 4u;
-  uint8_t *made = mutated(ep_trial_models, &inner, ep_trial_models, inner);
-  made = realloc(made, inner + 4u);
-  const uint32_t sum = crc32_of(made, inner);
-  for (int i = 0; i < 4; ++i) {
-    made[inner + (uint64_t)i] = (uint8_t)(sum >> 8 * i);
-  }
-  *length = inner + 4u;
-  return made;
-}
-
 int main(int count, char **arguments) {
   const long most = count > 1 ? atol(arguments[1]) : 1000;
-  state = count > 2 ? (uint64_t)atol(arguments[2]) * 0x9E3779B97F4A7C15u + 1u : 1u;
+  seed(count > 2 ? (uint64_t)atol(arguments[2]) : 0u);
   void *kept[2];
   const ep_coding *sound[2];
   for (uint32_t rate = 0; rate < 2u; ++rate) {
@@ -102,8 +50,8 @@ int main(int count, char **arguments) {
   for (; bodies < most; ++models) {
     const uint32_t number = next(EP_TRIAL_STREAMS);
     const ep_trial_stream *stream = &ep_trial_streams[number];
-    uint64_t length;
-    uint8_t *data = mutated_models(&length);
+    uint64_t length = sizeof ep_trial_models;
+    uint8_t *data = mutated_models(ep_trial_models, &length);
     void *memory;
     const ep_coding *strange = opened(data, length, stream->rate, &memory);
     models_taken += strange != 0;
