@@ -10,7 +10,7 @@ from typing import Any
 
 from edgepress.runtimes.bearer import Guard
 from edgepress.runtimes.serve.asked import Asked, asked
-from edgepress.runtimes.serve.bodies import Held, Receive, discard, read_body
+from edgepress.runtimes.serve.bodies import Held, Receive, check_head, discard, read_body
 from edgepress.runtimes.serve.journal import Journal
 from edgepress.runtimes.serve.limits import Limits
 from edgepress.runtimes.serve.metrics import KIND, Metrics
@@ -114,9 +114,11 @@ class Application:
 
     async def _question(self, call: Asked, receive: Receive) -> Reply:
         head, top = call.head_and_top(self.service.heads)
-        self.workers.check_room()
+        check_head(call.headers, self.limits)
+        if call.unread and b"content-length" in call.headers:
+            self.workers.check_room()  # before much is read for nothing
         with self._held.share() as add:
-            body = await read_body(receive, call.headers, self.limits, add)
+            body = await read_body(receive, self.limits, add)
             begun = time.monotonic()
             call.body = len(body)
             self.metrics.body(len(body))

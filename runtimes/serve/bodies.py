@@ -44,39 +44,34 @@ class Held:
             self.bytes -= own
 
 
-def declared_length(headers: Mapping[bytes, bytes]) -> int | None:
-    """What ``Content-Length`` says; None where the body comes in chunks.
+def check_head(headers: Mapping[bytes, bytes], limits: Limits) -> None:
+    """Refuse a body by what its head says of it.
 
     Raises:
-        Refusal: 400, it is no length.
+        Refusal: 400 where its length is none, 413 where it is too large, 415 where it is compressed.
     """
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise Refusal(415, "the body is compressed by Content-Encoding; send it as it is")
     text = headers.get(b"content-length")
-    if text is None:
-        return None
+    if text is None:  # it comes in chunks, which are counted
+        return
     if not (text.isdigit() and len(text) < 20):
         raise Refusal(400, "the Content-Length is no number of bytes; give the body's")
-    return int(text)
+    if int(text) > limits.largest:
+        raise _too_large(f"has {int(text)} bytes", limits)
 
 
-async def read_body(
-    receive: Receive, headers: Mapping[bytes, bytes], limits: Limits, add: Callable[[int], None]
-) -> bytes:
+async def read_body(receive: Receive, limits: Limits, add: Callable[[int], None]) -> bytes:
     """The body of a request.
 
     Args:
         receive: of ASGI.
-        headers: by name in small letters.
         add: counts bytes that are kept, and refuses too many.
 
     Raises:
-        Refusal: 400, 408, 413, 415 or 503.
+        Refusal: 408, 413 or 503.
         Left: the connection ended within it.
     """
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise Refusal(415, "the body is compressed by Content-Encoding; send it as it is")
-    declared = declared_length(headers)
-    if declared is not None and declared > limits.largest:
-        raise _too_large(f"has {declared} bytes", limits)
     parts: list[bytes] = []
     count = 0
     try:

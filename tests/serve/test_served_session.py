@@ -147,12 +147,12 @@ def test_a_server_that_is_killed_loses_no_request_silently(
     threads = [threading.Thread(target=client) for _ in range(4)]
     for thread in threads:
         thread.start()
-    _until(lambda: len(answers) >= 20)
+    _until(lambda: len(answers) >= 8)
     server.process.kill()
     server.stop()
     count = len(answers)
     with running(halves, "--workers", 1, port=server.port):
-        _until(lambda: len(answers) >= count + 20)
+        _until(lambda: len(answers) >= count + 8)
         enough.set()
         for thread in threads:
             thread.join()
