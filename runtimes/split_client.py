@@ -217,7 +217,9 @@ class SplitClient:
                 response = connection.getresponse()
                 data = response.read(LARGEST + 1)
                 if len(data) > LARGEST:
-                    raise _Final(f"{self.url} answers with more than {LARGEST} bytes; give an edgepress server")
+                    raise _Final(
+                        f"{self.url} answers with more than {LARGEST} bytes; give an edgepress server"
+                    )
                 # http.client minds neither an end within the body, where it is told how much to read, nor one
                 # within the head, which leaves no length.
                 if response.length or (response.length is None and not response.chunked):

@@ -55,7 +55,8 @@ def _over_links(found: Latencies) -> Panel:
         for curve in found.curves
     )
     even = sorted((rate / 1e6, one.other) for one in found.crossings for rate in one.rates)
+    shares = ", ".join(sorted({curve.device.origin for curve in found.curves}))
     return Panel(
-        f"End to end, round trip {found.delay_ms:g} ms", "rate of the link in Mbit/s", "ms", lines,
+        f"End to end, round trip {found.delay_ms:g} ms (device {shares})", "rate of the link in Mbit/s", "ms", lines,
         logarithmic=True, uprights=tuple(Upright(rate, f"as fast as {other}") for rate, other in even),
     )  # fmt: skip
