@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from edgepress.bundle import Bundle
 from edgepress.coding.split import DEVICE
 from edgepress.cost import LayerCost
-from edgepress.cutting.device_times import FLOAT, time_of
 from edgepress.errors import MissingExtraError, UsageError
 from edgepress.evaluate.sender import CodecSender, Sender
 from edgepress.evaluate.split_latency import DeviceTime
@@ -54,6 +53,10 @@ def estimated_times(senders: Sequence[Sender], board: str) -> dict[str, DeviceTi
         TargetError: there is no such board.
         MissingExtraError: onnx is not installed.
     """
+    try:
+        from edgepress.cutting.device_times import FLOAT, time_of
+    except ImportError:
+        raise MissingExtraError("an estimate of a network's time", "onnx", "build") from None
     target, found = load_target(board), {}
     for sender in senders:
         if isinstance(sender, CodecSender) or sender.session is None:
@@ -68,15 +71,9 @@ def estimated_times(senders: Sequence[Sender], board: str) -> dict[str, DeviceTi
 
 
 def costs_of(bundle: Bundle, part: str) -> list[LayerCost]:
-    """What each layer of a part's portable graph costs, with what engines fuse left out.
+    """What each layer of a part's portable graph costs, with what engines fuse left out."""
+    import onnx
 
-    Raises:
-        MissingExtraError: onnx is not installed.
-    """
-    try:
-        import onnx
-    except ImportError:
-        raise MissingExtraError("an estimate of a network's time", "onnx", "build") from None
     from edgepress.graph.cost import count_nodes
     from edgepress.graph.fusing import fused
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from typing import Any, cast
 
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -14,7 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 from edgepress.runtimes.serve.journal import Journal
 from edgepress.runtimes.serve.limits import Limits
 
-_SPARE = 64  # connections beyond the limit that are still told so
+_SPARE = 256  # files beside connections, and connections that are told to come again
 _SWEEP_S = 1.0
 
 
@@ -25,12 +26,6 @@ class Connection(H11Protocol):
     journal: Journal
     _seen: tuple[RequestResponseCycle | None, bool] | None = None
     _since = 0.0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A client has connected; far too many are not even told so."""
-        super().connection_made(transport)
-        if len(self.connections) > self.limits.connections + _SPARE:
-            transport.abort()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP."""
@@ -62,6 +57,15 @@ class Connection(H11Protocol):
 def connection_class(limits: Limits, journal: Journal) -> type[Connection]:
     """The class of one server's connections, as uvicorn takes it."""
     return cast(type[Connection], type("Connection", (Connection,), {"limits": limits, "journal": journal}))
+
+
+def bound_files(limits: Limits) -> None:
+    """Let the process open no more files than connections need: clients beyond that wait in the system, not lost."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * limits.connections + _SPARE
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most)
+    )
 
 
 async def sweep_for_ever(connections: set[Any], limits: Limits) -> None:

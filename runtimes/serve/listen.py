@@ -20,7 +20,7 @@ import uvicorn
 from edgepress.errors import UsageError
 from edgepress.runtimes.bearer import Guard
 from edgepress.runtimes.serve.application import Application
-from edgepress.runtimes.serve.connections import connection_class, sweep_for_ever
+from edgepress.runtimes.serve.connections import bound_files, connection_class, sweep_for_ever
 from edgepress.runtimes.serve.journal import Form, Journal
 from edgepress.runtimes.serve.limits import Limits
 from edgepress.runtimes.serve.metrics import Metrics
@@ -143,6 +143,7 @@ async def _run(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end, number)
     sweeper = asyncio.create_task(sweep_for_ever(open_ones, limits))
+    bound_files(limits)
     listener.listen(_BACKLOG)  # who reads the next line may connect at once
     port = listener.getsockname()[1]
     shown = f"[{host}]" if ":" in host else host

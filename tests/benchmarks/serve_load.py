@@ -325,7 +325,17 @@ def report(tally: Tally, seconds: float) -> str:
 
 def options(workers: int | None, queue: int) -> list[object]:
     """What the server is started with."""
-    found: list[object] = ["--queue", queue, "--largest", LARGEST_MIB, "--body-time", BODY_S, "--trust"]
+    found: list[object] = [
+        "--queue",
+        queue,
+        "--connections",
+        4096,
+        "--largest",
+        LARGEST_MIB,
+        "--body-time",
+        BODY_S,
+        "--trust",
+    ]
     return found + (["--workers", workers] if workers else [])
 
 

@@ -114,3 +114,12 @@ def test_bodies_that_together_are_too_large(slow: Path) -> None:
         reply = ask(server.port, post(bytes(500_000)))
         assert reply.status == 503
         assert "retry-after" in reply.headers
+
+
+def test_far_too_many_connections_wait_and_are_not_lost(slow: Path) -> None:
+    with running(slow, "--workers", 1, "--connections", 3, "--quiet-time", 1) as server:
+        socks = [connect(server.port) for _ in range(300)]
+        reply = ask(server.port, post(BODY))  # when the quiet ones have been ended
+        assert reply.status in (200, 503)
+        for sock in socks:
+            sock.close()
