@@ -12,6 +12,7 @@ from tests.structure.house import ROOT, modules, source_files
 MOST_LINES = 400
 BANNED_NAMES = ("util", "common", "helper", "misc")
 PRINTS = {
+    "edgepress.evaluate.device_process": "a child process, which answers its parent on standard output",
     "edgepress.hardware.fresh": "its child process answers its parent on standard output",
     "edgepress.hardware.relay": "a process of its own, which says when and where it listens",
 }
