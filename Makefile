@@ -36,7 +36,7 @@ $(SET_UP): pyproject.toml $(CONSTRAINTS)
 	  echo "$(PYTHON) can make no virtual environment; install python3-venv (Debian, Ubuntu) or name another: make PYTHON=..." >&2; exit 1; \
 	fi
 	$(if $(TORCH_INDEX),$(BIN)/python -m pip install --index-url "$(TORCH_INDEX)" --constraint $(CONSTRAINTS) "torch==2.13.*")
-	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --editable ".[build,train,profile,dev]"
+	$(BIN)/python -m pip install --constraint $(CONSTRAINTS) --editable ".[build,train,profile,serve,dev]"
 	@touch $@
 
 # The cross compiler builds each target's C library once; do it now, so that no build waits for it.

@@ -14,7 +14,8 @@
     ├── BundleError                8   a bundle is damaged, or is no bundle
     ├── TrustError                 9   machine code from elsewhere, and nobody said to trust it
     ├── MissingExtraError         10   an optional dependency is not installed
-    └── StorageError              11   no space, or a file cannot be written
+    ├── StorageError              11   no space, or a file cannot be written
+    └── NoAnswerError             12   no server answered in time, and nothing here could
 
 Ctrl-C ends a command with 130, as shells expect.
 
@@ -121,3 +122,9 @@ class StorageError(EdgepressError):
     """No space is left, or a file cannot be written."""
 
     exit_code = 11
+
+
+class NoAnswerError(EdgepressError):
+    """No server answered in time, and nothing here could answer in its place."""
+
+    exit_code = 12

@@ -23,11 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from edgepress.errors import CompileError, StorageError
-from edgepress.hardware.machine import this_machine, usable_cores
+from edgepress.hardware.machine import this_machine
 from edgepress.paths import cache_dir
 from edgepress.progress import Progress, silent
 from edgepress.records import RecordError, decode
 from edgepress.targets.description import Cache, Target
+from edgepress.targets.detect import usable_cores
 
 FORM = 2
 _SECONDS = 0.02  # of one trial: short ones find a moment in which nothing else runs

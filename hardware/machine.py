@@ -8,6 +8,8 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgepress.targets.detect import usable_cores
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -71,13 +73,6 @@ def this_machine(root: Path = Path("/")) -> Machine:
         temperature_c=hottest / 1e3 if hottest is not None else None,
         system=f"{platform.system()} {platform.release()}",
     )
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu(root: Path) -> str:

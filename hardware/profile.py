@@ -16,13 +16,14 @@ from edgepress.hardware.fresh import FreshStart, start_fresh
 from edgepress.hardware.hwbench import kept_peaks
 from edgepress.hardware.kept_layers import keep_layers
 from edgepress.hardware.layers import Layer, native_layers, ort_layers, with_costs
-from edgepress.hardware.machine import Machine, this_machine, usable_cores
+from edgepress.hardware.machine import Machine, this_machine
 from edgepress.hardware.measure import Protocol, take_turns
 from edgepress.measurement import Measurement
 from edgepress.progress import Progress, silent
 from edgepress.runtimes.choose import PORTABLE, Choice, choose, why_not_target
 from edgepress.runtimes.engine import Engine, check_threads
 from edgepress.runtimes.session import pick_part
+from edgepress.targets.detect import usable_cores
 
 ALL = "all"
 _STARTS = 3

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import random
 import selectors
 import socket
@@ -74,6 +75,12 @@ class Relay:
             lane.open.set()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(
+            asyncio.CancelledError
+        ):  # the relay ends, and asyncio would report every connection
+            await self._relay(reader, writer)
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         begins = asyncio.get_running_loop().time() + self.link.delay_s
         lives = self._random.randrange(1, _CUT_WITHIN) if self._random.random() < self.drop else None
         try:

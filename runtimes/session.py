@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from edgepress.records import near
 from edgepress.runtimes.choose import Choice, choose
 from edgepress.runtimes.engine import Arrays, Engine, check_threads
 
+if TYPE_CHECKING:
+    from edgepress.runtimes.served_session import ServedSession
+
 
 @dataclass(frozen=True)
 class Result:
@@ -27,10 +30,15 @@ class Result:
     Attributes:
         outputs: every output of the graph, by name.
         labels: the most probable classes, most probable first; empty where the model gives no class scores.
+        where: ``device`` for this process; ``server``, or ``local`` for a split network's own part of that name,
+            where :class:`~edgepress.runtimes.served_session.ServedSession` gave it.
+        note: why it was computed there, where that was not the wish.
     """
 
     outputs: Arrays
     labels: list[Label] = field(default_factory=list)
+    where: str = "device"
+    note: str = ""
 
     def __getitem__(self, name: str) -> np.ndarray[Any, Any]:
         return self.outputs[name]
@@ -135,6 +143,7 @@ class Session:
         self.bundle.close()
 
 
+@overload
 def load(
     path: str | Path,
     *,
@@ -142,9 +151,43 @@ def load(
     engine: str | None = None,
     trust: bool = False,
     threads: int | None = None,
-) -> Session:
-    """Load a bundle, ready to run; a codec as :class:`~edgepress.runtimes.codec_session.CodecSession`, a split network
-    as :class:`~edgepress.runtimes.split_session.SplitSession`.
+) -> Session: ...
+
+
+@overload
+def load(
+    path: str | Path,
+    *,
+    part: str | None = None,
+    engine: str | None = None,
+    trust: bool = False,
+    threads: int | None = None,
+    server: str,
+    token: str = "",
+    timeout: float = 10.0,
+    fallback: bool = True,
+    authority: str | Path | None = None,
+) -> ServedSession: ...
+
+
+def load(
+    path: str | Path,
+    *,
+    part: str | None = None,
+    engine: str | None = None,
+    trust: bool = False,
+    threads: int | None = None,
+    server: str | None = None,
+    token: str = "",
+    timeout: float = 10.0,
+    fallback: bool = True,
+    authority: str | Path | None = None,
+) -> Session | ServedSession:
+    """Load a bundle, ready to run.
+
+    A codec comes as :class:`~edgepress.runtimes.codec_session.CodecSession`, a split network as
+    :class:`~edgepress.runtimes.split_session.SplitSession`; with a server, either split networks or others come as
+    :class:`~edgepress.runtimes.served_session.ServedSession`.
 
     Args:
         path: the bundle.
@@ -153,6 +196,11 @@ def load(
             is the target, and the portable graph elsewhere.
         trust: run machine code that was not built on this machine.
         threads: how many threads to run on; None leaves the choice to the engine.
+        server: address of an ``edgepress serve`` that answers, such as ``https://host:8443``.
+        token: that the server asks for; empty takes the environment variable ``EDGEPRESS_TOKEN``.
+        timeout: seconds for one answer of the server, repeats included.
+        fallback: answer here, where the bundle can, when the server does not.
+        authority: PEM file of who signed the server's certificate; None trusts the system's.
 
     Raises:
         BundleError: the file is damaged, or is no bundle.
@@ -160,7 +208,14 @@ def load(
         TrustError: the native engine was asked for, and its code comes from elsewhere.
         UsageError: no such part or engine, or an argument of the wrong type.
     """
-    return _load(path, part, engine, trust, threads, codecs=True, splits=True)
+    if server is None:
+        return _load(path, part, engine, trust, threads, codecs=True, splits=True)
+    from edgepress.runtimes.served_session import ServedSession
+
+    return ServedSession(
+        path, server, part=part, engine=engine, trust=trust, threads=threads, token=token, timeout=timeout,
+        fallback=fallback, authority=authority,
+    )  # fmt: skip
 
 
 def load_to_run(

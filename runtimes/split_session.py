@@ -90,7 +90,7 @@ class SplitSession(Session):
             UsageError: no such rate, no part ``device`` in this bundle, or the session is closed.
         """
         index = self.rate(rate)
-        return self._stream(self.integers(value, index), index)
+        return self.stream(self.integers(value, index), index)
 
     def answer(self, stream: bytes, head: str = SERVER, count: int = 5) -> SplitResult:
         """What the server makes of a stream.
@@ -139,6 +139,10 @@ class SplitSession(Session):
                 f"the device's graph in {self.bundle.path} gives no such latents; build the bundle again"
             )
         return integers(latents[0], self.steps[rate], split.highest)
+
+    def stream(self, sent: Array, rate: int) -> bytes:
+        """The stream of int16 ``[latents, rows, columns]`` at a rate, an index."""
+        return whole.encode(stream_header(self.split, rate), sent, self._coder(rate))
 
     def header(self, stream: bytes) -> Header:
         """The header of one of this network's streams; nothing else of it is looked at.
@@ -205,9 +209,6 @@ class SplitSession(Session):
         taken = server_input(values, self.steps[rate], self.split.rates[rate].plane)
         found = network.run({tensor.name: taken}, count)
         return SplitResult(found.outputs, found.labels, rate=rate, sent=sent)
-
-    def _stream(self, sent: Array, rate: int) -> bytes:
-        return whole.encode(stream_header(self.split, rate), sent, self._coder(rate))
 
     def _coder(self, rate: int) -> OpenCoder:
         self._check_open()

@@ -44,7 +44,7 @@ def host_target(
     """
     system = system or platform.system()
     machine = (machine or platform.machine()).lower()
-    cores = cores or _usable_cores()
+    cores = cores or usable_cores()
     arch = {"amd64": "x86_64", "x86_64": "x86_64", "arm64": "aarch64", "aarch64": "aarch64"}.get(
         machine, machine
     )
@@ -199,7 +199,8 @@ def _memory(root: Path) -> int | None:
     return None
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """How many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

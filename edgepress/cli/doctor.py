@@ -40,6 +40,10 @@ _PACKAGES = {
     "train": {
         "safetensors": "training: checkpoints and weights",
     },
+    "serve": {
+        "prometheus-client": "edgepress serve: its metrics",
+        "uvicorn": "edgepress serve",
+    },
     "bench": {
         "ai-edge-litert": "comparing with LiteRT",
         "executorch": "comparing with ExecuTorch",
@@ -56,6 +60,7 @@ _PACKAGES = {
         "jsonschema": "the tests",
         "ruff": "make lint",
         "mypy": "make typecheck",
+        "trustme": "the tests of TLS",
     },
 }
 _PROGRAMS = {

@@ -1,4 +1,4 @@
-"""``edgepress evaluate``: how good a bundle is; with the word ``codec``, how good a picture codec is."""
+"""``edgepress evaluate``: how good a bundle is; with the words ``codec`` and ``split``, how good those are."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ COMMANDS = {
     "codec": Entry(
         "edgepress.cli.evaluate_codec:command", "A picture codec beside JPEG, WebP, AVIF and JPEG 2000."
     ),
+    "split": Entry(
+        "edgepress.cli.evaluate_split:command",
+        "A split network beside JPEG, WebP, AVIF and the whole on the device.",
+    ),
 }
 
 
@@ -21,8 +25,8 @@ COMMANDS = {
     cls=LazyGroup,
     entries=COMMANDS,
     default="bundle",
-    short_help="Measure accuracy, agreement, or a codec.",
-    subcommand_metavar="[bundle] BUNDLE … | codec NAME …",
+    short_help="Measure accuracy, agreement, a codec, or a split.",
+    subcommand_metavar="[bundle] BUNDLE … | codec NAME … | split BUNDLE …",
 )
 def command() -> None:
-    """Measure how good a bundle is on a folder of examples, or a picture codec on a folder of pictures."""
+    """Measure how good a bundle is on a folder of examples, or a picture codec or a split network on pictures."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,7 +66,7 @@ def command(
         drawing = Drawing(quiet=as_json)  # of a zoo's codec that must be built first
         codec = stack.enter_context(open_codec(name, drawing, engine=engine, trust=trust))
         others = [
-            stack.enter_context(open_codec(other, drawing)) for other in _names(against) if other != name
+            stack.enter_context(open_codec(other, drawing)) for other in names_of(against) if other != name
         ]
         drawing.clear()
         with bar("evaluating") as progress:
@@ -82,7 +83,8 @@ def command(
             click.echo(f"\ncurves: {plot}")
 
 
-def _names(text: str) -> list[str]:
+def names_of(text: str) -> list[str]:
+    """The words between commas, each once."""
     return list(dict.fromkeys(word for word in (part.strip() for part in text.split(",")) if word))
 
 
@@ -99,12 +101,18 @@ def as_text(found: CodecEvaluation) -> str:
         rows = [["BD-rate against", "in PSNR", "in SSIM", "in MS-SSIM"]]
         rows += [[one.other, *map(_percent, one.rates, one.over)] for one in found.comparisons]
         lines += ["", columns(rows, right=(1, 2, 3)), "", *(one.verdict for one in found.comparisons)]
-    if found.unreadable:
-        lines += ["", f"{len(found.unreadable)} files could not be used:"]
-        lines += [f"  {printable(reason)}" for reason in list(found.unreadable.values())[:_MOST_NAMED]]
-        if len(found.unreadable) > _MOST_NAMED:
-            lines.append(f"  and {len(found.unreadable) - _MOST_NAMED} more (--json names all)")
-    return "\n".join(lines)
+    return "\n".join([*lines, *unusable(found.unreadable)])
+
+
+def unusable(files: Mapping[str, str]) -> list[str]:
+    """Lines about files that could not be used, with the reasons; none where there are none."""
+    if not files:
+        return []
+    lines = ["", f"{len(files)} files could not be used:"]
+    lines += [f"  {printable(reason)}" for reason in list(files.values())[:_MOST_NAMED]]
+    if len(files) > _MOST_NAMED:
+        lines.append(f"  and {len(files) - _MOST_NAMED} more (--json names all)")
+    return lines
 
 
 def _table(curve: Curve) -> str:

@@ -22,6 +22,7 @@ COMMANDS = {
     "train": Entry("edgepress.cli.train:command", "Train a codec or a student on a folder."),
     "init": Entry("edgepress.cli.init:command", "Write a commented recipe to start from."),
     "run": Entry("edgepress.cli.run:command", "Run a bundle on files."),
+    "serve": Entry("edgepress.cli.serve:command", "Answer for a bundle over HTTP."),
     "encode": Entry("edgepress.cli.encode:command", "Press pictures, recordings and arrays by a codec."),
     "decode": Entry("edgepress.cli.decode:command", "Give back what edgepress encode pressed."),
     "split": Entry(
@@ -53,6 +54,7 @@ _PACKAGES = {
     "torch": ("torch", "build"), "onnx": ("onnx", "build"), "onnxscript": ("onnxscript", "build"),
     "tvm": ("apache-tvm", "build"), "unicorn": ("unicorn", "build"), "elftools": ("pyelftools", "build"),
     "skimage": ("scikit-image", "build"), "ziglang": ("ziglang", "build"), "wasmtime": ("wasmtime", "build"),
+    "uvicorn": ("uvicorn", "serve"), "prometheus_client": ("prometheus-client", "serve"),
 }  # fmt: skip
 _BROKEN_PIPE = 141  # what a shell reports of a program that SIGPIPE ended
 

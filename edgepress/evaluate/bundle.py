@@ -84,7 +84,7 @@ def evaluate(
             raise UsageError(
                 f"{path} has several inputs; evaluate takes models with one, use edgepress run for it"
             )
-        scores, count, names = _scores(session)
+        scores, count, names = scores_of(session)
         kind = session.part.prepare[session.part.inputs[0].name].kind
         found = find_labelled(data, kind, names, count, labels).spread(limit)
         if not found.classes and not original:
@@ -235,7 +235,7 @@ def _run_all(
     return tally, unreadable
 
 
-def _scores(session: Session) -> tuple[str, int, list[str]]:
+def scores_of(session: Session) -> tuple[str, int, list[str]]:
     """The output with the class scores of one result, how many classes, their names; empty where none is."""
     for tensor in session.part.outputs:
         kind = session.part.meaning.get(tensor.name)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 from edgepress import zoo
 from edgepress.build import build
@@ -15,6 +16,7 @@ from edgepress.evaluate.picture_codec import Picture
 from edgepress.recipe import Recipe
 from edgepress.runtimes.session import Session, load
 
+Judge = TypeVar("Judge", bound="Classifier")
 NONE = "none"
 _NEEDS = (("torch", "torch"), ("onnx", "onnx"), ("efficientnet_lite_pytorch", "efficientnet-lite-pytorch"))
 
@@ -37,20 +39,28 @@ class Classifier:
                 f"{about} is no classifier of pictures; give a bundle that takes one and scores classes"
             )
         self.about = about
-        self._session = session
+        self.session = session
 
     def label(self, picture: Picture) -> int:
         """The index of the most probable class."""
-        return self._session.run(picture, 1).labels[0].index
+        return self.session.run(picture, 1).labels[0].index
 
 
 @contextmanager
 def open_classifier(name: str) -> Iterator[Classifier]:
-    """A classifier by name.
+    """A classifier by name; see :func:`open_judge`."""
+    with open_judge(name, Classifier) as judge:
+        yield judge
+
+
+@contextmanager
+def open_judge(name: str, kind: Callable[[Session, str], Judge]) -> Iterator[Judge]:
+    """A classifier by name, of a kind.
 
     Args:
         name: of the zoo, which is built for this machine as a float network (kept in the cache, a quarter of a minute
             the first time), or the path of a bundle.
+        kind: what to make of the loaded session and of what it is, in words.
 
     Raises:
         MissingExtraError: the zoo's network cannot be built without the extra ``build``.
@@ -58,7 +68,7 @@ def open_classifier(name: str) -> Iterator[Classifier]:
     """
     if name not in zoo.names():
         with load(name, threads=1) as session:
-            yield Classifier(session, f"{Path(name).name}, engine {session.engine_name}")
+            yield kind(session, f"{Path(name).name}, engine {session.engine_name}")
         return
     for module, package in _NEEDS:
         if find_spec(module) is None:
@@ -67,4 +77,4 @@ def open_classifier(name: str) -> Iterator[Classifier]:
         bundle = Path(folder) / "classifier.edge"
         build(Recipe(name, method="none", engines=("ort",), output=str(bundle), golden=1))
         with load(bundle, threads=1) as session:
-            yield Classifier(session, f"{name}, float, ONNX Runtime")
+            yield kind(session, f"{name}, float, ONNX Runtime")

@@ -76,7 +76,8 @@ def svg(
     Args:
         title: stands at the top.
         about: a sentence for those who cannot see it.
-        panels: at least one; lines with the same name look alike in all.
+        panels: at least one; lines with the same name look alike in all, and those that show the same across have
+            the same horizontal axis.
         columns: panels in a row.
         size: width and height of a panel, its margins included.
     """
@@ -93,9 +94,10 @@ def svg(
         f"<text x='{_LEFT}' y='24' font-size='15' font-weight='600'>{escape(title)}</text>",
         _legend(names, width),
     ]
-    xs = [x for panel in panels for line in panel.lines for x, _ in line.points]
-    across = _Axis(math.log10(min(xs, default=1)), math.log10(max(xs, default=1)))
     for index, panel in enumerate(panels):
+        alike = [line for other in panels if other.across == panel.across for line in other.lines]
+        xs = [x for line in alike for x, _ in line.points]
+        across = _Axis(math.log10(min(xs, default=1)), math.log10(max(xs, default=1)))
         row, column = divmod(index, columns)
         place = f"translate({column * size[0]},{row * size[1] + legend + 16})"
         parts.append(f"<g transform='{place}'>{_panel(panel, names, across, size)}</g>")

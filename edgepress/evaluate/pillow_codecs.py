@@ -29,6 +29,7 @@ class Settings:
     library: str
     about: str
     save: dict[str, Any]
+    small_rates: tuple[float, ...] = ()
 
 
 class PillowCodec:

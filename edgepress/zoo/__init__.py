@@ -69,6 +69,7 @@ def _trained(name: str, is_codec: bool) -> ZooEntry:
 _ENTRIES: dict[str, Callable[[], ZooEntry]] = {
     DEFAULT: _efficientnet_lite0,
     **{name: functools.partial(_trained, name, True) for name in ("liveaction-f16c48", "walloc-f8c12")},
+    "efficientnet-lite0-student": functools.partial(_trained, "efficientnet-lite0-student", False),
 }
 
 

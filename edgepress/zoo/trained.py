@@ -15,7 +15,7 @@ CODECS = {
     f"{_TERMS}; see docs/training-codecs.md",
 }
 STUDENTS = {
-    "efficientnet-lite0-student": "EfficientNet-Lite0 between a device that sends one to four kilobytes and a server; "
+    "efficientnet-lite0-student": "EfficientNet-Lite0 between a device that sends one to three kilobytes and a server; "
     f"{_TERMS}; see docs/split.md",
 }
 

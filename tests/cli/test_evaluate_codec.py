@@ -146,7 +146,10 @@ def test_the_word_bundle_may_be_left_out(edgepress: Command, tiny_bundle: Path, 
 def test_the_help_names_both(edgepress: Command) -> None:
     for words in (["evaluate", "--help"], ["evaluate", "-h"]):
         out = edgepress(*words).out
-        assert "[bundle] BUNDLE … | codec NAME …" in out and "Commands:" in out
+        assert (
+            "[bundle] BUNDLE … | codec NAME … | split BUNDLE …" in " ".join(out.split())
+            and "Commands:" in out
+        )
     assert "--original" in edgepress("evaluate", "bundle", "--help").out
 
 
@@ -154,7 +157,7 @@ def test_the_help_names_both(edgepress: Command) -> None:
     ("words", "begun", "expected"),
     [
         (["evaluate"], "co", {("plain", "codec")}),
-        (["evaluate"], "", {("plain", "bundle"), ("plain", "codec")}),
+        (["evaluate"], "", {("plain", "bundle"), ("plain", "codec"), ("plain", "split")}),
         (["evaluate"], "effi", {("file", "effi")}),
         (["evaluate", "my.edge"], "--orig", {("plain", "--original")}),
         (["evaluate", "codec"], "--agai", {("plain", "--against")}),

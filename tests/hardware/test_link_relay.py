@@ -79,7 +79,14 @@ def exchange(through: socket.socket, size: int) -> float:
     return time.perf_counter() - start
 
 
-# The limits are generous: another process may have the processor just then, which only ever makes it later.
+def best(run: Callable[[], float], enough: float, tries: int = 25) -> float:
+    """The least of a few runs, up to one that is ``enough``: who else has the processor just then only delays."""
+    found = run()
+    while found > enough and (tries := tries - 1):
+        found = min(found, run())
+    return found
+
+
 @pytest.mark.parametrize(
     ("link", "size"),
     [(Link(1e5), 3000), (Link(1e6, 0.02), 3000), (Link(1e7, 0.02), 60_000), (Link(1e8, 0.05), 400_000)],
@@ -87,19 +94,21 @@ def exchange(through: socket.socket, size: int) -> float:
 def test_a_body_takes_the_time_of_the_formula(counting: str, link: Link, size: int) -> None:
     with relay_process(link, counting) as relay, connected(relay) as through:
         exchange(through, 5)  # after which the handshake is over
-        ratios = [exchange(through, size) / link.exchange_s(size, 1) for _ in range(3)]
-    assert 0.98 < min(ratios) < 1.4, ratios
+        ratio = best(lambda: exchange(through, size) / link.exchange_s(size, 1), 1.2)
+    assert 0.99 < ratio < 1.2
 
 
 def test_a_new_connection_costs_a_round_trip(counting: str) -> None:
     with relay_process(Link(1e8, 0.1), counting) as relay:
-        news, olds = [], []
-        for _ in range(3):
+
+        def anew() -> float:
             with connected(relay) as through:
-                news.append(exchange(through, 5))
-                olds.append(exchange(through, 5))
-    assert 0.098 < min(olds) < 0.15
-    assert 1.5 < min(news) / min(olds) < 2.4
+                return exchange(through, 5)
+
+        assert 0.199 < best(anew, 0.24) < 0.24
+        with connected(relay) as through:
+            exchange(through, 5)
+            assert 0.099 < best(lambda: exchange(through, 5), 0.12) < 0.12
 
 
 def test_connections_share_the_rate(counting: str) -> None:
@@ -108,17 +117,23 @@ def test_connections_share_the_rate(counting: str) -> None:
         ends = [stack.enter_context(connected(relay)) for _ in range(4)]
         for end in ends:
             exchange(end, 5)
-        took: list[float] = []
-        threads = [threading.Thread(target=lambda end=end: took.append(exchange(end, size))) for end in ends]
-        start = time.perf_counter()
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        together = time.perf_counter() - start
-        alone = exchange(ends[0], size)
-    assert 0.98 < together / link.carry_s(4 * size) < 1.5
-    assert min(took) > 2.5 * alone  # they take turns: none goes first and whole
+        firsts: list[float] = []
+
+        def all_at_once() -> float:
+            took: list[float] = []
+            threads = [
+                threading.Thread(target=lambda end=end: took.append(exchange(end, size))) for end in ends
+            ]
+            start = time.perf_counter()
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            firsts.append(min(took))
+            return (time.perf_counter() - start) / link.carry_s(4 * size)
+
+        assert 0.99 < best(all_at_once, 1.25) < 1.25
+    assert max(firsts) > 2.5 * link.carry_s(size)  # they take turns: none goes first and whole
 
 
 def test_a_small_message_does_not_wait_for_a_large_one(counting: str) -> None:
@@ -200,9 +215,9 @@ def test_a_silent_link_keeps_what_is_sent(echoing: str) -> None:
 
 def test_it_becomes_another_link(counting: str) -> None:
     with relay_process(Link(1e5), counting) as relay, connected(relay) as through:
-        slow = exchange(through, 2500)
+        assert exchange(through, 2500) > 0.19
         relay.set_link(Link(1e6))
-        assert slow / exchange(through, 2500) > 4
+        assert best(lambda: exchange(through, 2500), 0.1) < 0.1
 
 
 def test_it_cuts_the_share_of_connections_that_it_is_told_to(echoing: str) -> None:
@@ -272,12 +287,18 @@ def test_a_wrong_command_line_is_one_sentence() -> None:
             assert said in ended.stderr and "Traceback" not in ended.stderr
 
 
-def test_it_ends_with_the_one_that_steers_it(echoing: str) -> None:
+def test_it_ends_with_the_one_that_steers_it_and_without_a_word(echoing: str) -> None:
     command = module_command("edgepress.hardware.relay", "--to", echoing, "--link", "1mbit", "--control")
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=module_environment()
-    ) as process:
-        assert process.stdout is not None and process.stdin is not None
-        assert process.stdout.readline().startswith("ready 127.0.0.1:")
-        process.stdin.close()
-        assert process.wait(20) == 0
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=module_environment(),
+    ) as process:  # fmt: skip
+        assert process.stdout is not None and process.stdin is not None and process.stderr is not None
+        ready, _, address = process.stdout.readline().strip().partition(" ")
+        assert ready == "ready"
+        with connected(RelayProcess(process, address)) as through:
+            through.sendall(b"a")
+            assert through.recv(1) == b"a"
+            process.stdin.close()
+            assert process.wait(20) == 0
+        assert process.stderr.read() == ""

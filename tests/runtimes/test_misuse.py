@@ -45,7 +45,7 @@ def test_an_argument_of_the_wrong_type(tiny_bundle: Path, arguments: dict[str, A
 
 def test_a_path_of_the_wrong_type() -> None:
     with pytest.raises(UsageError, match="give a path"):
-        load(3)  # type: ignore[arg-type]
+        load(3)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("folder", ["~no-such-user/cache", "x" * 300, "/dev/null/cache"])

@@ -22,6 +22,8 @@ HEAVY = (
     "ziglang",
     "skimage",
     "scipy",
+    "uvicorn",
+    "prometheus_client",
 )
 DEVICE = (
     "errors", "version", "paths", "records", "replacing", "tensor", "measurement", "cost", "progress", "inputs",
@@ -31,12 +33,12 @@ DEVICE = (
 
 
 def device_modules() -> list[str]:
-    """What a device may import; modules that exist for torch are no part of it."""
+    """What a device may import; modules that exist for torch or for servers are no part of it."""
     return [
         name
         for name, file in modules().items()
         if name.split(".")[1:2] and name.split(".")[1] in DEVICE
-        and not name.startswith("edgepress.targets.compilers")
+        and not name.startswith(("edgepress.targets.compilers", "edgepress.runtimes.serve"))
         and name not in ("edgepress.cli.build", "edgepress.cli.init")
         and file.stem != "__main__"
     ]  # fmt: skip

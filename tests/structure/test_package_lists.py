@@ -77,7 +77,7 @@ def test_what_the_code_imports_is_what_the_project_asks_for() -> None:
     wanted = {_plain(DISTRIBUTION.get(name, name)) for name in used}
     asked = {_plain(line) for line in PROJECT["project"]["dependencies"]}
     extras = PROJECT["project"]["optional-dependencies"]
-    asked |= {_plain(line) for extra in ("build", "train", "profile") for line in extras[extra]}
+    asked |= {_plain(line) for extra in ("build", "train", "profile", "serve") for line in extras[extra]}
     not_imported = {
         "onnxscript",  # torch.onnx imports it
         "ziglang",  # run as a program

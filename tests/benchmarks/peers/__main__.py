@@ -21,7 +21,8 @@ from pathlib import Path
 
 from edgepress.errors import EdgepressError
 from edgepress.hardware.hwbench import Peak, Peaks, keep_peaks, kept_peaks, measure_peaks
-from edgepress.hardware.machine import this_machine, usable_cores
+from edgepress.hardware.machine import this_machine
+from edgepress.targets.detect import usable_cores
 from tests.benchmarks.peers.plot import draw
 from tests.benchmarks.peers.report import OURS, Case, as_data, as_text, problems
 from tests.benchmarks.peers.rounds import SHARED, Protocol, run_case
