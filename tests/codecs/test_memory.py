@@ -13,7 +13,7 @@ import pytest
 
 from edgepress.coding.stream import read_header
 from edgepress.inputs.npy import write_header
-from edgepress.runtimes import codec_session
+from edgepress.runtimes import codec_coders
 from edgepress.runtimes.codec_decoding import stream_bytes
 from edgepress.runtimes.codec_output import write_decoded
 from edgepress.runtimes.codec_session import CodecSession
@@ -39,7 +39,7 @@ class Packing:
 @pytest.fixture
 def packing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[CodecSession]:
     """A cheap codec in tiles of 128."""
-    monkeypatch.setattr(codec_session, "coder_opener", lambda coding: Packing)
+    monkeypatch.setattr(codec_coders, "coder_opener", lambda coding: Packing)
     with session(write_codec(tmp_path / "cheap.edge", described(levels=1, tile=128))) as loaded:
         yield loaded
 
@@ -85,7 +85,7 @@ def test_a_large_array_is_never_whole_in_memory(
 def test_a_recording_is_read_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tests.codecs.test_files import record
 
-    monkeypatch.setattr(codec_session, "coder_opener", lambda coding: Packing)
+    monkeypatch.setattr(codec_coders, "coder_opener", lambda coding: Packing)
     count = 2_000_000
     path = record(tmp_path / "long.wav", np.zeros((count, 2), "<i2"))
     file = write_codec(tmp_path / "sound.edge", described(1, 2, tile=8192))
