@@ -57,6 +57,7 @@ def command(
     classifier still sees what it saw in the original. The BD-rate is the bits that the codec needs more or less
     than another at the same quality.
     """
+    from edgepress.codecs import codec_names, find_codec
     from edgepress.evaluate.codec import evaluate_codec
     from edgepress.evaluate.find_codec import open_codec
 
@@ -64,6 +65,8 @@ def command(
         raise UsageError(f"{plot} is no name for a drawing; give one that ends in .svg")
     with ExitStack() as stack:
         drawing = Drawing(quiet=as_json)  # of a zoo's codec that must be built first
+        for zoo_name in (one for one in (name, *names_of(against)) if one in codec_names()):
+            find_codec(zoo_name, drawing)  # before a bundle's library is loaded, beside which TVM has crashed
         codec = stack.enter_context(open_codec(name, drawing, engine=engine, trust=trust))
         others = [
             stack.enter_context(open_codec(other, drawing)) for other in names_of(against) if other != name
